@@ -1,0 +1,251 @@
+"""What can be asked of the store, and what it answers. Plain data: the rules are in `state.decisions`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from state.records import BlockReason, EventType, Evidence, FailureReason, Output, Provenance, ReleaseCause, TodoKind
+
+
+@dataclass(slots=True)
+class NewTodo:
+    """A TODO of a new run. `needs` are (TODO id, wanted answer or None); `timeout` in seconds bounds one attempt;
+    `document` is JSON for the executor; `ask` is JSON ``{"text", "choices", "expires"}`` for gates, else None."""
+
+    id: str
+    key: str
+    title: str
+    kind: TodoKind
+    document: str
+    needs: Sequence[tuple[str, str | None]] = ()
+    priority: int = 0
+    labels: Sequence[str] = ()
+    timeout: float = 1800.0
+    ask: str | None = None
+
+
+@dataclass(slots=True)
+class SubmitRun:
+    """A whole run at once, or nothing. `spec` is JSON that executors need besides the TODO's document; `plan` is the
+    canonical JSON of the document and `plan_hash` its SHA-256. `todos` are in an order where needs come first."""
+
+    run: str
+    name: str
+    goal: str | None
+    placement: str
+    concurrency: int
+    provenance: Provenance
+    source: str
+    spec: str
+    plan: str
+    plan_hash: str
+    todos: Sequence[NewTodo]
+
+
+@dataclass(slots=True)
+class Claim:
+    """Take a ready TODO. `placement` is what this worker may claim from; `labels` what it has."""
+
+    todo: str
+    worker: str
+    placement: str
+    labels: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True)
+class BeginVerifying:
+    """The work is reported; its evidence is being gathered."""
+
+    todo: str
+    fence: int
+
+
+@dataclass(slots=True)
+class Complete:
+    """Done, with evidence: at least one item, all passed, all on one subject."""
+
+    todo: str
+    fence: int
+    evidence: Sequence[Evidence]
+    outputs: Sequence[Output] = ()
+
+
+@dataclass(slots=True)
+class Fail:
+    """An attempt failed. `retry_after` seconds when the policy grants another one, None when it does not."""
+
+    todo: str
+    fence: int
+    reason: FailureReason
+    detail: str
+    retry_after: float | None = None
+    evidence: Sequence[Evidence] = ()
+
+
+@dataclass(slots=True)
+class Block:
+    """It can't go on until somebody changes something."""
+
+    todo: str
+    fence: int
+    reason: BlockReason
+    detail: str
+
+
+@dataclass(slots=True)
+class Release:
+    """Back to ``ready`` without a verdict: a drain, a lease lost, or (by a sweeper) the owner's death. `by` is who
+    releases it."""
+
+    todo: str
+    fence: int
+    cause: ReleaseCause
+    by: str
+
+
+@dataclass(slots=True)
+class Say:
+    """An event about a TODO in progress, by its owner."""
+
+    todo: str
+    fence: int
+    type: EventType
+    data: str
+
+
+@dataclass(slots=True)
+class Answer:
+    """A person's (or a program's) answer to a question."""
+
+    question: str
+    value: str
+    by: str
+
+
+@dataclass(slots=True)
+class Expire:
+    """A question whose time has passed."""
+
+    question: str
+
+
+@dataclass(slots=True)
+class Cancel:
+    """End the run for good: every open TODO is cancelled and its owner fenced off."""
+
+    run: str
+    by: str
+
+
+@dataclass(slots=True)
+class Hold:
+    """Nothing more of this run is claimed until it is resumed."""
+
+    run: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Resume:
+    """Clear `held` and `budget_exhausted`, forget crashes, and let `placement` claim. ``expected`` guards against two
+    people resuming at once: the placement that the caller saw."""
+
+    run: str
+    placement: str
+    expected: str
+
+
+@dataclass(slots=True)
+class Retry:
+    """A person wants a failed or blocked TODO tried again, and what was skipped because of it."""
+
+    todo: str
+    by: str
+
+
+@dataclass(slots=True)
+class Delivered:
+    """The broker has taken these wake-ups."""
+
+    todos: Sequence[str]
+
+
+@dataclass(slots=True)
+class Published:
+    """The canonical copies of these outputs (TODO id, internal path) exist."""
+
+    todo: str
+    internals: Sequence[str]
+
+
+@dataclass(slots=True)
+class WorkerStarted:
+    worker: str
+    host: str
+    pid: int
+    labels: Sequence[str] = ()
+
+
+@dataclass(slots=True)
+class WorkerEnded:
+    worker: str
+
+
+Command = (
+    SubmitRun
+    | Claim
+    | BeginVerifying
+    | Complete
+    | Fail
+    | Block
+    | Release
+    | Say
+    | Answer
+    | Expire
+    | Cancel
+    | Hold
+    | Resume
+    | Retry
+    | Delivered
+    | Published
+    | WorkerStarted
+    | WorkerEnded
+)
+
+
+@dataclass(slots=True)
+class Done:
+    """It was carried out. `ready` are TODOs that it made claimable now."""
+
+    ready: list[str] = field(default_factory=list[str])
+
+
+@dataclass(slots=True)
+class Claimed:
+    """The TODO is this worker's while it holds `fence`. `deadline` is the database's clock."""
+
+    todo: str
+    run: str
+    key: str
+    kind: TodoKind
+    fence: int
+    epoch: int
+    attempt: int
+    crash_count: int
+    timeout: float
+    deadline: float
+    document: str
+    provenance: Provenance
+
+
+@dataclass(slots=True)
+class Refused:
+    """Nothing was changed. `code`: ``missing``, ``lease_lost``, ``not_ready``, ``not_allowed``, ``exists``,
+    ``evidence``, ``invalid`` (the database refused the data itself)."""
+
+    code: str
+    message: str
+
+
+Outcome = Done | Claimed | Refused

@@ -1,0 +1,69 @@
+"""Every bound in one table. Over it, the answer is an error that names the bound (design §7)."""
+
+from __future__ import annotations
+
+KB = 1 << 10
+MB = 1 << 20
+GB = 1 << 30
+
+DOCUMENT_BYTES = 4 * MB
+"""A plan or task document."""
+DOCUMENT_DEPTH = 32
+"""Nesting of a document."""
+DOCUMENT_NODES = 1_000_000
+"""Values in a document, aliases counted as often as they are used."""
+DOCUMENT_PROBLEMS = 20
+"""Problems reported for one document."""
+TODOS = 20_000
+"""TODOs in a plan."""
+NEEDS = 10_000
+"""Needs of one TODO."""
+KEY_CHARACTERS = 100
+TITLE_CHARACTERS = 500
+TEXT_CHARACTERS = 100_000
+"""A goal, prompt, question or command."""
+ENV_VARIABLES = 200
+CHOICES = 20
+LABELS = 20
+PATHS = 1_000
+"""Inputs or outputs of one TODO."""
+VERIFY_ITEMS = 50
+CONCURRENCY = 1_000
+RETRIES = 20
+DURATION_SECONDS = 30 * 24 * 3600.0
+"""Any duration in a document."""
+
+LOG_BYTES = 64 * MB
+"""One attempt's log; what comes after is dropped, and the log says so."""
+LOG_CHUNK = 256 * KB
+LOG_TAIL_LINES = 5
+LOG_LINE_CHARACTERS = 500
+"""Lines in `todo.log` events."""
+EVIDENCE_TAIL = 4 * KB
+DETAIL_CHARACTERS = 2_000
+TREE_FILES = 200_000
+"""Files in one directory that is an input, an output or a working directory to be verified."""
+REMOTE_OBJECT_BYTES = 5 * 1024 * GB
+SECRET_MINIMUM = 4
+"""Characters; a shorter secret can't be redacted without redacting everything."""
+
+LEASE_SECONDS = 10.0
+HEARTBEAT_SECONDS = 2.0
+LOOP_STALL_SECONDS = 6.0
+"""An event loop that has not answered for this long gets no renewal."""
+PULSE_SECONDS = 0.5
+"""How often sandboxes hear from their worker."""
+PULSE_LIMIT_SECONDS = 3.0
+"""A sandbox that has not heard from its worker for this long kills what it runs."""
+SWEEP_SECONDS = 0.1
+POLL_SECONDS = 1.0
+OUTBOX_STALE_SECONDS = 1.0
+DEADLINE_GRACE_SECONDS = 15.0
+"""Past a TODO's timeout: the sweeper ends what its owner should have ended."""
+BATCH_COMMANDS = 500
+BATCH_SECONDS = 0.020
+"""What one transaction takes in, and how long it may go on taking."""
+BUSY_SECONDS = 60.0
+"""How long a database held by another program is waited for."""
+PAGE = 1_000
+"""Rows of one read of events or lists."""
