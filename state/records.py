@@ -75,7 +75,7 @@ class Evidence:
     """One checked item: what was run or looked at, on exactly which tree or artifact, and what came out.
 
     ``subject`` is the digest of what was judged (a tree, an output manifest, or ``exit:<digest>`` of the attempt
-    itself); ``item`` is the item's JSON and ``item_hash`` its SHA-256; ``output_tail`` is at most ``limits.EVIDENCE_TAIL``
+    itself); ``item`` is JSON and ``item_hash`` its SHA-256; ``output_tail`` is at most ``limits.EVIDENCE_TAIL``
     bytes and ``digest`` is the SHA-256 of the whole redacted output.
     """
 

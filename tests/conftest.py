@@ -1,0 +1,5 @@
+"""Fixtures for every test: real services live in tests/services."""
+
+from __future__ import annotations
+
+pytest_plugins = ["tests.services.postgres", "tests.services.s3", "tests.services.docker_engine"]

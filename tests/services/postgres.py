@@ -1,0 +1,1 @@
+"""Fixtures are added with the service."""
