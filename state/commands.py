@@ -54,6 +54,18 @@ class Claim:
 
 
 @dataclass(slots=True)
+class ClaimNext:
+    """Take the next ready TODOs, by priority and age: at most `limit` of what `placement` and `labels` allow. With
+    `run`, of that run only."""
+
+    worker: str
+    placement: str
+    limit: int
+    labels: frozenset[str] = frozenset()
+    run: str | None = None
+
+
+@dataclass(slots=True)
 class BeginVerifying:
     """The work is reported; its evidence is being gathered."""
 
@@ -195,6 +207,7 @@ class WorkerEnded:
 Command = (
     SubmitRun
     | Claim
+    | ClaimNext
     | BeginVerifying
     | Complete
     | Fail
@@ -240,6 +253,13 @@ class Claimed:
 
 
 @dataclass(slots=True)
+class ClaimedMany:
+    """What `ClaimNext` took; empty when nothing was to be had."""
+
+    claims: list[Claimed]
+
+
+@dataclass(slots=True)
 class Refused:
     """Nothing was changed. `code`: ``missing``, ``lease_lost``, ``not_ready``, ``not_allowed``, ``exists``,
     ``evidence``, ``invalid`` (the database refused the data itself)."""
@@ -248,4 +268,4 @@ class Refused:
     message: str
 
 
-Outcome = Done | Claimed | Refused
+Outcome = Done | Claimed | ClaimedMany | Refused

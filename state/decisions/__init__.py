@@ -1,0 +1,67 @@
+"""The rules of design §4, once, for every engine: a typed pure function per command over a loaded `Work`.
+
+Sequential semantics within a batch: each decision sees what the ones before it decided. A decision that refuses has
+changed nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from state.commands import (
+    Answer,
+    BeginVerifying,
+    Block,
+    Cancel,
+    Claim,
+    ClaimNext,
+    Command,
+    Complete,
+    Delivered,
+    Expire,
+    Fail,
+    Hold,
+    Outcome,
+    Published,
+    Release,
+    Resume,
+    Retry,
+    Say,
+    SubmitRun,
+    WorkerEnded,
+    WorkerStarted,
+)
+from state.decisions import bookkeeping, control, gates, ownership, retrying, settlement, submission
+from state.work import Work
+
+_DECISIONS: dict[type[Any], Callable[[Work, Any], Outcome]] = {
+    SubmitRun: submission.submit,
+    Claim: ownership.claim,
+    ClaimNext: ownership.claim_next,
+    BeginVerifying: ownership.begin_verifying,
+    Say: ownership.say,
+    Release: ownership.release,
+    Complete: settlement.complete,
+    Fail: settlement.fail,
+    Block: settlement.block,
+    Answer: gates.answer,
+    Expire: gates.expire,
+    Cancel: control.cancel,
+    Hold: control.hold,
+    Resume: control.resume,
+    Retry: retrying.retry,
+    Delivered: bookkeeping.delivered,
+    Published: bookkeeping.published,
+    WorkerStarted: bookkeeping.worker_started,
+    WorkerEnded: bookkeeping.worker_ended,
+}
+
+
+def decide(work: Work, command: Command) -> Outcome:
+    """Carry out one command on what is loaded."""
+    work.touched.clear()
+    work.ready = []
+    outcome = _DECISIONS[type(command)](work, command)
+    work.close_command()
+    return outcome

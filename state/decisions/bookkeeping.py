@@ -1,0 +1,34 @@
+"""Writes that no rule depends on."""
+
+from __future__ import annotations
+
+from state.commands import Delivered, Done, Published, WorkerEnded, WorkerStarted
+from state.work import Work, encode
+
+
+def delivered(work: Work, command: Delivered) -> Done:
+    """The broker has these wake-ups: forget them."""
+    for todo in command.todos:
+        work.update("delivered", (todo,))
+    return Done()
+
+
+def published(work: Work, command: Published) -> Done:
+    """The canonical copies exist."""
+    for internal in command.internals:
+        work.update("published", (work.now, command.todo, internal))
+    return Done()
+
+
+def worker_started(work: Work, command: WorkerStarted) -> Done:
+    """A process begins to claim."""
+    work.insert(
+        "worker", (command.worker, command.host, command.pid, encode(list(command.labels)), work.now),
+    )  # fmt: skip
+    return Done()
+
+
+def worker_ended(work: Work, command: WorkerEnded) -> Done:
+    """It ended of its own accord."""
+    work.update("worker_ended", (work.now, command.worker))
+    return Done()

@@ -1,0 +1,77 @@
+"""What people do to a whole run: cancel, hold, resume."""
+
+from __future__ import annotations
+
+from state.commands import Cancel, Done, Hold, Refused, Resume
+from state.decisions.ownership import end_attempt
+from state.records import OPEN, OWNED, RUN_ENDED
+from state.work import RunState, Work, encode
+
+
+def _unended(work: Work, id: str, verb: str) -> RunState | Refused:
+    run = work.runs.get(id)
+    if run is None:
+        return Refused("missing", f"no run {id}")
+    if run.state in RUN_ENDED:
+        return Refused("not_allowed", f"the run is {run.state}; there is nothing to {verb}")
+    return run
+
+
+def cancel(work: Work, command: Cancel) -> Done | Refused:
+    """Final: every TODO that is not settled is cancelled, and its owner fenced off in the same transaction."""
+    run = _unended(work, command.run, "cancel")
+    if isinstance(run, Refused):
+        return run
+    run.cancelled, run.reason = True, f"cancelled by {command.by}"
+    for todo in work.of_run(run.id):
+        if todo.state not in OPEN and todo.state != "blocked":
+            continue
+        if todo.state in OWNED:
+            end_attempt(work, todo, "cancelled")
+        todo.fence += 1
+        todo.ended_at = work.now
+        work.move(todo, "cancelled")
+    for question in work.questions.values():
+        if question.run_id == run.id and question.state == "pending":
+            question.state = "cancelled"
+            work.dirty_questions[question.id] = question
+    return Done()
+
+
+def hold(work: Work, command: Hold) -> Done | Refused:
+    """What runs may finish; nothing more is claimed."""
+    run = _unended(work, command.run, "hold")
+    if isinstance(run, Refused):
+        return run
+    run.held, run.reason = True, command.reason
+    _say_state(work, run, command.reason)
+    return Done()
+
+
+def resume(work: Work, command: Resume) -> Done | Refused:
+    """Claimable again, from `placement`; deaths of earlier owners are forgotten."""
+    run = work.runs.get(command.run)
+    if run is None:
+        return Refused("missing", f"no run {command.run}")
+    if run.cancelled:
+        return Refused("not_allowed", "the run was cancelled, which is final")
+    if run.placement != command.expected:
+        return Refused("not_allowed", "somebody else has just resumed this run")
+    run.held = run.budget_exhausted = False
+    run.reason = None
+    run.placement = command.placement
+    for todo in work.of_run(run.id):
+        if todo.crash_count and todo.state in OPEN:
+            todo.crash_count = 0
+            work.dirty[todo.id] = todo
+        if todo.state == "ready":
+            work.wake(run, todo)
+    _say_state(work, run, "resumed")
+    return Done(work.ready)
+
+
+def _say_state(work: Work, run: RunState, reason: str) -> None:
+    """Also when the derived state stays the same: somebody did something."""
+    state = run.derived()
+    work.event(run, None, "run.state", encode({"from": run.state, "to": state, "reason": reason}))
+    run.state = state

@@ -1,0 +1,139 @@
+"""Who works on a TODO: claim, keep, give back. Every write of an owner carries its fence."""
+
+from __future__ import annotations
+
+import json
+
+from state.commands import BeginVerifying, Claim, Claimed, ClaimedMany, ClaimNext, Done, Refused, Release, Say
+from state.decisions import scheduling
+from state.limits import DEADLINE_GRACE_SECONDS
+from state.records import POISON_AFTER, Provenance
+from state.work import RunState, TodoState, Work, encode
+
+
+def owned(work: Work, todo: str, fence: int) -> TodoState | Refused:
+    """The TODO if this fence still owns it."""
+    found = work.todos.get(todo)
+    if found is None:
+        return Refused("missing", f"no TODO {todo}")
+    if found.state not in ("in_progress", "verifying") or found.fence != fence:
+        return Refused("lease_lost", f"{found.key} is {found.state} under fence {found.fence}, not under {fence}")
+    return found
+
+
+def claim(work: Work, command: Claim) -> Claimed | Refused:
+    """Compare and set: ready, due, and claimable from here; raises the fence."""
+    todo = work.todos.get(command.todo)
+    if todo is None:
+        return Refused("missing", f"no TODO {command.todo}")
+    run = work.runs[todo.run_id]
+    refusal = _unclaimable(work, command, todo, run)
+    if refusal:
+        return Refused("not_ready", f"{todo.key}: {refusal}")
+    document, provenance = _document(work, todo)
+    todo.fence += 1
+    todo.owner = command.worker
+    todo.started_at = todo.started_at or work.now
+    work.insert("attempt", (todo.id, todo.fence, todo.epoch, todo.attempt, command.worker, work.now))
+    work.move(todo, "in_progress")
+    todo.deadline = work.now + todo.timeout + DEADLINE_GRACE_SECONDS
+    data = f'{{"fence":{todo.fence},"attempt":{todo.attempt},"worker":"{command.worker}"}}'
+    work.event(run, todo.id, "attempt.started", data)
+    return Claimed(
+        todo=todo.id, run=run.id, key=todo.key, kind=todo.kind, fence=todo.fence, epoch=todo.epoch,
+        attempt=todo.attempt, crash_count=todo.crash_count, timeout=todo.timeout, deadline=todo.deadline,
+        document=document, provenance=provenance,
+    )  # fmt: skip
+
+
+def claim_next(work: Work, command: ClaimNext) -> ClaimedMany:
+    """Claim from the loaded candidates, in their order."""
+    claims: list[Claimed] = []
+    for id in work.candidates.get(command.placement, ()):
+        if len(claims) == command.limit:
+            break
+        if work.todos[id].state != "ready":
+            continue
+        outcome = claim(work, Claim(id, command.worker, command.placement, command.labels))
+        if isinstance(outcome, Claimed):
+            claims.append(outcome)
+    return ClaimedMany(claims)
+
+
+def _unclaimable(work: Work, command: Claim, todo: TodoState, run: RunState) -> str | None:
+    """Why not, in a few words."""
+    if todo.state != "ready":
+        return f"is {todo.state}"
+    if todo.not_before > work.now:
+        return "is not due yet"
+    if run.placement != command.placement:
+        return f"belongs to {run.placement}"
+    if run.held or run.cancelled or run.budget_exhausted:
+        return f"its run is {run.state}"
+    if run.count["in_progress"] + run.count["verifying"] >= run.concurrency:
+        return "its run has enough going on"
+    if todo.labels and not command.labels.issuperset(json.loads(todo.labels)):
+        return f"wants a worker with {todo.labels}"
+    return None
+
+
+def _document(work: Work, todo: TodoState) -> tuple[str, Provenance]:
+    new = work.new_todos.get(todo.id)
+    if new is not None:
+        return new[0].document, work.new_runs[todo.run_id].provenance
+    document, provenance = work.documents[todo.id]
+    return document, provenance  # type: ignore[return-value]
+
+
+def begin_verifying(work: Work, command: BeginVerifying) -> Done | Refused:
+    """Work reported; evidence is being gathered."""
+    todo = owned(work, command.todo, command.fence)
+    if isinstance(todo, Refused):
+        return todo
+    if todo.state == "in_progress":
+        work.move(todo, "verifying")
+        work.dirty[todo.id] = todo
+    return Done()
+
+
+def say(work: Work, command: Say) -> Done | Refused:
+    """An event by the owner."""
+    todo = owned(work, command.todo, command.fence)
+    if isinstance(todo, Refused):
+        return todo
+    work.event(work.runs[todo.run_id], todo.id, command.type, command.data)
+    return Done()
+
+
+def release(work: Work, command: Release) -> Done | Refused:
+    """Back to ready, without a verdict; the third death of an owner is poison."""
+    todo = owned(work, command.todo, command.fence)
+    if isinstance(todo, Refused):
+        return todo
+    run = work.runs[todo.run_id]
+    owner = todo.owner
+    if command.cause == "died":
+        todo.crash_count += 1
+    poisoned = todo.crash_count >= POISON_AFTER
+    end_attempt(work, todo, "failed" if poisoned else "released", "poison" if poisoned else command.cause)
+    if command.by != owner:
+        data = {"worker": command.by, "cause": command.cause, "crash_count": todo.crash_count}
+        work.event(run, todo.id, "worker.took_over", encode(data))
+    if poisoned:
+        todo.ended_at = work.now
+        work.move(todo, "failed", "poison", f"the worker died {todo.crash_count} times while it ran this")
+        scheduling.settled(work, todo)
+    else:
+        work.move(todo, "ready")
+    return Done(work.ready)
+
+
+def end_attempt(
+    work: Work, todo: TodoState, outcome: str, reason: str | None = None, detail: str | None = None
+) -> None:
+    """Close the attempt under the TODO's current fence."""
+    work.update("attempt_ended", (work.now, outcome, reason, detail, todo.id, todo.fence))
+    data: dict[str, object] = {"fence": todo.fence, "outcome": outcome}
+    if reason:
+        data["reason"] = reason
+    work.event(work.runs[todo.run_id], todo.id, "attempt.ended", encode(data))

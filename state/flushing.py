@@ -1,0 +1,96 @@
+"""Writing a `Work` back: rows for each statement, in a fixed order; the last third of load -> decide -> flush."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from state.work import RunState, TodoState, Work
+
+Row = tuple[Any, ...]
+
+
+def inserts(work: Work) -> Iterator[tuple[str, list[Row]]]:
+    """(table, rows) in the order of `statements.INSERTS`."""
+    new = work.new
+    if work.new_runs:
+        yield "run", [_run(work, run) for run in work.new_runs]
+        yield "plan", new["plan"]
+        yield "todo", [_todo(work, todo) for todo in work.new_todos]
+    for name in ("todo_need", "attempt", "evidence", "artifact"):
+        if name in new:
+            yield name, new[name]
+    if work.new_questions:
+        yield "question", [_question(work, id) for id in sorted(work.new_questions)]
+    for name in ("worker", "event", "outbox"):
+        if name in new:
+            yield name, new[name]
+
+
+def updates(work: Work) -> Iterator[tuple[str, list[Row]]]:
+    """(statement, rows) in an order in which two transactions cannot wait for each other."""
+    todos = [_put_todo(todo) for id, todo in sorted(work.dirty.items()) if id not in work.new_todos]
+    if todos:
+        yield "todo", todos
+    runs = [
+        _put_run(run, work.now)
+        for id, run in sorted(work.runs.items())
+        if run.last_event != run.loaded_event and id not in work.new_runs
+    ]
+    if runs:
+        yield "run", runs
+    questions = [
+        (question.state, question.answer, question.answered_by, question.answered_at, question.id)
+        for id, question in sorted(work.dirty_questions.items())
+        if id not in work.new_questions
+    ]
+    if questions:
+        yield "question", questions
+    for name in ("attempt_ended", "published", "worker_ended", "delivered"):
+        if name in work.updates:
+            yield name, work.updates[name]
+
+
+def _run(work: Work, id: str) -> Row:
+    command, run = work.new_runs[id], work.runs[id]
+    return (
+        id, command.name, command.goal, run.placement, command.concurrency, command.provenance, command.source,
+        command.spec, run.state, run.reason, run.held, run.cancelled, run.budget_exhausted, run.last_event,
+        *run.count.values(), work.now, work.now, run.ended_at,
+    )  # fmt: skip
+
+
+def _todo(work: Work, id: str) -> Row:
+    new, position = work.new_todos[id]
+    todo = work.todos[id]
+    return (
+        todo.id, todo.run_id, todo.key, todo.kind, todo.state, todo.reason, todo.detail, todo.fence, todo.attempt,
+        todo.crash_count, todo.epoch, todo.unmet_needs, todo.owner, todo.not_before, todo.deadline, todo.timeout,
+        todo.labels, todo.ask, todo.answer, todo.started_at, todo.ended_at, position, new.title, new.priority,
+        new.document,
+    )  # fmt: skip
+
+
+def _question(work: Work, id: str) -> Row:
+    question = work.questions[id]
+    return (
+        question.id, question.run_id, question.todo_id, question.epoch, question.text, question.choices,
+        question.state, question.answer, question.answered_by, question.expires_at, question.asked_at,
+        question.answered_at,
+    )  # fmt: skip
+
+
+def _put_todo(todo: TodoState) -> Row:
+    return (
+        todo.state, todo.reason, todo.detail, todo.fence, todo.attempt, todo.crash_count, todo.epoch, todo.unmet_needs,
+        todo.owner, todo.not_before, todo.deadline, todo.answer, todo.started_at, todo.ended_at,
+        todo.id, todo.loaded_fence,
+    )  # fmt: skip
+
+
+def _put_run(run: RunState, now: float) -> Row:
+    return (
+        run.placement, run.held, run.cancelled, run.budget_exhausted, run.state, run.reason, run.last_event,
+        *run.count.values(), now, run.ended_at,
+        run.id, run.loaded_event,
+    )  # fmt: skip

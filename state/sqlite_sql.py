@@ -1,0 +1,121 @@
+"""The hot path's SQL in SQLite's dialect, made once from the tables."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from typing import Any
+
+from state.commands import ClaimNext
+from state.loading import Row
+from state.statements import (
+    CLAIMABLE,
+    DESCENDANTS,
+    INSERTS,
+    QUESTION_COLUMNS,
+    RUN_COLUMNS,
+    TODO_COLUMNS,
+    UPDATES,
+    Insert,
+    Update,
+    columns_of,
+)
+from state.tables import Question, Run, Todo, TodoNeed
+from state.work import encode
+
+NOW = "(julianday('now') - 2440587.5) * 86400.0"
+"""Seconds since the epoch, milliseconds exact: `unixepoch('subsec')` is younger than the SQLite we must run on."""
+
+
+def _insert(insert: Insert) -> str:
+    table, names = columns_of(insert.model, insert.columns)
+    verb = "INSERT OR IGNORE" if insert.ignore else "INSERT"
+    return f"{verb} INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
+
+
+def _update(update: Update) -> str:
+    table, names = columns_of(update.model, (*update.columns, *update.keys))
+    marks = [f"?{number}" for number in range(1, len(names) + 1)]
+    values = dict(zip(update.columns, marks, strict=False))
+    pairs = [f"{name} = {mark}" for name, mark in zip(names, marks, strict=True)]
+    sets, keys = pairs[: len(update.columns)], pairs[len(update.columns) :]
+    guard = [update.guard.format(**values)] if update.guard else []
+    return f"UPDATE {table} SET {', '.join(sets)} WHERE {' AND '.join([*keys, *guard])}"  # noqa: S608
+
+
+def _select(model: type[Any], columns: Iterable[str], key: str, where: str = "") -> str:
+    table, names = columns_of(model, (*columns, key))
+    ids = "(SELECT value FROM json_each(?))"
+    return f"SELECT {', '.join(names[:-1])} FROM {table} WHERE {names[-1]} IN {ids}{where}"  # noqa: S608
+
+
+INSERT_SQL = {name: _insert(insert) for name, insert in INSERTS.items()}
+UPDATE_SQL = {name: _update(update) for name, update in UPDATES.items()} | {
+    "delivered": "DELETE FROM outbox WHERE todo_id = ?"
+}
+_TODOS = _select(Todo, TODO_COLUMNS, "id")
+_RUNS = _select(Run, RUN_COLUMNS, "id")
+_QUESTIONS = _select(Question, QUESTION_COLUMNS, "id")
+_DEPENDENTS = _select(TodoNeed, ("need_id", "todo_id", "answer"), "need_id")
+_NEEDS = _select(TodoNeed, ("todo_id", "need_id", "answer"), "todo_id")
+_DESCENDANTS = DESCENDANTS.format(roots="SELECT value FROM json_each(?)")
+_UNSETTLED = _select(
+    Todo, ("id",), "run_id", " AND state IN ('pending','ready','in_progress','verifying','awaiting_input','blocked')"
+)
+_PENDING_QUESTIONS = _select(Question, ("id",), "run_id", " AND state = 'pending'")
+_DOCUMENTS = (
+    "SELECT todo.id, todo.document, run.provenance FROM todo JOIN run ON run.id = todo.run_id"
+    " WHERE todo.id IN (SELECT value FROM json_each(?))"
+)
+_LABELS_FIT = (
+    "(todo.labels IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(todo.labels) AS asked"
+    " WHERE asked.value NOT IN (SELECT value FROM json_each(:labels))))"
+)
+_CLAIMABLE = {
+    scope: CLAIMABLE.format(now=":now", scope=sql, placement=":placement", labels_fit=_LABELS_FIT, limit=":limit")
+    for scope, sql in (("run", "todo.run_id = :run"), ("all", "1=1"))
+}
+
+
+class SqliteRows:
+    """`loading.Rows` on a connection inside a write transaction, which locks everything."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def _by_key(self, sql: str, ids: list[str]) -> list[Row]:
+        return self._connection.execute(sql, (encode(ids),)).fetchall()
+
+    def todos(self, ids: list[str]) -> list[Row]:
+        return self._by_key(_TODOS, ids)
+
+    def runs(self, ids: list[str]) -> list[Row]:
+        return self._by_key(_RUNS, ids)
+
+    def questions(self, ids: list[str]) -> list[Row]:
+        return self._by_key(_QUESTIONS, ids)
+
+    def dependents(self, needs: list[str]) -> list[Row]:
+        return self._by_key(_DEPENDENTS, needs)
+
+    def needs(self, todos: list[str]) -> list[Row]:
+        return self._by_key(_NEEDS, todos)
+
+    def descendants(self, roots: list[str]) -> list[Row]:
+        return self._by_key(_DESCENDANTS, roots)
+
+    def unsettled(self, runs: list[str]) -> list[Row]:
+        return self._by_key(_UNSETTLED, runs)
+
+    def pending_questions(self, runs: list[str]) -> list[Row]:
+        return self._by_key(_PENDING_QUESTIONS, runs)
+
+    def documents(self, todos: list[str]) -> list[Row]:
+        return self._by_key(_DOCUMENTS, todos)
+
+    def claimable(self, command: ClaimNext, now: float, limit: int) -> list[Row]:
+        values = {
+            "now": now, "placement": command.placement, "labels": encode(sorted(command.labels)), "limit": limit,
+            "run": command.run,
+        }  # fmt: skip
+        return self._connection.execute(_CLAIMABLE["run" if command.run else "all"], values).fetchall()

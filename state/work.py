@@ -1,0 +1,214 @@
+"""What one transaction has read, has decided, and is about to write.
+
+A `Work` is loaded with the rows that its commands concern, the decisions change it with plain Python, in order, and the
+store flushes it with one write per table. Nothing here does I/O.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from state.commands import NewTodo, SubmitRun
+from state.records import QUEUE, EventType, QuestionStatus, Reason, RunStatus, TodoKind, TodoStatus
+from state.transitions import check, derive_run_state
+
+COUNTED: tuple[TodoStatus, ...] = get_args(TodoStatus)
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+encode = _ENCODER.encode
+"""Compact JSON text."""
+
+
+Entry = Literal["new", "moved", "reopened"]
+"""How a TODO enters a state: for the first time, by the table, or by a person's retry."""
+
+
+@dataclass(slots=True, eq=False)
+class TodoState:
+    """A TODO as the decisions see it; field order is the order of `statements.TODO_COLUMNS`."""
+
+    id: str
+    run_id: str
+    key: str
+    kind: TodoKind
+    state: TodoStatus
+    reason: Reason | None
+    detail: str | None
+    fence: int
+    attempt: int
+    crash_count: int
+    epoch: int
+    unmet_needs: int
+    owner: str | None
+    not_before: float
+    deadline: float | None
+    timeout: float
+    labels: str | None
+    ask: str | None
+    answer: str | None
+    started_at: float | None
+    ended_at: float | None
+    loaded_fence: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self.loaded_fence = self.fence
+
+
+class RunState:
+    """A run as the decisions see it."""
+
+    __slots__ = (
+        "budget_exhausted", "cancelled", "concurrency", "count", "ended_at", "held", "id", "last_event", "loaded_event",
+        "percent", "placement", "reason", "state",
+    )  # fmt: skip
+
+    def __init__(self, row: tuple[Any, ...]) -> None:
+        """`row` is in the order of `statements.RUN_COLUMNS`."""
+        self.id: str = row[0]
+        self.placement: str = row[1]
+        self.concurrency: int = row[2]
+        self.held = bool(row[3])
+        self.cancelled = bool(row[4])
+        self.budget_exhausted = bool(row[5])
+        self.state: RunStatus | None = row[6]
+        self.reason: str | None = row[7]
+        self.last_event: int = row[8]
+        self.ended_at: float | None = row[9]
+        self.count: dict[TodoStatus, int] = dict(zip(COUNTED, row[10:], strict=True))
+        self.loaded_event = self.last_event
+        self.percent = self.progress()[0]
+
+    def progress(self) -> tuple[int, int, int]:
+        """(percent, settled, total): blocked TODOs are part of the total, those that do not apply are not."""
+        count = self.count
+        settled = count["completed"] + count["failed"] + count["cancelled"] + count["skipped"]
+        total = (
+            settled + count["pending"] + count["ready"] + count["in_progress"] + count["verifying"]
+            + count["awaiting_input"] + count["blocked"]
+        )  # fmt: skip
+        return (100 * settled // total if total else 100), settled, total
+
+    def derived(self) -> RunStatus:
+        """What the state must be now."""
+        return derive_run_state(
+            self.count, cancelled=self.cancelled, held=self.held, budget_exhausted=self.budget_exhausted
+        )
+
+
+@dataclass(slots=True, eq=False)
+class QuestionState:
+    """A question as the decisions see it; field order is the order of `statements.QUESTION_COLUMNS`."""
+
+    id: str
+    run_id: str
+    todo_id: str
+    epoch: int
+    text: str
+    choices: str
+    state: QuestionStatus
+    answer: str | None
+    answered_by: str | None
+    expires_at: float | None
+    asked_at: float
+    answered_at: float | None
+
+
+@dataclass(slots=True)
+class Work:
+    """One transaction. `new` holds insert rows by table, `updates` other writes by statement name."""
+
+    now: float
+    todos: dict[str, TodoState] = field(default_factory=dict[str, TodoState])
+    runs: dict[str, RunState] = field(default_factory=dict[str, RunState])
+    questions: dict[str, QuestionState] = field(default_factory=dict[str, QuestionState])
+    dependents: dict[str, list[tuple[str, str | None]]] = field(default_factory=dict[str, list[tuple[str, str | None]]])
+    """need -> [(TODO, wanted answer)]"""
+    needs: dict[str, list[tuple[str, str | None]]] = field(default_factory=dict[str, list[tuple[str, str | None]]])
+    """TODO -> [(need, wanted answer)]; loaded for `Retry` only"""
+    documents: dict[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
+    """TODO -> (document, provenance of its run); loaded for claims only"""
+    candidates: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    """placement -> claimable TODOs by priority and age; loaded for `ClaimNext` only"""
+
+    new: dict[str, list[tuple[Any, ...]]] = field(default_factory=dict[str, list[tuple[Any, ...]]])
+    updates: dict[str, list[tuple[Any, ...]]] = field(default_factory=dict[str, list[tuple[Any, ...]]])
+    new_runs: dict[str, SubmitRun] = field(default_factory=dict[str, SubmitRun])
+    new_todos: dict[str, tuple[NewTodo, int]] = field(default_factory=dict[str, tuple[NewTodo, int]])
+    new_questions: set[str] = field(default_factory=set[str])
+    dirty: dict[str, TodoState] = field(default_factory=dict[str, TodoState])
+    dirty_questions: dict[str, QuestionState] = field(default_factory=dict[str, QuestionState])
+    touched: dict[str, RunState] = field(default_factory=dict[str, RunState])
+    ready: list[str] = field(default_factory=list[str])
+    """TODOs made claimable by the command that is being decided"""
+
+    def insert(self, table: str, row: tuple[Any, ...]) -> None:
+        """Add a row; columns in the order of `statements.INSERTS`."""
+        self.new.setdefault(table, []).append(row)
+
+    def update(self, statement: str, row: tuple[Any, ...]) -> None:
+        """Add a write; values in the order of `statements.UPDATES`."""
+        self.updates.setdefault(statement, []).append(row)
+
+    def event(self, run: RunState, todo: str | None, type: EventType, data: str) -> None:
+        """Append to the run's log; `data` is JSON."""
+        run.last_event += 1
+        self.touched[run.id] = run
+        self.insert("event", (run.id, run.last_event, self.now, type, todo, data))
+
+    def move(
+        self, todo: TodoState, to: TodoStatus, reason: Reason | None = None, detail: str | None = None,
+        *, entry: Entry = "moved",
+    ) -> None:  # fmt: skip
+        """Change a TODO's state, its run's counters, and say so."""
+        before = None if entry == "new" else todo.state
+        check(before, to, reopened=entry == "reopened")
+        run = self.runs[todo.run_id]
+        if before is not None:
+            run.count[before] -= 1
+        run.count[to] += 1
+        data: dict[str, Any] = {"from": before, "to": to}
+        if reason:
+            data["reason"] = reason
+        if detail:
+            data["detail"] = detail
+        self.event(run, todo.id, "todo.state", encode(data))
+        todo.state, todo.reason, todo.detail = to, reason, detail
+        if to not in ("in_progress", "verifying"):
+            todo.owner, todo.deadline = None, None
+        self.dirty[todo.id] = todo
+        if to == "ready":
+            self.wake(run, todo)
+
+    def wake(self, run: RunState, todo: TodoState) -> None:
+        """Somebody may claim this now. Only wake-ups for other processes need the outbox."""
+        self.ready.append(todo.id)
+        if run.placement == QUEUE:
+            self.insert("outbox", (todo.id, self.now))
+
+    def of_run(self, run: str) -> Iterator[TodoState]:
+        """The run's TODOs among those that are loaded."""
+        return (todo for todo in self.todos.values() if todo.run_id == run)
+
+    def close_command(self) -> None:
+        """Derive the state and progress of every run that the command touched."""
+        for run in self.touched.values():
+            state = run.derived()
+            if state != run.state:
+                self._run_state(run, state)
+            percent, settled, total = run.progress()
+            if percent != run.percent:
+                run.percent = percent
+                run.last_event += 1
+                data = f'{{"settled":{settled},"total":{total}}}'
+                self.insert("event", (run.id, run.last_event, self.now, "run.progress", None, data))
+
+    def _run_state(self, run: RunState, state: RunStatus) -> None:
+        data: dict[str, Any] = {"from": run.state, "to": state}
+        if state in ("held", "cancelled", "budget_exhausted") and run.reason:
+            data["reason"] = run.reason
+        run.state = state
+        run.ended_at = self.now if state in ("completed", "failed", "cancelled") else None
+        run.last_event += 1
+        self.insert("event", (run.id, run.last_event, self.now, "run.state", None, encode(data)))
