@@ -22,7 +22,9 @@ def inserts(work: Work) -> Iterator[tuple[str, list[Row]]]:
             yield name, new[name]
     if work.new_questions:
         yield "question", [_question(work, id) for id in sorted(work.new_questions)]
-    for name in ("worker", "event", "outbox"):
+    if work.events:
+        yield "event", work.events
+    for name in ("worker", "outbox"):
         if name in new:
             yield name, new[name]
 

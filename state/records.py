@@ -117,8 +117,6 @@ EventType = Literal[
     "todo.progress",
     "todo.log",
     "todo.risk",
-    "attempt.started",
-    "attempt.ended",
     "evidence.recorded",
     "question.asked",
     "question.answered",
@@ -131,10 +129,14 @@ class RunSubmitted(TypedDict):
     name: str
     goal: str | None
     total: int
+    state: RunStatus
 
 
-RunStateChanged = TypedDict("RunStateChanged", {"from": RunStatus | None, "to": RunStatus, "reason": NotRequired[str]})
-"""``from`` is None for a new run."""
+RunStateChanged = TypedDict(
+    "RunStateChanged",
+    {"from": RunStatus, "to": RunStatus, "settled": int, "total": int, "reason": NotRequired[str]},
+)
+"""Carries the progress too, so that none need follow it."""
 
 
 class RunProgress(TypedDict):
@@ -144,9 +146,18 @@ class RunProgress(TypedDict):
 
 TodoStateChanged = TypedDict(
     "TodoStateChanged",
-    {"from": TodoStatus | None, "to": TodoStatus, "reason": NotRequired[str], "detail": NotRequired[str]},
+    {
+        "from": TodoStatus | None,
+        "to": TodoStatus,
+        "fence": NotRequired[int],
+        "attempt": NotRequired[int],
+        "worker": NotRequired[str],
+        "reason": NotRequired[str],
+        "detail": NotRequired[str],
+    },
 )
-"""``from`` is None for a new TODO."""
+"""``from`` is None for a new TODO. The step to ``in_progress`` is the start of an attempt and says whose; the next step
+to anything but ``verifying`` is its end."""
 
 
 class TodoProgress(TypedDict):
@@ -164,18 +175,6 @@ class TodoLog(TypedDict):
 
 class TodoRisk(TypedDict):
     text: str
-
-
-class AttemptStarted(TypedDict):
-    fence: int
-    attempt: int
-    worker: str
-
-
-class AttemptEnded(TypedDict):
-    fence: int
-    outcome: str
-    reason: NotRequired[str]
 
 
 class EvidenceRecorded(TypedDict):

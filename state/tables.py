@@ -23,7 +23,12 @@ class Run(SQLModel, table=True):
     """One submitted plan. `state` is derived from the counters and the three flags in the same transaction."""
 
     __tablename__: ClassVar[str] = "run"
-    __table_args__ = (Index("run_by_name", "name"), Index("run_by_state", "state"))
+    __table_args__ = (
+        Index("run_by_name", "name"),
+        Index(
+            "run_open", "placement", sqlite_where=text("ended_at IS NULL"), postgresql_where=text("ended_at IS NULL")
+        ),
+    )
 
     id: str = Field(primary_key=True)
     name: str = Field(sa_column=_text())

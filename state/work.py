@@ -7,19 +7,23 @@ store flushes it with one write per table. Nothing here does I/O.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from state.commands import NewTodo, SubmitRun
-from state.records import QUEUE, EventType, QuestionStatus, Reason, RunStatus, TodoKind, TodoStatus
+from state.records import QUEUE, RUN_ENDED, EventType, QuestionStatus, Reason, RunStatus, TodoKind, TodoStatus
 from state.transitions import check, derive_run_state
 
 COUNTED: tuple[TodoStatus, ...] = get_args(TodoStatus)
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 encode = _ENCODER.encode
 """Compact JSON text."""
+quote: Callable[[str], str] = json.encoder.encode_basestring
+"""A JSON string; events are put together from pieces, because an encoder's set-up costs more than the event."""
 
+
+_WITH_REASON: frozenset[RunStatus] = frozenset(("held", "cancelled", "budget_exhausted"))
 
 Entry = Literal["new", "moved", "reopened"]
 """How a TODO enters a state: for the first time, by the table, or by a person's retry."""
@@ -78,7 +82,7 @@ class RunState:
         self.ended_at: float | None = row[9]
         self.count: dict[TodoStatus, int] = dict(zip(COUNTED, row[10:], strict=True))
         self.loaded_event = self.last_event
-        self.percent = self.progress()[0]
+        self.percent = -1
 
     def progress(self) -> tuple[int, int, int]:
         """(percent, settled, total): blocked TODOs are part of the total, those that do not apply are not."""
@@ -132,6 +136,7 @@ class Work:
     candidates: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     """placement -> claimable TODOs by priority and age; loaded for `ClaimNext` only"""
 
+    events: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
     new: dict[str, list[tuple[Any, ...]]] = field(default_factory=dict[str, list[tuple[Any, ...]]])
     updates: dict[str, list[tuple[Any, ...]]] = field(default_factory=dict[str, list[tuple[Any, ...]]])
     new_runs: dict[str, SubmitRun] = field(default_factory=dict[str, SubmitRun])
@@ -155,25 +160,29 @@ class Work:
         """Append to the run's log; `data` is JSON."""
         run.last_event += 1
         self.touched[run.id] = run
-        self.insert("event", (run.id, run.last_event, self.now, type, todo, data))
+        self.events.append((run.id, run.last_event, self.now, type, todo, data))
 
     def move(
         self, todo: TodoState, to: TodoStatus, reason: Reason | None = None, detail: str | None = None,
-        *, entry: Entry = "moved",
+        *, entry: Entry = "moved", extra: str = "",
     ) -> None:  # fmt: skip
-        """Change a TODO's state, its run's counters, and say so."""
+        """Change a TODO's state, its run's counters, and say so; `extra` is more of the event's JSON."""
         before = None if entry == "new" else todo.state
         check(before, to, reopened=entry == "reopened")
         run = self.runs[todo.run_id]
+        if run.percent < 0:
+            run.percent = run.progress()[0]
         if before is not None:
             run.count[before] -= 1
         run.count[to] += 1
-        data: dict[str, Any] = {"from": before, "to": to}
+        data = f'{{"from":"{before}","to":"{to}"' if before else f'{{"from":null,"to":"{to}"'
+        if extra:
+            data += f",{extra}"
         if reason:
-            data["reason"] = reason
+            data += f',"reason":"{reason}"'
         if detail:
-            data["detail"] = detail
-        self.event(run, todo.id, "todo.state", encode(data))
+            data += f',"detail":{quote(detail)}'
+        self.event(run, todo.id, "todo.state", data + "}")
         todo.state, todo.reason, todo.detail = to, reason, detail
         if to not in ("in_progress", "verifying"):
             todo.owner, todo.deadline = None, None
@@ -195,20 +204,16 @@ class Work:
         """Derive the state and progress of every run that the command touched."""
         for run in self.touched.values():
             state = run.derived()
-            if state != run.state:
-                self._run_state(run, state)
             percent, settled, total = run.progress()
-            if percent != run.percent:
-                run.percent = percent
-                run.last_event += 1
-                data = f'{{"settled":{settled},"total":{total}}}'
-                self.insert("event", (run.id, run.last_event, self.now, "run.progress", None, data))
+            if state != run.state:
+                self.run_state(run, state, settled, total, run.reason if state in _WITH_REASON else None)
+            elif percent != run.percent >= 0:
+                self.event(run, None, "run.progress", f'{{"settled":{settled},"total":{total}}}')
+            run.percent = percent
 
-    def _run_state(self, run: RunState, state: RunStatus) -> None:
-        data: dict[str, Any] = {"from": run.state, "to": state}
-        if state in ("held", "cancelled", "budget_exhausted") and run.reason:
-            data["reason"] = run.reason
+    def run_state(self, run: RunState, state: RunStatus, settled: int, total: int, reason: str | None) -> None:
+        """Change a run's derived state and say so."""
+        data = f'{{"from":"{run.state}","to":"{state}","settled":{settled},"total":{total}'
+        self.event(run, None, "run.state", data + (f',"reason":{quote(reason)}}}' if reason else "}"))
         run.state = state
-        run.ended_at = self.now if state in ("completed", "failed", "cancelled") else None
-        run.last_event += 1
-        self.insert("event", (run.id, run.last_event, self.now, "run.state", None, encode(data)))
+        run.ended_at = self.now if state in RUN_ENDED else None

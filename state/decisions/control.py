@@ -5,7 +5,7 @@ from __future__ import annotations
 from state.commands import Cancel, Done, Hold, Refused, Resume
 from state.decisions.ownership import end_attempt
 from state.records import OPEN, OWNED, RUN_ENDED
-from state.work import RunState, Work, encode
+from state.work import RunState, Work
 
 
 def _unended(work: Work, id: str, verb: str) -> RunState | Refused:
@@ -72,6 +72,5 @@ def resume(work: Work, command: Resume) -> Done | Refused:
 
 def _say_state(work: Work, run: RunState, reason: str) -> None:
     """Also when the derived state stays the same: somebody did something."""
-    state = run.derived()
-    work.event(run, None, "run.state", encode({"from": run.state, "to": state, "reason": reason}))
-    run.state = state
+    _, settled, total = run.progress()
+    work.run_state(run, run.derived(), settled, total, reason)

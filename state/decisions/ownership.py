@@ -8,7 +8,7 @@ from state.commands import BeginVerifying, Claim, Claimed, ClaimedMany, ClaimNex
 from state.decisions import scheduling
 from state.limits import DEADLINE_GRACE_SECONDS
 from state.records import POISON_AFTER, Provenance
-from state.work import RunState, TodoState, Work, encode
+from state.work import RunState, TodoState, Work, encode, quote
 
 
 def owned(work: Work, todo: str, fence: int) -> TodoState | Refused:
@@ -35,10 +35,9 @@ def claim(work: Work, command: Claim) -> Claimed | Refused:
     todo.owner = command.worker
     todo.started_at = todo.started_at or work.now
     work.insert("attempt", (todo.id, todo.fence, todo.epoch, todo.attempt, command.worker, work.now))
-    work.move(todo, "in_progress")
+    claimed = f'"fence":{todo.fence},"attempt":{todo.attempt},"worker":{quote(command.worker)}'
+    work.move(todo, "in_progress", extra=claimed)
     todo.deadline = work.now + todo.timeout + DEADLINE_GRACE_SECONDS
-    data = f'{{"fence":{todo.fence},"attempt":{todo.attempt},"worker":"{command.worker}"}}'
-    work.event(run, todo.id, "attempt.started", data)
     return Claimed(
         todo=todo.id, run=run.id, key=todo.key, kind=todo.kind, fence=todo.fence, epoch=todo.epoch,
         attempt=todo.attempt, crash_count=todo.crash_count, timeout=todo.timeout, deadline=todo.deadline,
@@ -133,7 +132,3 @@ def end_attempt(
 ) -> None:
     """Close the attempt under the TODO's current fence."""
     work.update("attempt_ended", (work.now, outcome, reason, detail, todo.id, todo.fence))
-    data: dict[str, object] = {"fence": todo.fence, "outcome": outcome}
-    if reason:
-        data["reason"] = reason
-    work.event(work.runs[todo.run_id], todo.id, "attempt.ended", encode(data))

@@ -9,7 +9,7 @@ from state.decisions import scheduling
 from state.decisions.ownership import end_attempt, owned
 from state.limits import DETAIL_CHARACTERS
 from state.records import Evidence
-from state.work import TodoState, Work, encode
+from state.work import TodoState, Work, encode, quote
 
 
 def complete(work: Work, command: Complete) -> Done | Refused:
@@ -79,5 +79,5 @@ def _record(work: Work, todo: TodoState, evidence: Sequence[Evidence]) -> None:
                 work.now,
             ),
         )  # fmt: skip
-        data = f'{{"fence":{todo.fence},"item":{encode(item.item_hash)},"passed":{"true" if item.passed else "false"}}}'
+        data = f'{{"fence":{todo.fence},"item":{quote(item.item_hash)},"passed":{"true" if item.passed else "false"}}}'
         work.event(run, todo.id, "evidence.recorded", data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from state.commands import Done, NewTodo, Refused, SubmitRun
 from state.decisions import scheduling
-from state.work import COUNTED, RunState, TodoState, Work, encode
+from state.work import COUNTED, RunState, TodoState, Work, encode, quote
 
 
 def submit(work: Work, command: SubmitRun) -> Done | Refused:
@@ -15,13 +15,15 @@ def submit(work: Work, command: SubmitRun) -> Done | Refused:
     row = (command.run, command.placement, command.concurrency, *flags, None, None, 0, None, *[0] * len(COUNTED))
     run = work.runs[command.run] = RunState(row)
     work.new_runs[command.run] = command
-    total = len(command.todos)
-    work.event(
-        run, None, "run.submitted", encode({"name": command.name, "goal": command.goal, "total": total})
-    )  # fmt: skip
     work.insert("plan", (command.run, 1, command.plan_hash, command.plan, command.provenance, work.now))
+    run.percent = 0
+    run.last_event = 1  # kept for run.submitted, which says the state that follows from the TODOs
     for position, new in enumerate(command.todos):
         _add(work, run, new, position)
+    run.state = run.derived()
+    goal = quote(command.goal) if command.goal else "null"
+    data = f'{{"name":{quote(command.name)},"goal":{goal},"total":{len(command.todos)},"state":"{run.state}"}}'
+    work.events.append((run.id, 1, work.now, "run.submitted", None, data))
     return Done(work.ready)
 
 

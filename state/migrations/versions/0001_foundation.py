@@ -148,7 +148,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("run_by_name", "run", ["name"], unique=False)
-    op.create_index("run_by_state", "run", ["state"], unique=False)
+    op.create_index(
+        "run_open",
+        "run",
+        ["placement"],
+        unique=False,
+        sqlite_where=sa.text("ended_at IS NULL"),
+        postgresql_where=sa.text("ended_at IS NULL"),
+    )
     op.create_table(
         "todo_need",
         sa.Column("need_id", sa.String(), nullable=False),
