@@ -1,0 +1,104 @@
+"""What the keys of a plan mean to each other across its TODOs: ids, needs, outputs. One TODO is in `todo_checks`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from orchestrator.plan.document import Plan, Todo
+from orchestrator.plan.graph import cycles, needs_first
+from orchestrator.plan.locations import absolute_remote
+from orchestrator.plan.problems import Problem, quoted
+from orchestrator.plan.todo_checks import placed_output, todo_problems
+
+_CYCLE_SHOWN = 8
+
+
+def plan_problems(plan: Plan, directory: Path | None) -> list[Problem]:
+    """Everything that keeps this plan from being carried out as written.
+
+    `directory` is the plan file's, which relative ``file://`` remotes are relative to; None when there is no such file.
+    """
+    problems: list[Problem] = []
+    if not plan.todos and plan.goal is None:
+        problems.append(Problem((), "the plan has neither todos nor a goal"))
+    for position, todo in enumerate(plan.todos):
+        problems.extend(todo_problems(todo, position, plan.sandbox, has_directory=directory is not None))
+    problems.extend(_duplicate_ids(plan.todos))
+    problems.extend(_need_problems(plan.todos))
+    problems.extend(_shared_outputs(plan.todos, directory or Path("/")))
+    return problems
+
+
+def not_available(plan: Plan) -> list[Problem]:
+    """What is written correctly, but can't be carried out by this version."""
+    if not plan.todos:
+        return [Problem(("goal",), "planning for a goal is not available yet; write todos")]
+    problems: list[Problem] = []
+    for position, todo in enumerate(plan.todos):
+        if todo.kind in ("agent", "push"):
+            key, what = ("role", "agent TODOs are") if todo.kind == "agent" else ("push", "push TODOs are")
+            problems.append(Problem(("todos", position, key), f"{what} not available yet"))
+        for item, check in enumerate(todo.verify):
+            if check.review is not None:
+                path = ("todos", position, "verify", item, "review")
+                problems.append(Problem(path, "reviews are not available yet"))
+    return problems
+
+
+def _duplicate_ids(todos: Sequence[Todo]) -> Iterator[Problem]:
+    first: dict[str, int] = {}
+    for position, todo in enumerate(todos):
+        if (earlier := first.setdefault(todo.id, position)) != position:
+            text = f"the id {quoted(todo.id)} is already that of todos[{earlier}]"
+            yield Problem(("todos", position, "id"), text)
+
+
+def _need_problems(todos: Sequence[Todo]) -> Iterator[Problem]:
+    positions = {todo.id: position for position, todo in enumerate(todos)}
+    edges: list[list[int]] = []
+    for position, todo in enumerate(todos):
+        edges.append([positions[need.todo] for need in todo.needs if need.todo in positions])
+        seen: set[str] = set()
+        for item, need in enumerate(todo.needs):
+            path = ("todos", position, "needs", item)
+            if need.todo not in positions:
+                yield Problem(path, f"no TODO {quoted(need.todo)} in this plan", near=(need.todo, positions))
+            elif need.todo in seen:
+                yield Problem(path, f"{quoted(need.todo)} is needed twice")
+            elif need.answer is not None:
+                yield from _answer_problems(need.todo, need.answer, todos[positions[need.todo]], path)
+            seen.add(need.todo)
+    order = needs_first(edges)
+    for cycle in cycles(edges, order) if len(order) < len(todos) else ():
+        yield Problem(("todos", cycle[0], "needs"), _cycle_text([todos[position].id for position in cycle]))
+
+
+def _answer_problems(key: str, answer: str, todo: Todo, path: tuple[str | int, ...]) -> Iterator[Problem]:
+    if todo.ask is None:
+        yield Problem(path, f"{quoted(key)} gives no answer; only an ask does")
+    elif todo.choices is None:
+        yield Problem(path, f"{quoted(key)} has no choices; give it some, or need it whatever the answer")
+    elif answer not in todo.choices:
+        text = f"{quoted(answer)} is not one of the choices of {quoted(key)}"
+        yield Problem(path, text, near=(answer, todo.choices))
+
+
+def _cycle_text(ids: list[str]) -> str:
+    shown = ids if len(ids) <= _CYCLE_SHOWN else [*ids[:_CYCLE_SHOWN], f"... {len(ids) - _CYCLE_SHOWN} more ..."]
+    if len(ids) == 1:
+        return f"{quoted(ids[0])} needs itself"
+    return f"these TODOs need each other: {' -> '.join([*shown, ids[0]])}"
+
+
+def _shared_outputs(todos: Sequence[Todo], directory: Path) -> Iterator[Problem]:
+    first: dict[str, str] = {}
+    for position, todo in enumerate(todos):
+        for internal, remote in todo.outputs.items():
+            target = absolute_remote(placed_output(internal, remote), directory)
+            if target in first:
+                text = (
+                    f"{quoted(remote)} is also written by {quoted(first[target])}; two outputs can't share a location"
+                )
+                yield Problem(("todos", position, "outputs", internal), text)
+            first.setdefault(target, todo.id)
