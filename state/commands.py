@@ -152,10 +152,11 @@ class Cancel:
 
 @dataclass(slots=True)
 class Hold:
-    """Nothing more of this run is claimed until it is resumed."""
+    """Nothing more of this run is claimed until it is resumed. `expected`: only if this is still its placement."""
 
     run: str
     reason: str
+    expected: str | None = None
 
 
 @dataclass(slots=True)

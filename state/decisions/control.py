@@ -43,6 +43,8 @@ def hold(work: Work, command: Hold) -> Done | Refused:
     run = _unended(work, command.run, "hold")
     if isinstance(run, Refused):
         return run
+    if command.expected not in (None, run.placement):
+        return Refused("not_allowed", "somebody has just resumed this run")
     run.held, run.reason = True, command.reason
     _say_state(work, run, command.reason)
     return Done()

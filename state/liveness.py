@@ -1,0 +1,84 @@
+"""Who is alive, for workers on one host: a lock file each, beside the database (design §4).
+
+The file's lock dies with the process, however it dies. Its content is the end of the lease on the monotonic clock,
+which all processes of a host share and which no clock step moves; the heartbeat never waits for the database.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import struct
+import time
+from pathlib import Path
+from typing import Literal
+
+from state.limits import LEASE_SECONDS
+from state.records import new_id
+
+_LEASE = struct.Struct("<d")
+
+
+class FileLiveness:
+    """`state.ports.Liveness` in a directory. Making one is being alive; `close` is a clean end."""
+
+    def __init__(self, directory: Path, *, lease: float = LEASE_SECONDS) -> None:
+        self._directory = directory
+        self._lease = lease
+        self._boot = new_id()
+        directory.mkdir(parents=True, exist_ok=True)
+        self._path = directory / self._boot
+        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        self._until = 0.0
+        self.renew()
+
+    @property
+    def boot(self) -> str:
+        return self._boot
+
+    @property
+    def until(self) -> float:
+        """When the lease ends, on the monotonic clock."""
+        return self._until
+
+    def renew(self) -> bool:
+        now = time.monotonic()
+        held = now < self._until or self._until == 0.0
+        until = now + self._lease
+        os.pwrite(self._file, _LEASE.pack(until), 0)
+        self._until = until
+        return held
+
+    def verdict(self, boot: str) -> Literal["alive", "dead", "expired"]:
+        if boot == self._boot:
+            return "alive"
+        return verdict(self._directory, boot)
+
+    def forget(self, boot: str) -> None:
+        """Remove what a dead worker left."""
+        (self._directory / boot).unlink(missing_ok=True)
+
+    def close(self) -> None:
+        self._path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            os.close(self._file)
+
+
+def verdict(directory: Path, boot: str) -> Literal["alive", "dead", "expired"]:
+    """See `state.ports.Liveness.verdict`; needs no liveness of one's own."""
+    try:
+        file = os.open(directory / boot, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return "dead"
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        content = os.pread(file, _LEASE.size, 0)
+        if len(content) < _LEASE.size:
+            return "alive"  # it is just being made
+        return "alive" if time.monotonic() < _LEASE.unpack(content)[0] else "expired"
+    finally:
+        os.close(file)
+    return "dead"

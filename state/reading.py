@@ -1,0 +1,215 @@
+"""Reads for people and for sweepers: functions over a session, for `Store.read`. Nothing here writes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from sqlalchemy import ColumnElement, false, text
+from sqlmodel import Session, col, select
+
+from state.errors import Ambiguous, NotFound
+from state.limits import PAGE
+from state.tables import ArtifactRow, Attempt, Event, EvidenceRow, Outbox, Plan, Question, Run, Todo, TodoNeed
+
+T = TypeVar("T")
+_CANDIDATES = 10
+_PART = 4
+"""The shortest part of an id that names it."""
+
+# --- finding what a person named -----------------------------------------------------------------------------------
+
+
+def _part_of_id(id: str, reference: str) -> ColumnElement[bool]:
+    """Its beginning, or its end: UUIDv7s made together begin alike, so lists show how they end."""
+    if len(reference) < _PART:
+        return false()
+    column = col(id)
+    return column.startswith(reference, autoescape=True) | column.endswith(reference, autoescape=True)
+
+
+def find_run(session: Session, reference: str) -> Run:
+    """By id, by name (the newest of that name), by a unique part of an id, or ``last``."""
+    newest = select(Run).order_by(col(Run.id).desc()).limit(1)
+    if reference == "last":
+        run = session.exec(newest).first()
+        if run is None:
+            raise NotFound("there are no runs yet", "Start one with `atlas run plan.yaml`.")
+        return run
+    run = session.get(Run, reference) or session.exec(newest.where(Run.name == reference)).first()
+    if run:
+        return run
+    fits = _part_of_id(Run.id, reference)
+    found = session.exec(select(Run).where(fits).limit(_CANDIDATES)).all()
+    return _one("run", reference, [(run.id, run) for run in found], "`atlas runs` lists them.")
+
+
+def find_todo(session: Session, run: str, reference: str) -> Todo:
+    """By key, by id, or by a unique beginning of a key."""
+    todo = session.exec(select(Todo).where(Todo.run_id == run, Todo.key == reference)).first()
+    todo = todo or session.exec(select(Todo).where(Todo.run_id == run, Todo.id == reference)).first()
+    if todo:
+        return todo
+    begins = col(Todo.key).startswith(reference, autoescape=True)
+    found = session.exec(select(Todo).where(Todo.run_id == run, begins).limit(_CANDIDATES)).all()
+    return _one("TODO", reference, [(todo.key, todo) for todo in found], f"`atlas todos {run[-8:]}` lists them.")
+
+
+def find_question(session: Session, reference: str) -> Question:
+    """By id, by a unique part of one, or by the key of a gate whose question is the only one pending."""
+    if question := session.get(Question, reference):
+        return question
+    fits = _part_of_id(Question.id, reference)
+    found = session.exec(select(Question).where(fits).limit(_CANDIDATES)).all()
+    if not found:
+        gate = col(Question.todo_id).in_(select(Todo.id).where(Todo.key == reference))
+        found = session.exec(select(Question).where(gate, Question.state == "pending").limit(_CANDIDATES)).all()
+    return _one("question", reference, [(question.id, question) for question in found], "`atlas questions` lists them.")
+
+
+def _one(what: str, reference: str, found: Sequence[tuple[str, T]], hint: str) -> T:
+    if not found:
+        raise NotFound(f"no {what} {reference!r}", hint)
+    if len(found) > 1:
+        raise Ambiguous(f"{reference!r} fits several {what}s: {', '.join(name for name, _ in found)}", hint)
+    return found[0][1]
+
+
+# --- what faces show -----------------------------------------------------------------------------------------------
+
+
+def runs(session: Session, limit: int = 50, before: str | None = None) -> Sequence[Run]:
+    """Newest first; `before` is the last id of the page before."""
+    query = select(Run).order_by(col(Run.id).desc()).limit(min(limit, PAGE))
+    return session.exec(query.where(col(Run.id) < before) if before else query).all()
+
+
+def todos(session: Session, run: str) -> Sequence[Todo]:
+    """A run's TODOs in the order of its plan."""
+    return session.exec(select(Todo).where(Todo.run_id == run).order_by(col(Todo.position))).all()
+
+
+def needs(session: Session, run: str) -> dict[str, list[tuple[str, str | None]]]:
+    """TODO id -> [(need's id, wanted answer)]"""
+    query = select(TodoNeed).join(Todo, col(Todo.id) == col(TodoNeed.todo_id)).where(Todo.run_id == run)
+    found: dict[str, list[tuple[str, str | None]]] = defaultdict(list)
+    for row in session.exec(query):
+        found[row.todo_id].append((row.need_id, row.answer))
+    return found
+
+
+def plan(session: Session, run: str) -> Plan:
+    """The newest revision."""
+    query = select(Plan).where(Plan.run_id == run).order_by(col(Plan.revision).desc()).limit(1)
+    return session.exec(query).one()
+
+
+def attempts(session: Session, todo: str) -> Sequence[Attempt]:
+    """Oldest first."""
+    return session.exec(select(Attempt).where(Attempt.todo_id == todo).order_by(col(Attempt.fence))).all()
+
+
+def evidence(session: Session, todo: str) -> Sequence[EvidenceRow]:
+    """Oldest attempt first, items in order."""
+    order = (col(EvidenceRow.fence), col(EvidenceRow.number))
+    return session.exec(select(EvidenceRow).where(EvidenceRow.todo_id == todo).order_by(*order)).all()
+
+
+def artifacts(session: Session, todo: str) -> Sequence[ArtifactRow]:
+    """The manifest of a TODO's outputs."""
+    return session.exec(
+        select(ArtifactRow).where(ArtifactRow.todo_id == todo).order_by(col(ArtifactRow.internal))
+    ).all()
+
+
+def questions(session: Session, run: str | None = None, *, pending: bool = True) -> Sequence[Question]:
+    """Oldest first."""
+    query = select(Question).order_by(col(Question.id)).limit(PAGE)
+    if run:
+        query = query.where(Question.run_id == run)
+    return session.exec(query.where(Question.state == "pending") if pending else query).all()
+
+
+def events(session: Session, run: str, after: int, limit: int = PAGE) -> Sequence[Event]:
+    """At most `limit` events with numbers above `after`; dense, so that nothing is missed."""
+    query = select(Event).where(Event.run_id == run, col(Event.seq) > after).order_by(col(Event.seq)).limit(limit)
+    return session.exec(query).all()
+
+
+# --- what workers and sweepers need --------------------------------------------------------------------------------
+
+
+def manifest(session: Session, run: str, remote: str) -> ArtifactRow | None:
+    """The completed output of this run that belongs at `remote`; the staged copy is what dependents read."""
+    query = select(ArtifactRow).where(ArtifactRow.run_id == run, ArtifactRow.remote == remote)
+    return session.exec(query.order_by(col(ArtifactRow.at).desc()).limit(1)).first()
+
+
+def unpublished(session: Session, run: str | None = None) -> Sequence[ArtifactRow]:
+    """Outputs whose canonical copy is not known to exist."""
+    query = select(ArtifactRow).where(col(ArtifactRow.published_at).is_(None)).limit(PAGE)
+    return session.exec(query.where(ArtifactRow.run_id == run) if run else query).all()
+
+
+@dataclass(slots=True)
+class Owned:
+    """A TODO that some worker owns."""
+
+    todo: str
+    run: str
+    key: str
+    fence: int
+    owner: str
+    attempt: int
+    document: str
+
+
+def owners(session: Session) -> list[str]:
+    """Boot ids that own TODOs."""
+    rows = session.connection().execute(text("SELECT DISTINCT owner FROM todo WHERE owner IS NOT NULL"))
+    return [row[0] for row in rows]
+
+
+def owned_by(session: Session, owner: str) -> list[Owned]:
+    """What this worker owns."""
+    return [_owned(todo) for todo in session.exec(select(Todo).where(Todo.owner == owner))]
+
+
+def overdue(session: Session) -> list[Owned]:
+    """Owned TODOs past their deadline, by the database's clock."""
+    query = select(Todo).where(col(Todo.owner).is_not(None), col(Todo.deadline) < now(session))
+    return [_owned(todo) for todo in session.exec(query)]
+
+
+def _owned(todo: Todo) -> Owned:
+    return Owned(todo.id, todo.run_id, todo.key, todo.fence, todo.owner or "", todo.attempt, todo.document)
+
+
+def expired_questions(session: Session) -> list[str]:
+    """Pending questions whose time has passed."""
+    query = select(Question.id).where(Question.state == "pending", col(Question.expires_at) <= now(session))
+    return list(session.exec(query))
+
+
+def stale_wake_ups(session: Session, older_than: float) -> list[str]:
+    """TODOs whose wake-up nobody has confirmed for `older_than` seconds."""
+    query = select(Outbox.todo_id).where(col(Outbox.at) < now(session) - older_than).limit(PAGE)
+    return list(session.exec(query))
+
+
+def local_runs(session: Session) -> list[tuple[str, str]]:
+    """(run, boot id) of runs that belong to one process, with work left that it should be doing."""
+    moving = col(Run.n_ready) + col(Run.n_in_progress) + col(Run.n_verifying) > 0
+    query = select(Run.id, Run.placement).where(
+        col(Run.ended_at).is_(None), col(Run.placement).startswith("local:"), col(Run.held).is_(False), moving
+    )
+    return [(id, placement.removeprefix("local:")) for id, placement in session.exec(query)]
+
+
+def now(session: Session) -> float:
+    """The database's clock, in seconds since the epoch."""
+    sqlite = session.get_bind().dialect.name == "sqlite"
+    sql = "(julianday('now') - 2440587.5) * 86400.0" if sqlite else "extract(epoch FROM clock_timestamp())"
+    return float(session.connection().execute(text(f"SELECT {sql}")).scalar_one())
