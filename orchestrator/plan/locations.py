@@ -1,19 +1,20 @@
 """The two ends of a transfer: internal paths, which stay in the workspace, and remote locations (design §3).
 
+What a location is, `mcp_servers.storage.locations` says; here it is said in the document's words.
+
 As in `values`, a `ValueError` says what is wrong with the text.
 """
 
 from __future__ import annotations
 
-import os.path
-import re
 from pathlib import Path
 
+from mcp_servers.storage import locations as storage
 from orchestrator.plan.problems import quoted
 from orchestrator.plan.values import CONTROL, text_of
+from state.errors import InputError
 
-REMOTE_PATTERN = r"^(s3://[A-Za-z0-9][A-Za-z0-9._-]*/|file://.)"
-_S3 = re.compile(r"s3://[A-Za-z0-9][A-Za-z0-9._-]{0,254}/(.*)", re.DOTALL)
+REMOTE_PATTERN = r"^(s3|file)://."
 _PATH_BYTES = 4_096
 _NAME_BYTES = 255
 _KERNEL_DIRECTORIES = frozenset(("proc", "sys", "dev"))
@@ -52,27 +53,16 @@ def touched(value: object) -> str:
 
 
 def remote(value: object) -> str:
-    """``s3://bucket/key`` or ``file://path``. A trailing slash means a directory."""
+    """``s3://bucket/key`` or ``file://path``, the latter perhaps relative to the plan file."""
     text = text_of(value)
-    if CONTROL.search(text) or len(text.encode()) > _PATH_BYTES:
+    if len(text.encode()) > _PATH_BYTES:
         raise ValueError(f"{quoted(text)} is not a location")
-    if text.startswith("file://"):
-        return _file_remote(text)
-    if (match := _S3.fullmatch(text)) is not None:
-        if any(part in (".", "..") for part in match.group(1).split("/")):
-            raise ValueError(f"{quoted(text)} must not contain '.' or '..' as a name")
-        return text
-    raise ValueError(f"{quoted(text)} is not a location; write s3://bucket/key or file://path")
-
-
-def _file_remote(text: str) -> str:
-    path = text.removeprefix("file://")
-    if path.startswith("~"):
+    if text.startswith("file://~"):
         raise ValueError(f"{quoted(text)}: ~ is not expanded; write the whole path")
-    if path.startswith("localhost/"):
-        raise ValueError(f"{quoted(text)}: leave the host out, as in file:///path or file://path")
-    if path.strip("/") in ("", "."):
-        raise ValueError(f"{quoted(text)} must name a file, or a directory with a trailing slash")
+    try:
+        storage.resolve(text, Path("/"))
+    except InputError as error:
+        raise ValueError(f"{error.message}. {error.hint}".rstrip()) from None
     return text
 
 
@@ -82,16 +72,7 @@ def is_relative(url: str) -> bool:
 
 
 def absolute_remote(url: str, directory: Path | None) -> str:
-    """The remote with a relative ``file://`` path resolved against the plan file's directory.
-
-    Raises `ValueError` when it is relative and there is no such directory.
-    """
-    if not url.startswith("file://"):
-        return url
-    path = url.removeprefix("file://")
-    if not path.startswith("/"):
-        if directory is None:
-            raise ValueError(f"{quoted(url)} is relative to a plan file, and there is none; write an absolute path")
-        path = f"{directory.absolute()}/{path}"
-    slash = "/" if path.endswith("/") else ""
-    return f"file://{os.path.normpath('/' + path.lstrip('/')).rstrip('/')}{slash}"
+    """The remote with a relative ``file://`` path resolved against the plan file's directory. Raises `InputError`."""
+    if directory is None and is_relative(url):
+        raise InputError(f"{quoted(url)} is relative to a plan file, and there is none", "Write an absolute path.")
+    return storage.resolve(url, directory or Path("/"))

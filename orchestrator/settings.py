@@ -1,0 +1,239 @@
+"""How this installation is set up: defaults, then one atlas.toml, then ATLAS_* variables; the later wins.
+
+The file is the one `ATLAS_CONFIG` names, else ``atlas.toml`` in `ATLAS_HOME`. There is none in the current directory: a
+checkout that someone else wrote must not set up this program. `home` itself comes from the environment only.
+
+Light on purpose: every start of the command line reads this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from state.errors import SettingsError
+from state.limits import CONCURRENCY, GB
+
+SandboxPolicy = Literal["auto", "docker", "host"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["human", "json"]
+
+_MINIMUM_CACHE = 1 << 20
+_NEAR = 0.9
+_FOREIGN = frozenset(("ATLAS_HOME", "ATLAS_CONFIG", "ATLAS_TOKEN", "ATLAS_FAILPOINTS"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What `load_settings` found. URLs may carry passwords and are left out of the repr.
+
+    `sandbox` is what a plan's ``auto`` means here; `allow_host` lets commands that no person wrote run on the host.
+    `broker_url` None: wake-ups stay in this process. `cache_bytes` bounds the cache of inputs.
+    """
+
+    home: Path
+    database_url: str = field(repr=False)
+    broker_url: str | None = field(default=None, repr=False)
+    store_url: str
+    sandbox: SandboxPolicy = "auto"
+    allow_host: bool = False
+    secrets_allow: tuple[str, ...] = ()
+    secrets_directory: Path | None = None
+    worker_concurrency: int = 4
+    worker_labels: tuple[str, ...] = ()
+    cache_bytes: int = 20 * GB
+    s3_endpoint: str | None = None
+    s3_region: str | None = None
+    docker_network: str | None = None
+    docker_image: str | None = None
+    log_level: LogLevel = "info"
+    log_format: LogFormat = "human"
+
+
+def load_settings(environ: Mapping[str, str]) -> Settings:
+    """Read the settings for this environment. Raises `SettingsError` naming the file or variable and the key."""
+    home = _home(environ)
+    found: dict[str, object] = {}
+    config = environ.get("ATLAS_CONFIG")
+    path = Path(config).expanduser() if config else home / "atlas.toml"
+    if config or path.exists():
+        found.update(_from_file(path))
+    found.update(_from_environment(environ))
+    defaults = {"database_url": f"sqlite:///{home}/atlas.db", "store_url": f"file://{home}/artifacts"}
+    return Settings(**cast(dict[str, Any], {"home": home, **defaults, **found}))
+
+
+def _home(environ: Mapping[str, str]) -> Path:
+    if named := environ.get("ATLAS_HOME"):
+        if any(not character.isprintable() for character in named):
+            raise SettingsError("ATLAS_HOME has control characters in it", "Name a directory.")
+        return Path(named).expanduser().absolute()
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("atlas", appauthor=False)).absolute()
+
+
+def _from_file(path: Path) -> dict[str, object]:
+    import tomllib
+
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SettingsError(f"{path} does not exist", "ATLAS_CONFIG must name an existing file.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} cannot be read: {error}", "Check the file and its permissions.") from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise SettingsError(f"{path}: {error}", "See https://toml.io for how to write it.") from None
+    found: dict[str, object] = {}
+    for key, value in tree.items():
+        if key in _SECTIONS and isinstance(value, dict):
+            for inner, item in cast(dict[str, object], value).items():
+                found |= _checked(str(path), f"{key}.{inner}", item)
+        else:
+            found |= _checked(str(path), key, value)
+    return found
+
+
+def _checked(where: str, key: str, value: object) -> dict[str, object]:
+    if key not in _KEYS:
+        known = get_close_matches(key, [*_KEYS, *_SECTIONS], n=1)
+        expected = "must be a section, as in [" + key + "]" if key in _SECTIONS else "unknown key"
+        raise SettingsError(f"{where}: {key}: {expected}", f'Did you mean "{known[0]}"?' if known else "")
+    name, check = _KEYS[key]
+    try:
+        return {name: check(value)}
+    except ValueError as error:
+        raise SettingsError(f"{where}: {key}: {error}", f"Correct {key} in {where}.") from None
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    variables = {"ATLAS_" + key.replace(".", "_").upper(): key for key in _KEYS}
+    for variable, value in environ.items():
+        if variable in variables:
+            if value == "":
+                continue  # how shells and compose files say "not set"
+            name, check = _KEYS[variables[variable]]
+            try:
+                found[name] = check(_spelled(value, check))
+            except ValueError as error:
+                raise SettingsError(f"{variable}: {error}", f"Correct or unset {variable}.") from None
+        elif variable.startswith("ATLAS_") and variable not in _FOREIGN:
+            _refuse_near_miss(variable, variables)
+    return found
+
+
+def _refuse_near_miss(variable: str, known: Mapping[str, str]) -> None:
+    """Other programs have variables of this prefix; only what is nearly one of ours is a mistake for certain."""
+    if near := get_close_matches(variable, known, n=1, cutoff=_NEAR):
+        raise SettingsError(f"{variable}: unknown variable", f"Did you mean {near[0]}?")
+
+
+def _spelled(value: str, check: Callable[[object], object]) -> object:
+    """The value of a variable as the file would spell it."""
+    if check in (_names, _labels):
+        return [item.strip() for item in value.split(",") if item.strip()]
+    if check is _flag:
+        return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}.get(value.lower(), value)
+    if check in (_concurrency, _size) and value.isascii() and value.isdigit() and len(value) < 20:
+        return int(value)
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("must be text")
+    return value
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")
+    return value
+
+
+def _concurrency(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= CONCURRENCY:
+        raise ValueError(f"must be a whole number from 1 to {CONCURRENCY}")
+    return value
+
+
+def _size(value: object) -> int:
+    from orchestrator.plan.values import byte_size
+
+    if (size := byte_size(value)) < _MINIMUM_CACHE:
+        raise ValueError("must be at least 1m")
+    return size
+
+
+def _one_of(*words: str) -> Callable[[object], str]:
+    def check(value: object) -> str:
+        if value not in words:
+            raise ValueError(f"must be {', '.join(words[:-1])} or {words[-1]}")
+        return str(value)
+
+    return check
+
+
+def _url(*schemes: str) -> Callable[[object], str]:
+    def check(value: object) -> str:
+        # The value may hold a password: it is not repeated.
+        if not _text(value).startswith(tuple(f"{scheme}://" for scheme in schemes)):
+            raise ValueError(f"must begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+        return str(value)
+
+    return check
+
+
+def _database(value: object) -> str:
+    scheme = _text(value).partition("://")[0]
+    if "://" not in str(value) or scheme.partition("+")[0] not in ("sqlite", "postgresql", "postgres"):
+        raise ValueError("must begin with sqlite:/// or postgresql://")
+    return str(value)
+
+
+def _directory(value: object) -> Path:
+    return Path(_text(value)).expanduser().absolute()
+
+
+def _texts(value: object, check: Callable[[object], str]) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise ValueError("must be a list of texts")
+    return tuple(check(item) for item in cast(list[object], value))
+
+
+def _names(value: object) -> tuple[str, ...]:
+    from orchestrator.plan.values import secret_name
+
+    return _texts(value, secret_name)
+
+
+def _labels(value: object) -> tuple[str, ...]:
+    from orchestrator.plan.values import key
+
+    return _texts(value, key)
+
+
+_KEYS: dict[str, tuple[str, Callable[[object], object]]] = {
+    "database_url": ("database_url", _database),
+    "broker_url": ("broker_url", _url("amqp", "amqps")),
+    "store_url": ("store_url", _url("file", "s3")),
+    "sandbox": ("sandbox", _one_of("auto", "docker", "host")),
+    "allow_host": ("allow_host", _flag),
+    "secrets.allow": ("secrets_allow", _names),
+    "secrets.directory": ("secrets_directory", _directory),
+    "worker.concurrency": ("worker_concurrency", _concurrency),
+    "worker.labels": ("worker_labels", _labels),
+    "cache.bytes": ("cache_bytes", _size),
+    "s3.endpoint": ("s3_endpoint", _url("http", "https")),
+    "s3.region": ("s3_region", _text),
+    "docker.network": ("docker_network", _text),
+    "docker.image": ("docker_image", _text),
+    "log.level": ("log_level", _one_of("debug", "info", "warning", "error")),
+    "log.format": ("log_format", _one_of("human", "json")),
+}
+"""Key in the file to the field and what checks it; the variable is ATLAS_ and the key in capitals."""
+_SECTIONS = frozenset(key.partition(".")[0] for key in _KEYS if "." in key)
