@@ -1,0 +1,1 @@
+"""What keeps going: plan documents, worker, sweeper, service; and the faces people use."""

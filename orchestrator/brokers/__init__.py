@@ -1,0 +1,1 @@
+"""Adapters of the `Broker` port: how workers are woken."""

@@ -1,0 +1,52 @@
+"""Commands to the store, and wake-ups for what they made claimable."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from state.commands import Command, Delivered, Done, Outcome
+from state.errors import StoreError
+from state.ports import Broker, Store
+
+log = logging.getLogger(__name__)
+
+_FIRST_WAIT, _LONGEST_WAIT = 0.1, 5.0
+
+
+class Dispatch:
+    """`apply` of the store, followed by the broker. Without a broker, claims are found by polling and by `changed`."""
+
+    def __init__(self, store: Store, broker: Broker | None) -> None:
+        self.store = store
+        self._broker = broker
+
+    async def apply(self, commands: Sequence[Command]) -> list[Outcome]:
+        """Carry them out durably, then wake whoever may claim what became ready."""
+        outcomes = await self.store.apply(commands)
+        ready = [todo for outcome in outcomes if isinstance(outcome, Done) for todo in outcome.ready]
+        if ready and self._broker:
+            await self._broker.publish(ready)
+        return outcomes
+
+    async def one(self, command: Command) -> Outcome:
+        """`apply` for a single command."""
+        return (await self.apply([command]))[0]
+
+    async def persistently(self, command: Command) -> Outcome:
+        """Like `one`, and as long as the database is full, locked or away, again: what was worked out is not lost."""
+        wait = _FIRST_WAIT
+        while True:
+            try:
+                return await self.one(command)
+            except StoreError as error:
+                log.warning("%s; what was done is kept and tried again", error.message)
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, _LONGEST_WAIT)
+
+    async def redeliver(self, todos: Sequence[str]) -> None:
+        """Wake-ups from the outbox that nobody confirmed."""
+        if todos and self._broker:
+            await self._broker.publish(todos)
+            await self.store.apply([Delivered(todos)])

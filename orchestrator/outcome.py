@@ -1,0 +1,45 @@
+"""From what an executor reports to what the store is told. Pure: the retry policy lives here."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from state.commands import Block, Claimed, Command, Complete, Fail
+from state.ports import Blockage, Failure, Result, Worked
+
+LONGEST_BACKOFF = 600.0
+"""Seconds; doubling stops here."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """`retries` attempts after the first; the first wait is `backoff` seconds, each later one twice the one before."""
+
+    retries: int = 0
+    backoff: float = 5.0
+
+    @classmethod
+    def of(cls, document: str) -> RetryPolicy:
+        """What a TODO's document grants."""
+        tree: dict[str, Any] = json.loads(document)
+        return cls(int(tree.get("retries", 0)), float(tree.get("backoff", cls().backoff)))
+
+    def wait(self, attempt: int) -> float | None:
+        """Seconds until the next attempt, after `attempt` failures before this one; None when there is none left."""
+        if attempt >= self.retries:
+            return None
+        return min(self.backoff * 2.0 ** min(attempt, 60), LONGEST_BACKOFF)
+
+
+def settlement(claim: Claimed, result: Result) -> Command:
+    """The one command that ends this attempt."""
+    match result:
+        case Worked():
+            return Complete(claim.todo, claim.fence, result.evidence, result.outputs)
+        case Failure():
+            wait = RetryPolicy.of(claim.document).wait(claim.attempt)
+            return Fail(claim.todo, claim.fence, result.reason, result.detail, wait, result.evidence)
+        case Blockage():
+            return Block(claim.todo, claim.fence, result.reason, result.detail)

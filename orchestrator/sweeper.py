@@ -1,0 +1,88 @@
+"""Repairs what nobody else will: deaths, leases, deadlines, expiries, wake-ups, publications. In every worker, and safe
+against its siblings: every write it makes is guarded by what it read."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Literal, Protocol
+
+from orchestrator.dispatch import Dispatch
+from orchestrator.outcome import RetryPolicy
+from state import reading
+from state.commands import Command, Done, Expire, Fail, Hold, Release
+from state.errors import AtlasError
+from state.failpoints import failpoint
+from state.limits import OUTBOX_STALE_SECONDS, SWEEP_SECONDS
+from state.ports import Liveness
+from state.records import ReleaseCause, local_placement
+
+log = logging.getLogger(__name__)
+
+_SLOW_SWEEP_SECONDS = 1.0
+Chore = Callable[[], Awaitable[None]]
+
+
+class Census(Protocol):
+    """The part of `Liveness` that a sweeper needs."""
+
+    def verdict(self, boot: str) -> Literal["alive", "dead", "expired"]: ...
+
+
+class Sweeper:
+    """`chores` are run about once a second besides: what other rooms want repaired (publications, orphans)."""
+
+    def __init__(self, dispatch: Dispatch, liveness: Liveness, chores: tuple[Chore, ...] = ()) -> None:
+        self._dispatch = dispatch
+        self._liveness = liveness
+        self._chores = chores
+
+    async def run(self) -> None:
+        """Sweep until cancelled."""
+        loop = asyncio.get_running_loop()
+        slow = loop.time()
+        while True:
+            try:
+                await self.fast()
+                if loop.time() >= slow:
+                    slow = loop.time() + _SLOW_SWEEP_SECONDS
+                    await self.slow()
+            except AtlasError as error:
+                log.warning("sweep: %s", error.message)
+            await asyncio.sleep(SWEEP_SECONDS)
+
+    async def fast(self) -> None:
+        """Take from the dead and from those whose lease ran out."""
+        for owner in await self._dispatch.store.read(reading.owners):
+            verdict = self._liveness.verdict(owner)
+            if verdict != "alive":
+                await self._release(owner, "died" if verdict == "dead" else "lease_lost")
+
+    async def slow(self) -> None:
+        """Everything that may take a second longer."""
+        read = self._dispatch.store.read
+        commands: list[Command] = []
+        for todo in await read(reading.overdue):
+            wait = RetryPolicy.of(todo.document).wait(todo.attempt)
+            commands.append(Fail(todo.todo, todo.fence, "timeout", "its owner did not end it in time", wait))
+        commands += [Expire(question) for question in await read(reading.expired_questions)]
+        for run, boot in await read(reading.local_runs):
+            if self._liveness.verdict(boot) == "dead":
+                reason = "the process that ran it is gone; go on with `atlas resume`"
+                commands.append(Hold(run, reason, expected=local_placement(boot)))
+        if commands:
+            await self._dispatch.apply(commands)
+        stale = await read(lambda session: reading.stale_wake_ups(session, OUTBOX_STALE_SECONDS))
+        await self._dispatch.redeliver(stale)
+        for chore in self._chores:
+            await chore()
+
+    async def _release(self, owner: str, cause: ReleaseCause) -> None:
+        owned = await self._dispatch.store.read(lambda session: reading.owned_by(session, owner))
+        me = self._liveness.boot
+        outcomes = await self._dispatch.apply([Release(each.todo, each.fence, cause, me) for each in owned])
+        failpoint("sweeper.released")
+        released = sum(isinstance(outcome, Done) for outcome in outcomes)
+        if released:
+            log.warning("took %d TODO(s) from worker %s (%s)", released, owner[-8:], cause)

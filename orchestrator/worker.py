@@ -1,0 +1,241 @@
+"""A worker: claims what it may, has it carried out, settles it. All workers are equal; none coordinates.
+
+It ends in two ways: `drain` (finish what runs, or give it back after a grace period), and death, after which others take
+over. A TODO that was cancelled or taken over meanwhile is noticed within a fifth of a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import platform
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from sqlmodel import Session, col, select
+
+from orchestrator.dispatch import Dispatch
+from orchestrator.outcome import settlement
+from orchestrator.reporting import StoreReporter
+from state.commands import Claimed, ClaimedMany, ClaimNext, Complete, Refused, Release, WorkerEnded, WorkerStarted
+from state.errors import AtlasError, LeaseLost, StoreError
+from state.failpoints import failpoint
+from state.limits import POLL_SECONDS
+from state.ports import Broker, Executor, Failure, Result, WakeUp
+from state.records import ReleaseCause, TodoKind
+from state.tables import Todo
+
+log = logging.getLogger(__name__)
+
+_WATCH_SECONDS = 0.1
+Stopped = ReleaseCause | None
+"""Why a task was stopped from outside; None: another owns the TODO now, so that there is nothing to give back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claims:
+    """What a worker takes: `slots` TODOs at a time of this `placement`, of one `run` or of any, wearing `labels`."""
+
+    boot: str
+    placement: str
+    slots: int
+    run: str | None = None
+    labels: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True)
+class _Running:
+    claim: Claimed
+    task: asyncio.Task[None] | None = None
+    stopped: list[Stopped] = field(default_factory=list[Stopped])
+
+    def stop(self, cause: Stopped) -> None:
+        """Cancel the work, once; the first cause counts."""
+        if not self.stopped and self.task:
+            self.stopped.append(cause)
+            self.task.cancel()
+
+
+class Worker:
+    """See the module. `settled` is called after a completed TODO's settlement is durable (publication of outputs)."""
+
+    def __init__(
+        self,
+        dispatch: Dispatch,
+        broker: Broker,
+        executors: Mapping[TodoKind, Executor],
+        claims: Claims,
+        settled: Callable[[Claimed], Awaitable[None]] | None = None,
+    ) -> None:
+        self._dispatch = dispatch
+        self._store = dispatch.store
+        self._broker = broker
+        self._executors = executors
+        self._claims = claims
+        self._settled = settled
+        self._running: dict[str, _Running] = {}
+        self._wake = asyncio.Event()
+        self._wake_ups: list[WakeUp] = []
+        self._draining = False
+
+    @property
+    def busy(self) -> int:
+        """TODOs in progress here."""
+        return len(self._running)
+
+    async def run(self) -> None:
+        """Work until `drain` or `stop` has been called and all is given back."""
+        await self._dispatch.persistently(
+            WorkerStarted(self._claims.boot, platform.node(), os.getpid(), sorted(self._claims.labels))
+        )
+        helpers = [asyncio.create_task(self._listen()), asyncio.create_task(self._watch())]
+        try:
+            while not (self._draining and not self._running):
+                self._wake.clear()
+                if not self._draining:
+                    await self._claim()
+                await self._nap()
+        finally:
+            for helper in helpers:
+                helper.cancel()
+            await asyncio.gather(*helpers, return_exceptions=True)
+            await self._give_back("drain")
+        await self._dispatch.persistently(WorkerEnded(self._claims.boot))
+
+    async def drain(self, grace: float) -> None:
+        """Claim nothing more; what runs has `grace` seconds to end, then it is given back."""
+        self._draining = True
+        self._wake.set()
+        if grace > 0 and (tasks := self._tasks()):
+            await asyncio.wait(tasks, timeout=grace)
+        await self._give_back("drain")
+        self._wake.set()
+
+    def lease_lost(self) -> None:
+        """Drop everything in progress: others may have taken it."""
+        for running in self._running.values():
+            running.stop("lease_lost")
+
+    # --- claiming ----------------------------------------------------------------------------------------------------
+
+    async def _claim(self) -> None:
+        free = self._claims.slots - len(self._running)
+        acknowledged, self._wake_ups = self._wake_ups, []
+        if free > 0:
+            mine = self._claims
+            try:
+                outcome = await self._dispatch.one(ClaimNext(mine.boot, mine.placement, free, mine.labels, mine.run))
+            except StoreError as error:
+                log.warning("%s; trying again", error.message)
+                return
+            for claim in outcome.claims if isinstance(outcome, ClaimedMany) else ():
+                self._start(claim)
+        for wake_up in acknowledged:
+            await wake_up.acknowledge()
+
+    def _start(self, claim: Claimed) -> None:
+        failpoint("worker.claimed")
+        running = _Running(claim)
+        running.task = asyncio.create_task(self._carry_out(running), name=f"todo {claim.key}")
+        self._running[claim.todo] = running
+
+    async def _nap(self) -> None:
+        try:
+            async with asyncio.timeout(POLL_SECONDS):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    async def _listen(self) -> None:
+        async for wake_up in self._broker.wake_ups():
+            self._wake_ups.append(wake_up)
+            self._wake.set()
+
+    async def _watch(self) -> None:
+        """What others committed: claimable TODOs, and TODOs of ours that are not ours any more."""
+        number = 0
+        while True:
+            try:
+                number = await self._store.changed(number, POLL_SECONDS)
+                self._wake.set()
+                if self._running:
+                    await self._drop_what_is_not_ours()
+            except StoreError as error:
+                log.warning("%s", error.message)
+            await asyncio.sleep(_WATCH_SECONDS)
+
+    async def _drop_what_is_not_ours(self) -> None:
+        seen = dict(self._running)
+        fences = await self._store.read(self._fences)
+        for todo, running in seen.items():
+            if fences.get(todo) != running.claim.fence and self._running.get(todo) is running:
+                running.stop(None)
+
+    def _fences(self, session: Session) -> dict[str, int]:
+        owned = session.exec(select(Todo.id, Todo.fence).where(col(Todo.owner) == self._claims.boot))
+        return dict(owned.all())
+
+    # --- carrying out ------------------------------------------------------------------------------------------------
+
+    async def _carry_out(self, running: _Running) -> None:
+        claim = running.claim
+        settling: asyncio.Task[bool] | None = None
+        try:
+            result = await self._execute(claim)
+            settling = asyncio.create_task(self._settle(claim, result))
+            if await asyncio.shield(settling) and self._settled:
+                await self._settled(claim)
+        except asyncio.CancelledError:
+            cause = running.stopped[0] if running.stopped else "drain"
+            if settling is not None:
+                await asyncio.wait([settling])  # what was worked out stands
+            elif cause is not None:
+                await self._release(claim, cause)
+        except LeaseLost:
+            await self._release(claim, "lease_lost")
+        except AtlasError as error:
+            log.warning("%s: %s", claim.key, error)
+        finally:
+            del self._running[claim.todo]
+            self._wake.set()
+
+    async def _execute(self, claim: Claimed) -> Result:
+        reporter = StoreReporter(self._dispatch, claim)
+        try:
+            return await self._executors[claim.kind].execute(claim, reporter)
+        except LeaseLost:
+            raise
+        except Exception as error:
+            log.exception("%s: the executor broke", claim.key)
+            return Failure("internal", f"{type(error).__name__}: {error}")
+
+    async def _settle(self, claim: Claimed, result: Result) -> bool:
+        """True when the TODO is now completed."""
+        failpoint("worker.before_settle")
+        command = settlement(claim, result)
+        outcome = await self._dispatch.persistently(command)
+        failpoint("worker.after_settle")
+        if isinstance(outcome, Refused):
+            await self._refused(claim, outcome)
+            return False
+        return isinstance(command, Complete)
+
+    async def _refused(self, claim: Claimed, refusal: Refused) -> None:
+        """Too late, or not even storable; the latter must not be tried for ever."""
+        log.warning("%s: its result was refused: %s", claim.key, refusal.message)
+        if refusal.code != "lease_lost":
+            failure = Failure("internal", f"the result was refused: {refusal.message}")
+            await self._dispatch.persistently(settlement(claim, failure))
+
+    async def _release(self, claim: Claimed, cause: ReleaseCause) -> None:
+        await self._dispatch.persistently(Release(claim.todo, claim.fence, cause, self._claims.boot))
+
+    async def _give_back(self, cause: ReleaseCause) -> None:
+        tasks = self._tasks()
+        for running in self._running.values():
+            running.stop(cause)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _tasks(self) -> list[asyncio.Task[None]]:
+        return [running.task for running in self._running.values() if running.task]
