@@ -127,7 +127,7 @@ def _store(path: Path, url: str, target: Path, stop: Stop) -> ObjectInfo:
         written = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
         try:
             copy_content(content, written, stop)
-            _check_unchanged(str(path), before, content)
+            _check_unchanged(f"the file for {url}", before, content)
             os.fsync(written)
             stop.check()
             partial.replace(target)

@@ -81,7 +81,7 @@ class S3Store:
                 answer = await upload_in_parts(self._calls, location, size, PART, sending(location, descriptor))
             if version(os.fstat(descriptor)) != version(status):
                 raise RemoteUnavailable(
-                    f"{path} changed while it was sent to {url}", "Let its writer finish, then try again."
+                    f"the file for {url} changed while it was read", "Let its writer finish, then try again."
                 )
         return _info(url, size, answer)
 
