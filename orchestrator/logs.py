@@ -11,7 +11,7 @@ import re
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -29,8 +29,8 @@ _LOOKS_SECRET = re.compile(
     (?P<keep>
         \b(?:bearer|basic)\s+(?=[A-Za-z0-9._~+/=-]{8})
       | ://[^\s/:@?\#]{0,128}:(?=[^\s/@?\#]{1,256}@)
-      | \b(?:x-amz-signature|x-amz-security-token|api[_-]?key|access[_-]?token|x-api-key|password)["']?\s{0,3}[=:]\s{0,3}["']?
-        (?=[^\s&"',;]{4})
+      | \b(?:x-amz-signature|x-amz-security-token|x-api-key|api[_-]?key|access[_-]?token|password)
+        ["']?\s{0,3}[=:]\s{0,3}["']?(?=[^\s&"',;]{4})
     )
     (?P<value>[^\s@&"',;]{1,4096})
   | \b(?:sk-|gsk_|hf_|gh[pousr]_|github_pat_|glpat-|xox[abeprs]-|AIza)[A-Za-z0-9_-]{16,512}
@@ -52,7 +52,7 @@ class KnownSecrets:
         self._lock = threading.Lock()
 
     @contextmanager
-    def hiding(self, values: Iterable[str]) -> Iterator[None]:
+    def hiding(self, values: Iterable[str]) -> Generator[None]:
         """While this lasts, these values appear in no log record."""
         kept = [value for value in values if len(value) >= SECRET_MINIMUM]
         self._change(kept, +1)
@@ -83,7 +83,7 @@ def redacted(text: str) -> str:
 
 
 @contextmanager
-def log_ids(*, run: str | None = None, todo: str | None = None) -> Iterator[None]:
+def log_ids(*, run: str | None = None, todo: str | None = None) -> Generator[None]:
     """Put these ids on every record that is logged inside, in this task and those it starts."""
     ids = {name: value for name, value in (("run", run), ("todo", todo)) if value is not None}
     token = _TRACE.set({**(_TRACE.get() or {}), **ids})

@@ -139,7 +139,7 @@ class Todo(Document):
 class Plan(Document):
     """A plan: what is to be done, in which order, and what counts as done."""
 
-    atlas: Literal[1] = Field(description="Version of this format.")
+    atlas: f.Version = Field(description="Version of this format.")
     name: f.Line = Field(default="plan", description="Name of the run; the file's name when left out.")
     goal: f.Prose | None = Field(
         default=None, description="Alone: a plan is made for it. With todos: context for the roles."

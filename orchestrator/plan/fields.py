@@ -77,6 +77,7 @@ _NEED: Json = {
     ]
 }
 
+Version = Annotated[int, *_as(values.version, {"const": 1})]
 Key = Annotated[str, *_as(values.key, _ID)]
 Line = Annotated[str, *_as(values.line, _text(r"\S"))]
 Prose = Annotated[str, *_as(values.prose, _text(r"\S", limits.TEXT_CHARACTERS))]

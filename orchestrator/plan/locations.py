@@ -55,8 +55,8 @@ def touched(value: object) -> str:
 def remote(value: object) -> str:
     """``s3://bucket/key`` or ``file://path``, the latter perhaps relative to the plan file."""
     text = text_of(value)
-    if len(text.encode()) > _PATH_BYTES:
-        raise ValueError(f"{quoted(text)} is not a location")
+    if len(text.encode()) > _PATH_BYTES or not text.startswith(("s3://", "file://")):
+        raise ValueError(f"{quoted(text)} is not a location; write s3://bucket/key or file://path")
     if text.startswith("file://~"):
         raise ValueError(f"{quoted(text)}: ~ is not expanded; write the whole path")
     try:

@@ -17,7 +17,7 @@ from state.errors import DocumentError, InputError, LimitExceeded
 from state.limits import DOCUMENT_BYTES, DOCUMENT_PROBLEMS
 
 # What YAML 1.2 calls printable; JSON may not hold the others in its strings either, or has escapes for them.
-_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 
 
 @dataclass(frozen=True, slots=True)

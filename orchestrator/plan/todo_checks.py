@@ -25,7 +25,8 @@ KEYS_BY_KIND: dict[TodoKind, frozenset[str]] = {
 def todo_problems(todo: Todo, position: int, sandbox: SandboxChoice, *, has_directory: bool) -> Iterator[Problem]:
     """Everything that is wrong with one TODO by itself."""
     here: Path = ("todos", position)
-    kinds = [key for key in KIND_KEYS.values() if getattr(todo, key) is not None]
+    # By the keys that are there: one without a value is a problem of its own, found while reading.
+    kinds = [key for key in KIND_KEYS.values() if key in todo.model_fields_set]
     if len(kinds) != 1:
         found = f"it has {' and '.join(kinds)}" if kinds else "it has none of them"
         yield Problem(here, f"a TODO has exactly one of run, role, ask and push; {found}")

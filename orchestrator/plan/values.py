@@ -46,6 +46,13 @@ def text_of(value: object) -> str:
     raise ValueError(f"must be text, not {described(value)}{quotes}")
 
 
+def version(value: object) -> int:
+    """The version of the plan format. Only one so far; ``1.0`` and ``true`` equal 1 in Python, and are not it."""
+    if type(value) is not int or value != 1:
+        raise ValueError(f"must be 1, not {described(value)}")
+    return 1
+
+
 def duration(value: object) -> float:
     """Seconds of ``90s``, ``1h30m``, or a number of seconds."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):

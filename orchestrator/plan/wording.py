@@ -65,7 +65,7 @@ def _literal(location: Path, words: list[str], value: object) -> Problem:
     shown = " or ".join(words) if len(words) < 3 else f"one of {', '.join(words)}"
     if not isinstance(value, str):
         return Problem(location, f"must be {shown}, not {described(value)}")
-    return Problem(location, f"must be {shown}, not {quoted(value)}", near=(value, words))
+    return Problem(location, f"must be {shown}, not {quoted(value)}", near=(value, words) if len(words) > 2 else None)
 
 
 def _keys_at(model: type[BaseModel], location: Path) -> list[str]:
