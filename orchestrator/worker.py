@@ -1,7 +1,7 @@
 """A worker: claims what it may, has it carried out, settles it. All workers are equal; none coordinates.
 
-It ends in two ways: `drain` (finish what runs, or give it back after a grace period), and death, after which others take
-over. A TODO that was cancelled or taken over meanwhile is noticed within a fifth of a second.
+It ends in two ways: `drain` (finish what runs, or give it back after a grace period), and death, after which others
+take over. A TODO that was cancelled or taken over meanwhile is noticed within a fifth of a second.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""One executor for each kind of TODO that a worker carries out."""

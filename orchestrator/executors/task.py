@@ -1,0 +1,241 @@
+"""Carries out task TODOs: inputs, command, verification, outputs (design §5). Expected trouble comes back as data."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from mcp_servers.storage import outputs
+from mcp_servers.storage.cache import Cache
+from mcp_servers.storage.outputs import OutputError
+from mcp_servers.storage.trees import digest_tree
+from orchestrator.executors.attempt_log import AttemptLog
+from orchestrator.executors.workplace import Workplace
+from orchestrator.logs import KnownSecrets
+from orchestrator.plan.spec import TaskSpec
+from orchestrator.run_spec import PinnedRepository, RunSpec
+from orchestrator.sandboxes import Sandboxes
+from orchestrator.secrets import Secrets, SecretUnavailable
+from orchestrator.verification import of_command, verify
+from state import reading
+from state.commands import Claimed
+from state.errors import AtlasError, ImageMissing, LeaseLost, LimitExceeded, RemoteError, RemoteMissing, SandboxError
+from state.failpoints import failpoint
+from state.ports import (
+    ArtifactStore,
+    Blockage,
+    Exit,
+    Failure,
+    ObjectStore,
+    Reporter,
+    Result,
+    Sandbox,
+    SandboxCommand,
+    Store,
+    Worked,
+    WriteOutput,
+)
+from state.records import BlockReason, Evidence, Output
+from state.tables import ArtifactRow, Run
+
+_BELT_SECONDS = 10.0
+"""Past the timeout: what hangs outside the sandbox is ended too."""
+
+
+class Checkouts(Protocol):
+    """Fresh working trees of pinned commits."""
+
+    async def fresh(self, oid: str, artifact: str, into: Path) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What task executors share on one worker. `work` is a directory of this worker's own."""
+
+    store: Store
+    stores: ObjectStore
+    artifacts: ArtifactStore
+    cache: Cache
+    checkouts: Checkouts
+    sandboxes: Sandboxes
+    secrets: Secrets
+    known_secrets: KnownSecrets
+    work: Path
+    boot: str
+
+
+class TaskExecutor:
+    """`state.ports.Executor` for kind ``task``."""
+
+    def __init__(self, around: Surroundings) -> None:
+        self._around = around
+        self._runs: dict[str, RunSpec] = {}
+
+    async def execute(self, claim: Claimed, report: Reporter) -> Result:
+        attempt = _Attempt(self._around, claim, report, await self._run_spec(claim.run))
+        try:
+            async with asyncio.timeout(claim.timeout + _BELT_SECONDS):
+                return await attempt.carry_out()
+        except TimeoutError:
+            return Failure("timeout", f"not done within {claim.timeout:g} s (inputs, command and outputs together)")
+        except AtlasError as error:
+            return _as_result(error)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            return Blockage("store", f"no space left on this worker's disk: {error.filename or self._around.work}")
+
+    async def _run_spec(self, run: str) -> RunSpec:
+        if run not in self._runs:
+            row = await self._around.store.read(lambda session: session.get(Run, run))
+            self._runs[run] = RunSpec.from_json(row.spec if row else "{}")
+        return self._runs[run]
+
+
+def _as_result(error: AtlasError) -> Result:
+    """What an expected error means for the TODO."""
+    if isinstance(error, LeaseLost):
+        raise error
+    if isinstance(error, OutputError):
+        return Failure("output", str(error))
+    return Blockage(_block_reason(error), str(error))
+
+
+def _block_reason(error: AtlasError) -> BlockReason:
+    reasons: tuple[tuple[type[AtlasError], BlockReason], ...] = (
+        (SecretUnavailable, "secret"),
+        (ImageMissing, "image"),
+        (SandboxError, "sandbox"),
+        (RemoteMissing, "input"),
+        (LimitExceeded, "input"),
+        (RemoteError, "store"),
+    )
+    for kind, reason in reasons:
+        if isinstance(error, kind):
+            return reason
+    return "input"
+
+
+class _Attempt:
+    def __init__(self, around: Surroundings, claim: Claimed, report: Reporter, run: RunSpec) -> None:
+        self._around = around
+        self._claim = claim
+        self._report = report
+        self._run = run
+        self._spec = TaskSpec.from_json(claim.document)
+        self._end = time.monotonic() + claim.timeout
+
+    async def carry_out(self) -> Result:
+        around, claim, spec = self._around, self._claim, self._spec
+        secrets = await asyncio.to_thread(around.secrets.resolve, spec.secrets, claim.provenance)
+        sandbox = await around.sandboxes.sandbox(
+            spec.sandbox, claim.provenance, owner_allows_host=self._run.host_allowed
+        )
+        workplace = Workplace(around.work / f"{claim.todo}-{claim.fence}", spec, sandbox.kind == "docker")
+        workplace.scratch.mkdir(parents=True, mode=0o700)
+        log_name = f"{claim.run}/{claim.todo}/{claim.fence}"
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(workplace.remove)
+            stack.enter_context(around.known_secrets.hiding(secrets.values()))
+            await self._prepare(workplace, stack)
+            log = await stack.enter_async_context(AttemptLog(log_name, around.artifacts, self._report, secrets))
+            return await self._work(workplace, sandbox, log, secrets)
+
+    async def _prepare(self, workplace: Workplace, stack: AsyncExitStack) -> None:
+        repository: PinnedRepository | None = self._run.repository
+        if repository:
+            await self._around.checkouts.fresh(repository.oid, repository.artifact, workplace.directory)
+        else:
+            workplace.directory.mkdir()
+        await workplace.fetch(self._around.cache, await self._made_here(), stack)
+        workplace.make_room_for_outputs()
+        failpoint("task.inputs_fetched")
+
+    async def _made_here(self) -> Callable[[str], ArtifactRow | None]:
+        """What earlier TODOs of this run made, by canonical remote."""
+        run, wanted = self._claim.run, [wanted.remote for wanted in self._spec.inputs]
+        found: dict[str, ArtifactRow | None] = {}
+        if wanted:
+            read = self._around.store.read
+            found = await read(lambda session: {remote: reading.manifest(session, run, remote) for remote in wanted})
+        return found.get
+
+    async def _work(self, workplace: Workplace, sandbox: Sandbox, log: AttemptLog, secrets: dict[str, str]) -> Result:
+        spec, by = self._spec, f"{sandbox.kind} sandbox of worker {self._around.boot[-8:]}"
+        output = log.command()
+        ended = await self._sandboxed(sandbox, workplace, spec.run, workplace.directory, output.write, secrets)
+        await output.end()
+        failpoint("task.command_ended")
+        item = json.dumps({"run": list(spec.run)}, ensure_ascii=False)
+        gathered = [of_command(item, spec.command, ended, output, by)]
+        if not gathered[0].passed:
+            return _failed(ended, gathered)
+
+        async def check(argv: tuple[str, ...], directory: Path, write: WriteOutput) -> Exit:
+            return await self._sandboxed(sandbox, workplace, argv, directory, write, {})
+
+        tree = ""
+        if spec.verify:
+            await self._report.verifying()
+            tree = await digest_tree(workplace.directory)
+            gathered += await verify(workplace, spec.verify, check, log, by)
+        failpoint("task.verified")
+        if not gathered[-1].passed:
+            return _not_verified(gathered[-1], _on_subject(gathered, tree))
+        staged = await outputs.stage(workplace.declared(), self._claim.todo, self._claim.fence, self._around.stores)
+        failpoint("task.outputs_staged")
+        return Worked(_on_subject(gathered, tree, staged), staged)
+
+    async def _sandboxed(
+        self, sandbox: Sandbox, workplace: Workplace, argv: tuple[str, ...], directory: Path, write: WriteOutput,
+        secrets: dict[str, str],
+    ) -> Exit:  # fmt: skip
+        spec = self._spec
+        ended = await sandbox.run(
+            SandboxCommand(
+                argv=argv, workdir=directory, timeout=max(0.1, self._end - time.monotonic()),
+                environment={**spec.env, **secrets}, mounts=tuple(workplace.mounts), resources=spec.resources,
+                image=spec.image, label=f"{self._claim.run}/{self._claim.key}",
+            ),
+            write,
+        )  # fmt: skip
+        if ended.cause == "lease":
+            raise LeaseLost(f"{self._claim.key}: this worker's lease ran out while it worked")
+        return ended
+
+
+def _on_subject(gathered: list[Evidence], tree: str, staged: list[Output] | None = None) -> list[Evidence]:
+    """Bind all of the evidence to one subject: the tree that was verified and the outputs that were taken from it; an
+    attempt that left neither is its own output's digest."""
+    bound = {"tree": tree, "outputs": [[output.internal, output.digest] for output in staged or []]}
+    text = json.dumps(bound, ensure_ascii=False) if tree or staged else gathered[0].digest
+    subject = tree if tree and not staged else f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+    for item in gathered:
+        item.subject = subject
+    return gathered
+
+
+def _failed(ended: Exit, gathered: list[Evidence]) -> Failure:
+    own = _on_subject(gathered, "")
+    match ended.cause:
+        case "timeout":
+            return Failure("timeout", f"killed after {ended.seconds:.0f} s, its timeout", own)
+        case "oom":
+            return Failure("oom", "killed: out of memory; raise resources.memory", own)
+        case _:
+            last = own[0].output_tail.strip().splitlines()[-1:] or [""]
+            return Failure("exit", f"exit code {ended.code}" + (f": {last[0][:300]}" if last[0] else ""), own)
+
+
+def _not_verified(item: Evidence, gathered: list[Evidence]) -> Failure:
+    what = item.command or json.loads(item.item).get("file", "")
+    said = f"exit code {item.exit_code}" if item.command else item.output_tail
+    return Failure("verification", f"{what}: {said}", gathered)

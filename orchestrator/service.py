@@ -1,0 +1,212 @@
+"""The use cases, once: the command line, HTTP, MCP and voice translate them and hold no logic."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from orchestrator.dispatch import Dispatch
+from orchestrator.plan.document import Plan, SandboxChoice
+from orchestrator.plan.reading import canonical, canonical_hash
+from orchestrator.plan.todos import new_todos
+from orchestrator.run_spec import PinnedRepository, RunSpec
+from orchestrator.views import (
+    EventView,
+    EvidenceView,
+    OutputView,
+    QuestionView,
+    RunView,
+    TodoView,
+    event_view,
+    evidence_view,
+    output_view,
+    question_view,
+    run_view,
+    todo_views,
+)
+from state import reading
+from state.commands import Answer, Cancel, Command, Done, Hold, Refused, Resume, Retry, SubmitRun
+from state.errors import AtlasError, Conflict, InputError, NotFound
+from state.failpoints import failpoint
+from state.limits import LOG_CHUNK, PAGE
+from state.ports import ArtifactStore
+from state.records import QUEUE, RUN_ENDED, Provenance, new_id
+from state.tables import Run
+
+_FOLLOW_SECONDS = 1.0
+
+
+class Pin(Protocol):
+    """Pins a repository at submit; returns it and what the caller should be warned of."""
+
+    def __call__(
+        self, repo: str, base: str | None, directory: Path | None
+    ) -> Awaitable[tuple[PinnedRepository, str]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """`warnings` are for the person who submitted it."""
+
+    run: str
+    warnings: list[str]
+
+
+class Service:
+    """See the module. References to runs, TODOs and questions are what `state.reading.find_*` take."""
+
+    def __init__(self, dispatch: Dispatch, artifacts: ArtifactStore, pin: Pin) -> None:
+        self._dispatch = dispatch
+        self._read = dispatch.store.read
+        self._artifacts = artifacts
+        self._pin = pin
+
+    # --- submitting ------------------------------------------------------------------------------------------------
+
+    async def submit(
+        self, plan: Plan, directory: Path | None, *, placement: str = QUEUE, provenance: Provenance = "person",
+        source: str = "cli", sandbox: SandboxChoice | None = None,
+    ) -> Submission:  # fmt: skip
+        """Make a run of a plan that `read_plan` returned. `directory` is the plan file's: relative remotes and
+        repositories start there. Nothing is left when it fails."""
+        warnings: list[str] = []
+        pinned: PinnedRepository | None = None
+        if plan.repo is not None:
+            pinned, warning = await self._pin(plan.repo, plan.base, directory)
+            warnings += [warning] if warning else []
+        text = canonical(plan)
+        host_allowed = provenance == "person" and (sandbox or plan.sandbox) == "host"
+        command = SubmitRun(
+            run=new_id(), name=plan.name, goal=plan.goal, placement=placement, concurrency=plan.concurrency,
+            provenance=provenance, source=source, spec=RunSpec(pinned, host_allowed).to_json(), plan=text,
+            plan_hash=canonical_hash(text), todos=new_todos(plan, directory, sandbox),
+        )  # fmt: skip
+        failpoint("submit.before_commit")
+        await self._do(command)
+        failpoint("submit.after_commit")
+        return Submission(command.run, warnings)
+
+    # --- looking ---------------------------------------------------------------------------------------------------
+
+    async def run(self, reference: str) -> RunView:
+        return run_view(await self.find(reference))
+
+    async def find(self, reference: str) -> Run:
+        """The row itself: placement and limits are for drivers, not for views."""
+        return await self._read(lambda session: reading.find_run(session, reference))
+
+    async def runs(self, limit: int = 50, before: str | None = None) -> list[RunView]:
+        """Newest first."""
+        return [run_view(run) for run in await self._read(lambda session: reading.runs(session, limit, before))]
+
+    async def todos(self, run: str) -> list[TodoView]:
+        """In the order of the plan."""
+        found = await self.find(run)
+        return await self._read(
+            lambda session: todo_views(reading.todos(session, found.id), reading.needs(session, found.id))
+        )
+
+    async def evidence(self, run: str, todo: str | None = None) -> tuple[list[EvidenceView], list[OutputView]]:
+        """Of one TODO, or of all of a run: what was checked, and the manifest of outputs."""
+        found = await self.find(run)
+
+        def collect(session: reading.Session) -> tuple[list[EvidenceView], list[OutputView]]:
+            ids = [reading.find_todo(session, found.id, todo).id] if todo else [
+                each.id for each in reading.todos(session, found.id)
+            ]  # fmt: skip
+            rows = [evidence_view(row) for id in ids for row in reading.evidence(session, id)]
+            return rows, [output_view(row) for id in ids for row in reading.artifacts(session, id)]
+
+        return await self._read(collect)
+
+    async def log(self, run: str, todo: str, fence: int | None = None) -> AsyncIterator[bytes]:
+        """The log of an attempt (by its fence), by default of the newest; in pieces. Empty when it said nothing."""
+        found = await self.find(run)
+        row = await self._read(lambda session: reading.find_todo(session, found.id, todo))
+        attempts = await self._read(lambda session: reading.attempts(session, row.id))
+        if not attempts:
+            raise NotFound(f"{row.key} has not been started", "Its log begins with its first attempt.")
+        if fence is not None and all(attempt.fence != fence for attempt in attempts):
+            known = ", ".join(str(attempt.fence) for attempt in attempts)
+            raise NotFound(f"{row.key} has no attempt {fence}", f"There are: {known}.")
+        name, offset = f"{found.id}/{row.id}/{fence or attempts[-1].fence}", 0
+        while data := await self._artifacts.read(name, offset, LOG_CHUNK):
+            yield data
+            offset += len(data)
+
+    async def questions(self, run: str | None = None, *, pending: bool = True) -> list[QuestionView]:
+        """Oldest first."""
+        id = (await self.find(run)).id if run else None
+        found = await self._read(lambda session: reading.questions(session, id, pending=pending))
+        return [question_view(question) for question in found]
+
+    async def events(
+        self, run: str, after: int = 0, *, until: Callable[[], bool] | None = None
+    ) -> AsyncIterator[list[EventView]]:
+        """What happened after event number `after`, and what happens then, in order and without a gap, until `until`
+        says so (looked at about once a second, and after each batch)."""
+        id = (await self.find(run)).id
+        number = 0
+        while True:
+            stop = until is not None and until()
+            batch = await self._read(lambda session, after=after: reading.events(session, id, after))
+            if batch:
+                after = batch[-1].seq
+                yield [event_view(event) for event in batch]
+            if len(batch) < PAGE:
+                if stop:
+                    return
+                number = await self._dispatch.store.changed(number, _FOLLOW_SECONDS)
+
+    # --- acting ----------------------------------------------------------------------------------------------------
+
+    async def answer(self, question: str, value: str, by: str) -> QuestionView:
+        """`Conflict` when it was answered or has expired already, `InputError` for a choice that is none."""
+        found = await self._read(lambda session: reading.find_question(session, question))
+        await self._do(Answer(found.id, value, by))
+        return question_view(await self._read(lambda session: reading.find_question(session, found.id)))
+
+    async def cancel(self, run: str, by: str) -> RunView:
+        """Final; what runs is killed by its worker within a moment."""
+        found = await self.find(run)
+        await self._do(Cancel(found.id, by))
+        return await self.run(found.id)
+
+    async def hold(self, run: str, reason: str) -> RunView:
+        """Nothing more is started until `resume`."""
+        found = await self.find(run)
+        await self._do(Hold(found.id, reason))
+        return await self.run(found.id)
+
+    async def resume(self, run: str, placement: str) -> RunView:
+        """Let `placement` claim what is left. The caller has made sure that nobody else works on it."""
+        found = await self.find(run)
+        if found.state in RUN_ENDED and found.state != "cancelled":
+            return run_view(found)
+        await self._do(Resume(found.id, placement, expected=found.placement))
+        return await self.run(found.id)
+
+    async def retry(self, run: str, todo: str, by: str) -> RunView:
+        """Reopen a failed or blocked TODO and what was skipped because of it."""
+        found = await self.find(run)
+        row = await self._read(lambda session: reading.find_todo(session, found.id, todo))
+        await self._do(Retry(row.id, by))
+        return await self.run(found.id)
+
+    async def _do(self, command: Command) -> Done:
+        outcome = await self._dispatch.one(command)
+        if isinstance(outcome, Refused):
+            raise _error(outcome)
+        return outcome if isinstance(outcome, Done) else Done()
+
+
+def _error(refused: Refused) -> AtlasError:
+    match refused.code:
+        case "missing":
+            return NotFound(refused.message)
+        case "invalid":
+            return InputError(refused.message)
+        case _:
+            return Conflict(refused.message)
