@@ -56,6 +56,12 @@ def _as(check: Callable[[object], object], schema: Json) -> tuple[PlainValidator
     return PlainValidator(check), WithJsonSchema(schema)
 
 
+def _mapping(keys: Json, entries: Json, most: int) -> WithJsonSchema:
+    return WithJsonSchema(
+        {"type": "object", "propertyNames": keys, "additionalProperties": entries, "maxProperties": most}
+    )
+
+
 _ID: Json = _text(values.ID_PATTERN, limits.KEY_CHARACTERS)
 _DURATION: Json = {"type": "string", "pattern": values.DURATION_PATTERN}
 _SECONDS: Json = {"type": "number", "maximum": limits.DURATION_SECONDS}
@@ -64,6 +70,7 @@ _ARGV: Json = {"type": "array", "items": _ARGUMENT, "minItems": 1, "maxItems": l
 _SHELL: Json = {"type": "string", "pattern": r"\S", "maxLength": limits.TEXT_CHARACTERS}
 _INTERNAL: Json = _text(r"^(?!~)(?!(.*/)?\.\.(/|$))(?!/*(\./*)*$)(?!/+(proc|sys|dev)(/|$))", 4096)
 _TOUCHED: Json = _text(r"^(?![~/])(?!(.*/)?\.\.(/|$))(?!(\./*)*$)", 4096)
+_REMOTE: Json = _text(locations.REMOTE_PATTERN, 4096)
 _NEED: Json = {
     "anyOf": [
         _ID,
@@ -99,10 +106,19 @@ Image = Annotated[str, *_as(values.image, _text(values.IMAGE_PATTERN))]
 ModelName = Annotated[str, *_as(values.model, _text(values.MODEL_PATTERN))]
 Internal = Annotated[str, *_as(locations.internal, _INTERNAL)]
 Touched = Annotated[str, *_as(locations.touched, _TOUCHED)]
-Remote = Annotated[str, *_as(locations.remote, _text(locations.REMOTE_PATTERN, 4096))]
+Remote = Annotated[str, *_as(locations.remote, _REMOTE)]
 Traceparent = Annotated[str, *_as(values.traceparent, _text(values.TRACEPARENT_PATTERN))]
 
 NeedItem = Annotated[Need, *_as(need, _NEED), PlainSerializer(_written)]
-Inputs = Annotated[dict[Remote, Internal], Field(max_length=limits.PATHS)]
-Outputs = Annotated[dict[Internal, Remote], Field(max_length=limits.PATHS), WrapValidator(_distinct)]
-Env = Annotated[dict[EnvName, Argument], Field(max_length=limits.ENV_VARIABLES)]
+Inputs = Annotated[dict[Remote, Internal], Field(max_length=limits.PATHS), _mapping(_REMOTE, _INTERNAL, limits.PATHS)]
+Outputs = Annotated[
+    dict[Internal, Remote],
+    Field(max_length=limits.PATHS),
+    WrapValidator(_distinct),
+    _mapping(_INTERNAL, _REMOTE, limits.PATHS),
+]
+Env = Annotated[
+    dict[EnvName, Argument],
+    Field(max_length=limits.ENV_VARIABLES),
+    _mapping(_text(values.ENV_PATTERN), _ARGUMENT, limits.ENV_VARIABLES),
+]

@@ -23,6 +23,8 @@ def json_schema(name: SchemaName) -> dict[str, Any]:
     if name == "plan":
         schema["anyOf"] = [{"required": ["goal"]}, {"required": ["todos"], "properties": {"todos": {"minItems": 1}}}]
         schema["$defs"]["Todo"].update(_todo_rules())
+        # A review stands beside a run or file, never alone.
+        schema["$defs"]["Todo"]["properties"]["verify"]["not"] = {"minItems": 1, "items": {"required": ["review"]}}
         one_of = [{"required": [key]} for key in ("run", "file", "review")]
         schema["$defs"]["VerifyItem"]["oneOf"] = one_of
     return {"$schema": GenerateJsonSchema.schema_dialect, "title": f"Atlas {name} document", **schema}
@@ -35,7 +37,7 @@ def _todo_rules() -> dict[str, Any]:
         required = [key, "prompt", "touches", "verify"] if kind == "agent" else [key]
         allowed = dict.fromkeys(sorted(KEYS_BY_KIND[kind]), True)
         kinds.append({"required": required, "properties": allowed, "additionalProperties": False})
-    agent = {"touches": {"minItems": 1}, "verify": {"minItems": 1, "contains": {"not": {"required": ["review"]}}}}
+    agent = {"touches": {"minItems": 1}, "verify": {"minItems": 1}}
     return {"oneOf": kinds, "if": {"required": ["role"]}, "then": {"properties": agent}}
 
 

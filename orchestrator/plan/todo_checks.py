@@ -40,7 +40,7 @@ def todo_problems(todo: Todo, position: int, sandbox: SandboxChoice, *, has_dire
     yield from path_problems(list(todo.inputs.values()), list(todo.outputs), here)
     yield from remote_problems(todo, here, has_directory=has_directory)
     if sandbox == "host":
-        yield from _absolute_problems(todo, here)
+        yield from absolute_problems(todo, here)
 
 
 def _agent_problems(todo: Todo, here: Path) -> Iterator[Problem]:
@@ -115,7 +115,8 @@ def placed_input(remote: str, internal: str) -> str:
     return internal + remote.rsplit("/", 1)[-1] if internal.endswith("/") else internal
 
 
-def _absolute_problems(todo: Todo, here: Path) -> Iterator[Problem]:
+def absolute_problems(todo: Todo, here: Path) -> Iterator[Problem]:
+    """Absolute internal paths, which only a container has."""
     places = [(("inputs", remote), internal) for remote, internal in todo.inputs.items()]
     places += [(("outputs", internal), internal) for internal in todo.outputs]
     for tail, internal in places:

@@ -8,10 +8,12 @@ from pathlib import Path
 from orchestrator.plan.document import Plan, ResourceLimits, SandboxChoice, Todo
 from orchestrator.plan.graph import needs_first
 from orchestrator.plan.locations import absolute_remote
+from orchestrator.plan.problems import document_error, shown_path
 from orchestrator.plan.spec import InputSpec, OutputSpec, StdoutSpec, TaskSpec, VerifySpec, argv_of
 from orchestrator.plan.task import TaskDocument
-from orchestrator.plan.todo_checks import placed_input, placed_output
+from orchestrator.plan.todo_checks import absolute_problems, placed_input, placed_output
 from state.commands import NewTodo
+from state.limits import DOCUMENT_PROBLEMS
 from state.ports import Resources
 from state.records import new_id
 
@@ -22,8 +24,11 @@ TASK_KEY = "task"
 def new_todos(plan: Plan, directory: Path | None, sandbox: SandboxChoice | None = None) -> list[NewTodo]:
     """The TODOs of a plan that `read_plan` returned, with fresh ids, each after those it needs, else in its order.
 
-    `directory` is the plan file's; `sandbox` overrides what the plan says.
+    `directory` is the plan file's; `sandbox` overrides what the plan says. Raises `DocumentError` when the plan is not
+    one for that sandbox.
     """
+    if sandbox == "host" and plan.sandbox != "host":
+        _refuse_absolute(plan)
     positions = {todo.id: position for position, todo in enumerate(plan.todos)}
     order = needs_first([[positions[need.todo] for need in todo.needs] for todo in plan.todos])
     ids = {plan.todos[position].id: new_id() for position in order}
@@ -57,6 +62,15 @@ def task_todo(task: TaskDocument) -> NewTodo:
         priority=task.priority,
         timeout=task.timeout,
     )
+
+
+def _refuse_absolute(plan: Plan) -> None:
+    lines: list[str] = []
+    for position, todo in enumerate(plan.todos):
+        for problem in absolute_problems(todo, ("todos", position)):
+            lines.append(f"{shown_path(problem.path)}: {problem.text}")
+    if lines:
+        raise document_error(lines[:DOCUMENT_PROBLEMS], len(lines))
 
 
 def _new_todo(plan: Plan, todo: Todo, ids: dict[str, str], directory: Path | None, sandbox: SandboxChoice) -> NewTodo:
