@@ -24,9 +24,15 @@ def inserts(work: Work) -> Iterator[tuple[str, list[Row]]]:
         yield "question", [_question(work, id) for id in sorted(work.new_questions)]
     if work.events:
         yield "event", work.events
-    for name in ("worker", "outbox"):
-        if name in new:
-            yield name, new[name]
+    if "worker" in new:
+        yield "worker", new["worker"]
+    if work.wakes:
+        yield "outbox", [(todo, work.now) for todo in sorted(work.wakes)]
+
+
+def delivered(work: Work) -> list[str]:
+    """TODOs whose wake-ups leave the outbox. Comes first: a later wake-up of the same TODO stays."""
+    return sorted(work.delivered)
 
 
 def updates(work: Work) -> Iterator[tuple[str, list[Row]]]:
@@ -48,7 +54,7 @@ def updates(work: Work) -> Iterator[tuple[str, list[Row]]]:
     ]
     if questions:
         yield "question", questions
-    for name in ("attempt_ended", "published", "worker_ended", "delivered"):
+    for name in ("attempt_ended", "published", "worker_ended"):
         if name in work.updates:
             yield name, work.updates[name]
 

@@ -10,18 +10,31 @@ import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
+from typing import Protocol
 
-from state.commands import Command, Outcome, Refused, SubmitRun
+from state.commands import ClaimNext, Command, Outcome, SubmitRun
 from state.errors import StoreError, StoreUnavailable
 from state.limits import BATCH_WEIGHT
 
-Transact = Callable[[Sequence[Command]], list[Outcome]]
-"""Carries out a batch in one transaction, or raises and has written nothing. `StoreError`: the database could not;
-`CommandsRejected`: some command's data was refused."""
+IDLE_SECONDS = 0.05
 
 
-class CommandsRejected(Exception):
-    """The database refused the data of some command in the batch, or a decision has a defect; which, is not known."""
+class Writer(Protocol):
+    """Lives in the writer thread: every method is called there."""
+
+    def open(self) -> None:
+        """Connect; what it raises, the constructor of `GroupCommit` raises."""
+        ...
+
+    def transact(self, commands: Sequence[Command]) -> list[Outcome]:
+        """Carry out a batch in one transaction, or raise `StoreError` and have written nothing."""
+        ...
+
+    def idle(self) -> None:
+        """Nothing has been asked for `IDLE_SECONDS`."""
+        ...
+
+    def close(self) -> None: ...
 
 
 class _Call:
@@ -35,17 +48,18 @@ class _Call:
     def weight(self) -> int:
         return sum(len(c.todos) if isinstance(c, SubmitRun) else 1 for c in self.commands)
 
+    def looks_for_work(self) -> bool:
+        return any(isinstance(command, ClaimNext) for command in self.commands)
+
 
 class GroupCommit:
-    """Owns the writer thread. `opened` runs in it first and makes `Transact`; `closed` runs in it last."""
+    """Owns the writer thread. `committed` is called in it after every commit, before the callers are answered."""
 
-    def __init__(
-        self, opened: Callable[[], Transact], closed: Callable[[], None], committed: Callable[[], None]
-    ) -> None:
-        self._opened = opened
-        self._closed = closed
+    def __init__(self, writer: Writer, committed: Callable[[], None]) -> None:
+        self._writer = writer
         self._committed = committed
         self._queue: SimpleQueue[_Call | None] = SimpleQueue()
+        self._entering = threading.Lock()
         self._ended = False
         self._failure: BaseException | None = None
         self._started = threading.Event()
@@ -53,41 +67,45 @@ class GroupCommit:
         self._thread.start()
         self._started.wait()
         if self._failure is not None:
+            self._thread.join()
             raise self._failure
 
     async def apply(self, commands: Sequence[Command]) -> list[Outcome]:
         """See `state.ports.Store.apply`."""
         if not commands:
             return []
-        if self._ended:
-            raise StoreUnavailable("the store is closed")
         call = _Call(commands, asyncio.get_running_loop())
-        self._queue.put(call)
+        with self._entering:  # nothing may come after the None that ends the thread: nobody would answer it
+            if self._ended:
+                raise StoreUnavailable("the store is closed")
+            self._queue.put(call)
         return await call.future
 
     def close(self) -> None:
         """Finish what has been asked, then end the thread. Blocks."""
-        if not self._ended:
-            self._ended = True
-            self._queue.put(None)
+        with self._entering:
+            if not self._ended:
+                self._ended = True
+                self._queue.put(None)
         self._thread.join()
 
     def _run(self) -> None:
         try:
-            transact = self._opened()
+            self._writer.open()
         except BaseException as error:  # handed to the constructor's caller
             self._failure = error
+            self._writer.close()
             return
         finally:
             self._started.set()
         try:
             while (batch := self._next_batch()) is not None:
-                self._carry_out(transact, batch)
+                self._carry_out(batch)
         finally:
-            self._closed()
+            self._writer.close()
 
     def _next_batch(self) -> list[_Call] | None:
-        call = self._queue.get()
+        call = self._next_call()
         if call is None:
             return None
         batch = [call]
@@ -102,28 +120,27 @@ class GroupCommit:
                 break
             batch.append(call)
             weight += call.weight()
+        # Calls of one batch came at the same time. Those that look for work see what the others made ready, and the
+        # others stay together.
+        batch.sort(key=_Call.looks_for_work)
         return batch
 
-    def _carry_out(self, transact: Transact, batch: list[_Call]) -> None:
+    def _next_call(self) -> _Call | None:
+        while True:
+            try:
+                return self._queue.get(timeout=IDLE_SECONDS)
+            except Empty:
+                self._writer.idle()
+
+    def _carry_out(self, batch: list[_Call]) -> None:
         commands = [command for call in batch for command in call.commands]
         try:
-            outcomes = _halving(transact, commands)
+            outcomes = self._writer.transact(commands)
         except Exception as error:  # every caller hears of it
             _answer(batch, error)
             return
         self._committed()
         _answer(batch, outcomes)
-
-
-def _halving(transact: Transact, commands: Sequence[Command]) -> list[Outcome]:
-    """One bad command must not sink its neighbours: halve and try again, until it stands alone and is refused."""
-    try:
-        return transact(commands)
-    except CommandsRejected as error:
-        if len(commands) == 1:
-            return [Refused("invalid", str(error))]
-        middle = len(commands) // 2
-        return _halving(transact, commands[:middle]) + _halving(transact, commands[middle:])
 
 
 def _answer(batch: list[_Call], answer: list[Outcome] | Exception) -> None:

@@ -41,7 +41,11 @@ class Rows(Protocol):
         ...
 
     def questions(self, ids: list[str]) -> Iterable[Row]:
-        """`statements.QUESTION_COLUMNS`."""
+        """`statements.QUESTION_COLUMNS`; not locked: their TODOs are."""
+        ...
+
+    def asked_by(self, questions: list[str]) -> Iterable[Row]:
+        """(question, TODO): which never changes, so it may be read before anything is locked."""
         ...
 
     def dependents(self, needs: list[str]) -> Iterable[Row]:
@@ -57,19 +61,19 @@ class Rows(Protocol):
         ...
 
     def unsettled(self, runs: list[str]) -> Iterable[Row]:
-        """(TODO,): those of these runs that are open or blocked."""
+        """(TODO,): of these runs, at least those that are open or blocked, or will be once they are locked."""
         ...
 
     def pending_questions(self, runs: list[str]) -> Iterable[Row]:
-        """(question,)"""
+        """(question,): read once the runs are locked, so that none can appear."""
         ...
 
     def documents(self, todos: list[str]) -> Iterable[Row]:
         """(TODO, document, provenance)"""
         ...
 
-    def claimable(self, command: ClaimNext, now: float, limit: int) -> Iterable[Row]:
-        """(TODO,): by priority and age."""
+    def claimable(self, command: ClaimNext, now: float) -> Iterable[str]:
+        """TODOs that this command may take, at least one if there is any, by priority and age."""
         ...
 
 
@@ -86,7 +90,6 @@ class Wanted:
     whole_runs: set[str] = field(default_factory=set[str])
     answered: set[str] = field(default_factory=set[str])
     questions: set[str] = field(default_factory=set[str])
-    claims: list[ClaimNext] = field(default_factory=list[ClaimNext])
 
 
 def wanted(commands: Sequence[Command]) -> Wanted:
@@ -102,8 +105,6 @@ def _want(want: Wanted, command: Command) -> None:  # noqa: C901  one flat table
         case Claim():
             want.todos.add(command.todo)
             want.documents.add(command.todo)
-        case ClaimNext():
-            want.claims.append(command)
         case Complete():
             want.completing.add(command.todo)
         case BeginVerifying() | Say() | Block():
@@ -116,6 +117,7 @@ def _want(want: Wanted, command: Command) -> None:  # noqa: C901  one flat table
             want.retried.add(command.todo)
         case Answer():
             want.answered.add(command.question)
+            want.questions.add(command.question)
         case Expire():
             want.questions.add(command.question)
         case SubmitRun() | Hold():
@@ -127,48 +129,32 @@ def _want(want: Wanted, command: Command) -> None:  # noqa: C901  one flat table
 
 
 def load(work: Work, commands: Sequence[Command], rows: Rows) -> None:
-    """Read everything the commands concern into `work`."""
+    """Read everything the commands concern into `work`. TODOs are locked first, then runs, each by id; what is read
+    before that can't change any more, what can is read after it."""
     want = wanted(commands)
-    _whole_runs(work, want, rows)
-    _questions(work, want, rows)
-    _claimable(work, want, rows)
+    asked: dict[str, str] = dict(rows.asked_by(sorted(want.questions))) if want.questions else {}
+    want.todos.update(asked.values())
+    want.roots.update(asked[id] for id in want.answered if id in asked)
+    if want.whole_runs:
+        want.todos.update(row[0] for row in rows.unsettled(sorted(want.whole_runs)))
+    for command in commands:
+        if isinstance(command, ClaimNext):
+            work.candidates = list(rows.claimable(command, work.now))
+            want.todos.update(work.candidates)
+            want.documents.update(work.candidates)
     _graph(work, want, rows)
     for row in rows.todos(sorted(want.todos)) if want.todos else ():
         work.todos[row[0]] = TodoState(*row)
+    want.runs.update(want.whole_runs)
     want.runs.update(todo.run_id for todo in work.todos.values())
     for row in rows.runs(sorted(want.runs)) if want.runs else ():
         work.runs[row[0]] = RunState(row)
-    ready = [id for id in want.documents if id in work.todos and work.todos[id].state == "ready"]
-    for id, document, provenance in rows.documents(ready) if ready else ():
-        work.documents[id] = (document, provenance)
-
-
-def _whole_runs(work: Work, want: Wanted, rows: Rows) -> None:
     if want.whole_runs:
-        runs = sorted(want.whole_runs)
-        want.runs.update(runs)
-        want.todos.update(row[0] for row in rows.unsettled(runs))
-        want.questions.update(row[0] for row in rows.pending_questions(runs))
-
-
-def _questions(work: Work, want: Wanted, rows: Rows) -> None:
-    ids = want.questions | want.answered
-    for row in rows.questions(sorted(ids)) if ids else ():
-        question = QuestionState(*row)
-        work.questions[question.id] = question
-        want.todos.add(question.todo_id)
-        if question.id in want.answered:
-            want.roots.add(question.todo_id)
-
-
-def _claimable(work: Work, want: Wanted, rows: Rows) -> None:
-    """Candidates for all `ClaimNext` of a placement are loaded at once, enough for all of them."""
-    for command in want.claims:
-        limit = sum(other.limit for other in want.claims if other.placement == command.placement)
-        known = work.candidates.setdefault(command.placement, [])
-        known.extend(row[0] for row in rows.claimable(command, work.now, limit) if row[0] not in known)
-        want.todos.update(known)
-        want.documents.update(known)
+        asked.update(dict.fromkeys((row[0] for row in rows.pending_questions(sorted(want.whole_runs))), ""))
+    for row in rows.questions(sorted(asked)) if asked else ():
+        work.questions[row[0]] = QuestionState(*row)
+    for id, document, provenance in rows.documents(sorted(want.documents)) if want.documents else ():
+        work.documents[id] = (document, provenance)
 
 
 def _graph(work: Work, want: Wanted, rows: Rows) -> None:

@@ -10,7 +10,10 @@ from state.commands import ClaimNext
 from state.loading import Row
 from state.statements import (
     CLAIMABLE,
+    CLAIMABLE_OF_RUN,
+    CLAIMABLE_RUNS,
     DESCENDANTS,
+    FEW_RUNS,
     INSERTS,
     QUESTION_COLUMNS,
     RUN_COLUMNS,
@@ -20,7 +23,7 @@ from state.statements import (
     Update,
     columns_of,
 )
-from state.tables import Question, Run, Todo, TodoNeed
+from state.tables import HAS_CLAIMABLE, Question, Run, Todo, TodoNeed
 from state.work import encode
 
 NOW = "(julianday('now') - 2440587.5) * 86400.0"
@@ -50,12 +53,12 @@ def _select(model: type[Any], columns: Iterable[str], key: str, where: str = "")
 
 
 INSERT_SQL = {name: _insert(insert) for name, insert in INSERTS.items()}
-UPDATE_SQL = {name: _update(update) for name, update in UPDATES.items()} | {
-    "delivered": "DELETE FROM outbox WHERE todo_id = ?"
-}
+UPDATE_SQL = {name: _update(update) for name, update in UPDATES.items()}
+DELIVERED = "DELETE FROM outbox WHERE todo_id IN (SELECT value FROM json_each(?))"
 _TODOS = _select(Todo, TODO_COLUMNS, "id")
 _RUNS = _select(Run, RUN_COLUMNS, "id")
 _QUESTIONS = _select(Question, QUESTION_COLUMNS, "id")
+_ASKED_BY = _select(Question, ("id", "todo_id"), "id")
 _DEPENDENTS = _select(TodoNeed, ("need_id", "todo_id", "answer"), "need_id")
 _NEEDS = _select(TodoNeed, ("todo_id", "need_id", "answer"), "todo_id")
 _DESCENDANTS = DESCENDANTS.format(roots="SELECT value FROM json_each(?)")
@@ -71,10 +74,15 @@ _LABELS_FIT = (
     "(todo.labels IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(todo.labels) AS asked"
     " WHERE asked.value NOT IN (SELECT value FROM json_each(:labels))))"
 )
-_CLAIMABLE = {
-    scope: CLAIMABLE.format(now=":now", scope=sql, placement=":placement", labels_fit=_LABELS_FIT, limit=":limit")
-    for scope, sql in (("run", "todo.run_id = :run"), ("all", "1=1"))
+_CLAIMABLE_RUNS = {
+    scope: CLAIMABLE_RUNS.format(placement=":placement", has_claimable=HAS_CLAIMABLE, scope=sql, limit=":few")
+    for scope, sql in (("run", "id = :run"), ("all", "1=1"))
 }
+_CLAIMABLE_OF_RUN = CLAIMABLE_OF_RUN.format(run=":run", now=":now", labels_fit=_LABELS_FIT, limit=":limit")
+_CLAIMABLE = CLAIMABLE.format(
+    ready="todo INDEXED BY todo_next CROSS JOIN run", placement=":placement", has_claimable=HAS_CLAIMABLE, now=":now",
+    labels_fit=_LABELS_FIT, limit=":limit",
+)  # fmt: skip
 
 
 class SqliteRows:
@@ -95,6 +103,9 @@ class SqliteRows:
     def questions(self, ids: list[str]) -> list[Row]:
         return self._by_key(_QUESTIONS, ids)
 
+    def asked_by(self, questions: list[str]) -> list[Row]:
+        return self._by_key(_ASKED_BY, questions)
+
     def dependents(self, needs: list[str]) -> list[Row]:
         return self._by_key(_DEPENDENTS, needs)
 
@@ -113,9 +124,18 @@ class SqliteRows:
     def documents(self, todos: list[str]) -> list[Row]:
         return self._by_key(_DOCUMENTS, todos)
 
-    def claimable(self, command: ClaimNext, now: float, limit: int) -> list[Row]:
+    def claimable(self, command: ClaimNext, now: float) -> list[str]:
+        execute = self._connection.execute
         values = {
-            "now": now, "placement": command.placement, "labels": encode(sorted(command.labels)), "limit": limit,
-            "run": command.run,
+            "now": now, "placement": command.placement, "labels": encode(sorted(command.labels)), "run": command.run,
+            "limit": max(command.limit, 0), "few": FEW_RUNS + 1,
         }  # fmt: skip
-        return self._connection.execute(_CLAIMABLE["run" if command.run else "all"], values).fetchall()
+        runs = execute(_CLAIMABLE_RUNS["run" if command.run else "all"], values).fetchall()
+        if len(runs) > FEW_RUNS:
+            return [row[0] for row in execute(_CLAIMABLE, values)]
+        found: list[Row] = []
+        for run, free in runs:
+            values |= {"run": run, "limit": min(max(command.limit, 0), free)}
+            found += execute(_CLAIMABLE_OF_RUN, values)
+        found.sort(key=lambda row: (-row[1], row[0]))
+        return [row[0] for row in found[: max(command.limit, 0)]]

@@ -13,7 +13,19 @@ from typing import cast
 from sqlalchemy import Table, inspect
 from sqlmodel import SQLModel
 
-from state.tables import ArtifactRow, Attempt, Event, EvidenceRow, Outbox, Plan, Question, Run, Todo, TodoNeed, Worker
+from state.tables import (
+    ArtifactRow,
+    Attempt,
+    Event,
+    EvidenceRow,
+    Outbox,
+    Plan,
+    Question,
+    Run,
+    Todo,
+    TodoNeed,
+    Worker,
+)
 from state.work import COUNTED
 
 TERMINAL_SQL = "('completed','failed','cancelled','skipped','not_applicable')"
@@ -115,15 +127,26 @@ UPDATES: dict[str, Update] = {
     "published": Update(ArtifactRow, ("published_at",), ("todo_id", "internal")),
     "worker_ended": Update(Worker, ("ended_at",), ("id",)),
 }  # fmt: skip
-"""`delivered` is a delete, and each engine's own."""
 
-CLAIMABLE = """
-SELECT todo.id FROM todo JOIN run ON run.id = todo.run_id
-WHERE todo.state = 'ready' AND todo.not_before <= {now} AND {scope}
-  AND run.placement = {placement} AND NOT run.held AND NOT run.cancelled AND NOT run.budget_exhausted
-  AND run.n_in_progress + run.n_verifying < run.concurrency AND {labels_fit}
+FEW_RUNS = 64
+"""Up to so many claimable runs are looked at one by one, so that none hides behind the crowd of another."""
+CLAIMABLE_RUNS = """
+SELECT id, concurrency - n_in_progress - n_verifying FROM run
+WHERE placement = {placement} AND {has_claimable} AND {scope} ORDER BY id LIMIT {limit}
+"""
+"""(run, how many more of its TODOs may be in progress), from an index that holds such runs only."""
+CLAIMABLE_OF_RUN = """
+SELECT todo.id, todo.priority FROM todo
+WHERE todo.run_id = {run} AND todo.state = 'ready' AND todo.not_before <= {now} AND {labels_fit}
 ORDER BY todo.priority DESC, todo.id LIMIT {limit}
 """
+CLAIMABLE = """
+SELECT todo.id FROM {ready} ON run.id = todo.run_id
+WHERE todo.state = 'ready' AND todo.not_before <= {now} AND {labels_fit}
+  AND run.placement = {placement} AND {has_claimable}
+ORDER BY todo.priority DESC, todo.id LIMIT {limit}
+"""
+"""Among many runs: along the index of what is ready."""
 DESCENDANTS = """
 WITH RECURSIVE behind(id) AS (
   {roots} UNION SELECT todo_need.todo_id FROM todo_need JOIN behind ON todo_need.need_id = behind.id

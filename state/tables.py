@@ -12,6 +12,10 @@ from typing import ClassVar
 from sqlalchemy import BigInteger, Column, Float, Index, Text, text
 from sqlmodel import Field, SQLModel
 
+HAS_CLAIMABLE = (
+    "n_ready > 0 AND NOT held AND NOT cancelled AND NOT budget_exhausted AND n_in_progress + n_verifying < concurrency"
+)
+"""Of a run: a worker that fits may take a TODO of it now. Alike in the index and in the queries that use it."""
 _WITHOUT_ROWID = {"sqlite_with_rowid": False}
 
 
@@ -27,6 +31,13 @@ class Run(SQLModel, table=True):
         Index("run_by_name", "name"),
         Index(
             "run_open", "placement", sqlite_where=text("ended_at IS NULL"), postgresql_where=text("ended_at IS NULL")
+        ),
+        Index(
+            "run_claimable",
+            "placement",
+            "id",
+            sqlite_where=text(HAS_CLAIMABLE),
+            postgresql_where=text(HAS_CLAIMABLE),
         ),
     )
 

@@ -7,8 +7,9 @@ store flushes it with one write per table. Nothing here does I/O.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, Literal, get_args
 
 from state.commands import NewTodo, SubmitRun
@@ -23,6 +24,7 @@ quote: Callable[[str], str] = json.encoder.encode_basestring
 """A JSON string; events are put together from pieces, because an encoder's set-up costs more than the event."""
 
 
+_BY_ID = attrgetter("id")
 _WITH_REASON: frozenset[RunStatus] = frozenset(("held", "cancelled", "budget_exhausted"))
 
 Entry = Literal["new", "moved", "reopened"]
@@ -124,6 +126,7 @@ class Work:
     """One transaction. `new` holds insert rows by table, `updates` other writes by statement name."""
 
     now: float
+    new_id: Callable[[], str]
     todos: dict[str, TodoState] = field(default_factory=dict[str, TodoState])
     runs: dict[str, RunState] = field(default_factory=dict[str, RunState])
     questions: dict[str, QuestionState] = field(default_factory=dict[str, QuestionState])
@@ -133,8 +136,8 @@ class Work:
     """TODO -> [(need, wanted answer)]; loaded for `Retry` only"""
     documents: dict[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
     """TODO -> (document, provenance of its run); loaded for claims only"""
-    candidates: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
-    """placement -> claimable TODOs by priority and age; loaded for `ClaimNext` only"""
+    candidates: list[str] = field(default_factory=list[str])
+    """claimable TODOs by priority and age; loaded for `ClaimNext` only, which is alone in its `Work`"""
 
     events: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
     new: dict[str, list[tuple[Any, ...]]] = field(default_factory=dict[str, list[tuple[Any, ...]]])
@@ -145,6 +148,9 @@ class Work:
     dirty: dict[str, TodoState] = field(default_factory=dict[str, TodoState])
     dirty_questions: dict[str, QuestionState] = field(default_factory=dict[str, QuestionState])
     touched: dict[str, RunState] = field(default_factory=dict[str, RunState])
+    wakes: set[str] = field(default_factory=set[str])
+    delivered: set[str] = field(default_factory=set[str])
+    """what leaves the outbox, before `wakes` enter it"""
     ready: list[str] = field(default_factory=list[str])
     """TODOs made claimable by the command that is being decided"""
 
@@ -194,11 +200,11 @@ class Work:
         """Somebody may claim this now. Only wake-ups for other processes need the outbox."""
         self.ready.append(todo.id)
         if run.placement == QUEUE:
-            self.insert("outbox", (todo.id, self.now))
+            self.wakes.add(todo.id)
 
-    def of_run(self, run: str) -> Iterator[TodoState]:
-        """The run's TODOs among those that are loaded."""
-        return (todo for todo in self.todos.values() if todo.run_id == run)
+    def of_run(self, run: str) -> list[TodoState]:
+        """The run's TODOs among those that are loaded, in one order whatever else is loaded."""
+        return sorted((todo for todo in self.todos.values() if todo.run_id == run), key=_BY_ID)
 
     def close_command(self) -> None:
         """Derive the state and progress of every run that the command touched."""

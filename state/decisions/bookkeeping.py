@@ -8,8 +8,8 @@ from state.work import Work, encode
 
 def delivered(work: Work, command: Delivered) -> Done:
     """The broker has these wake-ups: forget them."""
-    for todo in command.todos:
-        work.update("delivered", (todo,))
+    work.wakes.difference_update(command.todos)
+    work.delivered.update(command.todos)
     return Done()
 
 

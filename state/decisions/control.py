@@ -52,11 +52,9 @@ def hold(work: Work, command: Hold) -> Done | Refused:
 
 def resume(work: Work, command: Resume) -> Done | Refused:
     """Claimable again, from `placement`; deaths of earlier owners are forgotten."""
-    run = work.runs.get(command.run)
-    if run is None:
-        return Refused("missing", f"no run {command.run}")
-    if run.cancelled:
-        return Refused("not_allowed", "the run was cancelled, which is final")
+    run = _unended(work, command.run, "resume")
+    if isinstance(run, Refused):
+        return run
     if run.placement != command.expected:
         return Refused("not_allowed", "somebody else has just resumed this run")
     run.held = run.budget_exhausted = False

@@ -48,11 +48,9 @@ def claim(work: Work, command: Claim) -> Claimed | Refused:
 def claim_next(work: Work, command: ClaimNext) -> ClaimedMany:
     """Claim from the loaded candidates, in their order."""
     claims: list[Claimed] = []
-    for id in work.candidates.get(command.placement, ()):
-        if len(claims) == command.limit:
+    for id in work.candidates:
+        if len(claims) >= command.limit:
             break
-        if work.todos[id].state != "ready":
-            continue
         outcome = claim(work, Claim(id, command.worker, command.placement, command.labels))
         if isinstance(outcome, Claimed):
             claims.append(outcome)

@@ -70,7 +70,7 @@ def _skipped_behind(work: Work, todo: TodoState) -> list[TodoState]:
             continue
         seen.add(id)
         stack.append((id, True))
-        for dependent, _ in work.dependents.get(id, ()):
+        for dependent, _ in sorted(work.dependents.get(id, ())):
             if dependent not in seen and work.todos[dependent].state == "skipped":
                 stack.append((dependent, False))
     order.reverse()

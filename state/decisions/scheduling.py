@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 
-from state.records import BAD_ENDS, new_id
+from state.records import BAD_ENDS
 from state.work import Entry, QuestionState, TodoState, Work, encode
 
 
@@ -27,7 +27,7 @@ def ask(work: Work, todo: TodoState, *, entry: Entry = "moved") -> None:
     expires = spec.get("expires")
     choices = encode(spec.get("choices") or [])
     question = QuestionState(
-        id=new_id(), run_id=todo.run_id, todo_id=todo.id, epoch=todo.epoch, text=spec["text"], choices=choices,
+        id=work.new_id(), run_id=todo.run_id, todo_id=todo.id, epoch=todo.epoch, text=spec["text"], choices=choices,
         state="pending", answer=None, answered_by=None, expires_at=work.now + expires if expires else None,
         asked_at=work.now, answered_at=None,
     )  # fmt: skip
@@ -47,7 +47,7 @@ def settled(work: Work, todo: TodoState) -> None:
     pending = [todo]
     while pending:
         need = pending.pop()
-        for id, wanted in work.dependents.get(need.id, ()):
+        for id, wanted in sorted(work.dependents.get(need.id, ())):
             dependent = work.todos[id]
             if dependent.state == "pending" and _inform(work, need, wanted, dependent):
                 pending.append(dependent)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from math import isfinite
+from typing import Any
+
+from state.admission import unstorable_text
 from state.commands import Done, NewTodo, Refused, SubmitRun
 from state.decisions import scheduling
 from state.work import COUNTED, RunState, TodoState, Work, encode, quote
@@ -11,6 +16,8 @@ def submit(work: Work, command: SubmitRun) -> Done | Refused:
     """Write the whole run; TODOs without needs start at once."""
     if command.run in work.runs:
         return Refused("exists", f"run {command.run} exists already")
+    if flaw := _flaw(work, command):
+        return Refused("invalid", flaw)
     flags = (False, False, False)
     row = (command.run, command.placement, command.concurrency, *flags, None, None, 0, None, *[0] * len(COUNTED))
     run = work.runs[command.run] = RunState(row)
@@ -25,6 +32,42 @@ def submit(work: Work, command: SubmitRun) -> Done | Refused:
     data = f'{{"name":{quote(command.name)},"goal":{goal},"total":{len(command.todos)},"state":"{run.state}"}}'
     work.events.append((run.id, 1, work.now, "run.submitted", None, data))
     return Done(work.ready)
+
+
+def _flaw(work: Work, command: SubmitRun) -> str | None:
+    """What would make this run wait for ever or fail half-way. Plans are checked where they are read: this is the
+    store's own guarantee that every run it holds can end."""
+    before: dict[str, NewTodo] = {}
+    for new in command.todos:
+        if new.id in before or new.id in work.todos:
+            return f"{new.key}: there is a TODO with its id already"
+        if flaw := _flaw_of_needs(new, before) or (_flaw_of_gate(new) if new.kind == "ask" else None):
+            return f"{new.key}: {flaw}"
+        before[new.id] = new
+    if len({new.key for new in command.todos}) != len(command.todos):
+        return "two TODOs have the same key"
+    return None if before else "a run needs at least one TODO"
+
+
+def _flaw_of_needs(new: NewTodo, before: dict[str, NewTodo]) -> str | None:
+    for need, answer in new.needs:
+        if need not in before:
+            return "needs a TODO that is not before it in its run"
+        if answer is not None and before[need].kind != "ask":
+            return f"wants an answer of {before[need].key}, which asks nothing"
+    return "needs a TODO twice" if len(dict(new.needs)) != len(new.needs) else None
+
+
+def _flaw_of_gate(new: NewTodo) -> str | None:
+    try:
+        spec: dict[str, Any] = json.loads(new.ask or "")
+        texts = [spec["text"], *(spec.get("choices") or ())]
+        expires = spec.get("expires")
+        if not (expires is None or (isfinite(expires) and expires > 0)):
+            return "expires at no moment"
+        return unstorable_text("".join(texts))
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
+        return "its question can't be read"
 
 
 def _add(work: Work, run: RunState, new: NewTodo, position: int) -> None:

@@ -156,6 +156,10 @@ def upgrade() -> None:
         sqlite_where=sa.text("ended_at IS NULL"),
         postgresql_where=sa.text("ended_at IS NULL"),
     )
+    claimable = sa.text(
+        "n_ready > 0 AND NOT held AND NOT cancelled AND NOT budget_exhausted AND n_in_progress + n_verifying < concurrency"
+    )
+    op.create_index("run_claimable", "run", ["placement", "id"], sqlite_where=claimable, postgresql_where=claimable)
     op.create_table(
         "todo_need",
         sa.Column("need_id", sa.String(), nullable=False),

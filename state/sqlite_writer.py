@@ -1,0 +1,170 @@
+"""The writing half of the store on SQLite: one connection in one thread, behind the turnstile."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from state.commands import Command, Outcome
+from state.errors import StoreBusy, StoreError, StoreFull, StoreUnavailable
+from state.flushing import delivered, inserts, updates
+from state.sqlite_sql import DELIVERED, INSERT_SQL, NOW, UPDATE_SQL, SqliteRows
+from state.statements import UPDATES
+from state.transaction import transact
+from state.turnstile import Turnstile
+from state.work import Work, encode
+
+log = logging.getLogger(__name__)
+
+_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "temp_store=MEMORY", "cache_size=-65536", "busy_timeout=1000")
+
+
+class SqliteWriter:
+    """`group_commit.Writer` and `transaction.Engine`. `elsewhere` is called when another process has committed;
+    `busy` is how many seconds another program's lock is waited for."""
+
+    def __init__(
+        self,
+        path: Path,
+        turnstile: Turnstile,
+        elsewhere: Callable[[], None],
+        *,
+        now: Callable[[], float] | None,
+        new_id: Callable[[], str],
+        busy: float,
+    ) -> None:
+        self._path = path
+        self._turnstile = turnstile
+        self._elsewhere = elsewhere
+        self._now = now
+        self._new_id = new_id
+        self._busy = busy
+        self._connection: sqlite3.Connection | None = None
+        self._seen = 0
+
+    # --- group_commit.Writer -----------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        try:
+            self._connection = sqlite3.connect(self._path, isolation_level=None, cached_statements=256)
+            for pragma in _PRAGMAS:
+                self._connection.execute(f"PRAGMA {pragma}").close()
+            self._rows = SqliteRows(self._connection)
+            self._seen = self._data_version()
+        except sqlite3.Error as error:
+            raise self.failure(error) or StoreUnavailable(f"{self._path}: {error}") from error
+
+    def transact(self, commands: Sequence[Command]) -> list[Outcome]:
+        self.idle()
+        return transact(self, commands, self._new_id)
+
+    def idle(self) -> None:
+        """`PRAGMA data_version` counts what other connections commit, not what this one does."""
+        version = self._data_version()
+        if version != self._seen:
+            self._seen = version
+            self._elsewhere()
+
+    def close(self) -> None:
+        if self._connection:
+            self._connection.close()
+
+    # --- transaction.Engine ------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def transaction(self) -> Generator[float]:
+        connection = self._open_connection()
+        try:
+            with self._turnstile:
+                self._begin(connection)
+                try:
+                    yield self._now() if self._now else connection.execute(f"SELECT {NOW}").fetchone()[0]
+                    connection.execute("COMMIT")
+                except BaseException:
+                    if connection.in_transaction:
+                        connection.execute("ROLLBACK")
+                    raise
+        except sqlite3.Error as error:
+            if failure := self.failure(error):
+                raise failure from error
+            raise
+
+    @contextmanager
+    def part(self) -> Generator[None]:
+        connection = self._open_connection()
+        connection.execute("SAVEPOINT part")
+        try:
+            yield
+        except BaseException:
+            if connection.in_transaction:  # some errors (a full disk) undo all of it
+                connection.execute("ROLLBACK TO part")
+                connection.execute("RELEASE part")
+            raise
+        connection.execute("RELEASE part")
+
+    def rows(self, *, first: bool) -> SqliteRows:
+        return self._rows
+
+    def flush(self, work: Work) -> None:
+        connection = self._open_connection()
+        if work.delivered:
+            connection.execute(DELIVERED, (encode(delivered(work)),))
+        for table, rows in inserts(work):
+            connection.executemany(INSERT_SQL[table], rows)
+        for name, rows in updates(work):
+            changed = connection.executemany(UPDATE_SQL[name], rows).rowcount
+            if UPDATES[name].guard and changed != len(rows):
+                raise AssertionError(f"{name}: {changed} of {len(rows)} rows were as they had been read")
+
+    def failure(self, error: BaseException) -> StoreError | None:
+        return sqlite_failure(self._path, error, self._busy)
+
+    # --- the connection ----------------------------------------------------------------------------------------------
+
+    def _open_connection(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise StoreUnavailable(f"{self._path} is not open")
+        return self._connection
+
+    def _data_version(self) -> int:
+        return int(self._open_connection().execute("PRAGMA data_version").fetchone()[0])
+
+    def _begin(self, connection: sqlite3.Connection) -> None:
+        """Wait for a program that does not go through the turnstile, say so, but not for ever."""
+        start = time.monotonic()
+        warned = False
+        while True:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() - start > self._busy:
+                    raise
+                if not warned:
+                    log.warning("the database %s is locked by another program; waiting", self._path)
+                    warned = True
+
+
+def sqlite_failure(path: Path, error: BaseException, busy: float) -> StoreError | None:
+    """The database's own trouble in Atlas's words; None for bad data and for what does not come from SQLite."""
+    cause = getattr(error, "orig", None) or error
+    data = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
+    if not isinstance(cause, sqlite3.DatabaseError) or isinstance(cause, data):
+        return None
+    match cause.sqlite_errorcode & 0xFF:
+        case sqlite3.SQLITE_TOOBIG:
+            return None
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return StoreBusy(f"{path} stayed locked by another program for {busy:.0f} s", "Close that program.")
+        case sqlite3.SQLITE_FULL:
+            return StoreFull(f"no room left for {path}", "Free space on its disk; nothing that was committed is lost.")
+        case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT:
+            return StoreUnavailable(
+                f"{path} is not a readable SQLite database: {cause}", "Restore it, or move it away."
+            )
+        case _:
+            return StoreUnavailable(f"{path}: {cause}", "Check the file, its directory and its disk.")

@@ -1,0 +1,110 @@
+"""One batch of commands in one transaction, on any engine: admit, then load -> decide -> flush.
+
+A command that an engine refuses after all, or on which a decision trips, must not sink its neighbours. Which one it
+was, is not known from the error: the transaction is undone and carried out once more, in halves under savepoints, until
+the bad command stands alone.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from state.admission import unstorable
+from state.commands import ClaimNext, Command, Outcome, Refused
+from state.decisions import decide
+from state.errors import StoreError
+from state.failpoints import failpoint
+from state.loading import Rows, load
+from state.work import Work
+
+log = logging.getLogger(__name__)
+
+
+class Engine(Protocol):
+    """What a database must be able to do. Used by one thread."""
+
+    def transaction(self) -> AbstractContextManager[float]:
+        """Begin, give the database's clock, commit; on any error undo. Trouble of the database is a `StoreError`."""
+        ...
+
+    def part(self) -> AbstractContextManager[None]:
+        """A savepoint: undone on an error, which goes on."""
+        ...
+
+    def rows(self, *, first: bool) -> Rows:
+        """Reads of the open transaction. `first`: it holds no locks yet, so it may wait for some."""
+        ...
+
+    def flush(self, work: Work) -> None:
+        """Write. A guarded row that is not as it was read is an `AssertionError`."""
+        ...
+
+    def failure(self, error: BaseException) -> StoreError | None:
+        """What the database itself suffers from; None when the error is about the data, or Atlas's own."""
+        ...
+
+
+def transact(engine: Engine, commands: Sequence[Command], new_id: Callable[[], str]) -> list[Outcome]:
+    """Carry out the commands, durably. After a `StoreError` nothing of them was written."""
+    refused = {place: Refused("invalid", why) for place, command in enumerate(commands) if (why := unstorable(command))}
+    admitted = [command for place, command in enumerate(commands) if place not in refused] if refused else commands
+    try:
+        with engine.transaction() as now:
+            outcomes = _carry_out(engine, admitted, now, new_id, first=True)
+            failpoint("store.before_commit")
+    except StoreError:
+        raise
+    except Exception:
+        with engine.transaction() as now:
+            outcomes = _in_halves(engine, admitted, now, new_id, first=True)
+            failpoint("store.before_commit")
+    failpoint("store.after_commit")
+    if not refused:
+        return outcomes
+    others = iter(outcomes)
+    return [refused[place] if place in refused else next(others) for place in range(len(commands))]
+
+
+def _carry_out(
+    engine: Engine, commands: Sequence[Command], now: float, new_id: Callable[[], str], *, first: bool
+) -> list[Outcome]:
+    outcomes: list[Outcome] = []
+    for segment in _segments(commands):
+        work = Work(now, new_id)
+        load(work, segment, engine.rows(first=first and not outcomes))
+        outcomes += [decide(work, command) for command in segment]
+        engine.flush(work)
+    return outcomes
+
+
+def _segments(commands: Sequence[Command]) -> Iterator[Sequence[Command]]:
+    """`ClaimNext` looks for rows by their state, so what comes before it must be written first."""
+    start = 0
+    for place, command in enumerate(commands):
+        if isinstance(command, ClaimNext):
+            if start < place:
+                yield commands[start:place]
+            yield commands[place : place + 1]
+            start = place + 1
+    if start < len(commands):
+        yield commands[start:] if start else commands
+
+
+def _in_halves(
+    engine: Engine, commands: Sequence[Command], now: float, new_id: Callable[[], str], *, first: bool
+) -> list[Outcome]:
+    try:
+        with engine.part():
+            return _carry_out(engine, commands, now, new_id, first=first)
+    except Exception as error:
+        if engine.failure(error):
+            raise
+        if len(commands) == 1:
+            log.warning("refused %s: %s", type(commands[0]).__name__, error, exc_info=True)
+            return [Refused("invalid", str(error) or type(error).__name__)]
+    middle = len(commands) // 2
+    before = _in_halves(engine, commands[:middle], now, new_id, first=first)
+    return before + _in_halves(engine, commands[middle:], now, new_id, first=False)
