@@ -170,9 +170,12 @@ def test_what_is_wrong_comes_before_what_is_not_available() -> None:
         read_plan(PLAN, f"atlas: 1\ntodos: [{AGENT % ', {file: ../x}'}]")
 
 
-# --- one plan, many spellings -------------------------------------------------------------------------------------------
+# --- one plan, many spellings ----------------------------------------------------------------------------------------
 
-words = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zl", "Zp"], exclude_characters="\ufeff\ufffe\uffff"), min_size=1, max_size=12)  # fmt: skip
+printable = st.characters(
+    codec="utf-8", exclude_categories=["Cc", "Cs", "Zl", "Zp"], exclude_characters="\ufeff\ufffe\uffff"
+)
+words = st.text(printable, min_size=1, max_size=12)
 lines = words.filter(str.strip)
 keys = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,6}", fullmatch=True)
 names = st.from_regex(r"[a-z][a-z0-9]{0,5}", fullmatch=True)

@@ -38,7 +38,8 @@ TASK = {
 def test_needs_come_first_and_the_order_is_kept() -> None:
     plan = read_plan(
         PLAN,
-        "atlas: 1\ntodos: [{id: d, run: x, needs: [c, a]}, {id: a, run: x}, {id: b, run: x}, {id: c, run: x, needs: [b]}]",
+        "atlas: 1\ntodos: [{id: d, run: x, needs: [c, a]}, {id: a, run: x},"
+        " {id: b, run: x}, {id: c, run: x, needs: [b]}]",
     )
     todos = new_todos(plan, PLAN.parent)
     assert [todo.key for todo in todos] == ["a", "b", "c", "d"]
@@ -120,6 +121,7 @@ def test_a_choice_of_the_host_is_checked_like_the_plans_own() -> None:
         new_todos(plan, None, "host")
 
 
+checks = st.builds(VerifySpec, st.lists(st.text(), max_size=2).map(tuple), st.none() | st.text())
 specs = st.builds(
     TaskSpec,
     run=st.lists(st.text(), min_size=1, max_size=3).map(tuple),
@@ -131,7 +133,7 @@ specs = st.builds(
     env=st.dictionaries(st.text(), st.text(), max_size=2),
     secrets=st.lists(st.text(), max_size=2).map(tuple),
     resources=st.builds(Resources, st.none() | st.floats(0.1, 4), st.none() | st.integers(), st.none(), st.booleans()),
-    verify=st.lists(st.builds(VerifySpec, st.lists(st.text(), max_size=2).map(tuple), st.none() | st.text()), max_size=2).map(tuple),
+    verify=st.lists(checks, max_size=2).map(tuple),
     timeout=st.floats(1, 1e6),
     retries=st.integers(0, 20),
     backoff=st.floats(0, 1e6),
@@ -144,7 +146,7 @@ def test_a_spec_survives_its_json(spec: TaskSpec) -> None:
     assert TaskSpec.from_json(spec.to_json()) == spec
 
 
-# --- task documents -----------------------------------------------------------------------------------------------------
+# --- task documents ---------------------------------------------------------------------------------------------------
 
 
 def test_a_task_document_becomes_one_todo(tmp_path: Path) -> None:
@@ -177,9 +179,9 @@ def test_a_task_document_becomes_one_todo(tmp_path: Path) -> None:
         ({"secrets": ["A"]}, "secrets: unknown key"),
         ({"source": 5}, "source: must be text, not the number 5; put it in quotes"),
         ({"id": ""}, "id: must not be empty"),
-        ({"inputs": [{"remote": "file://x", "internal": "x"}]}, 'inputs[0].remote: "file://x" is relative to a plan file'),
-        ({"inputs": [{"remote": "s3://buck/x", "internal": "../x"}]}, 'inputs[0].internal: "../x" leaves the workspace'),
-        ({"inputs": [{"remote": "s3://buck/x", "internl": "x"}]}, 'inputs[0].internl: unknown key; did you mean "internal"?'),
+        ({"inputs": [{"remote": "file://x", "internal": "x"}]}, '"file://x" is relative to a plan file'),
+        ({"inputs": [{"remote": "s3://buck/x", "internal": "../x"}]}, '"../x" leaves the workspace'),
+        ({"inputs": [{"remote": "s3://buck/x", "internl": "x"}]}, 'unknown key; did you mean "internal"?'),
         ({"inputs": [{"remote": "s3://buck/x", "internal": "/out/x"}]}, 'the internal path "/out/x" lies in "/out/"'),
         ({"outputs": [{"internal": "o/", "remote": "s3://buck/x"}]}, "its remote must end with a slash too"),
         ({"outputs": [{"internal": "log.txt", "remote": "s3://buck/"}]}, "another output goes to the same location"),
@@ -197,7 +199,7 @@ def test_task_documents_that_are_refused(change: dict[str, object], line: str) -
     assert caught.value.message.startswith("task:1:")
 
 
-# --- the order of needs -------------------------------------------------------------------------------------------------
+# --- the order of needs -----------------------------------------------------------------------------------------------
 
 
 @given(
