@@ -1,0 +1,170 @@
+"""The container engine's HTTP API over its socket: asynchronous, cancellable, one connection per request.
+
+The SDK is not used here: it blocks threads, and on attached streams it drops what arrives together with the header.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import io
+import json
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, cast
+from urllib.parse import urlencode, urlsplit
+
+from state.errors import SandboxUnavailable
+
+DEFAULT_SOCKET = "/var/run/docker.sock"
+CHUNK = 64 << 10
+REQUEST_SECONDS = 60.0
+LARGEST_HEADER = 64 << 10
+REMEDY = "Start Docker, set DOCKER_HOST, or use `sandbox: host`."
+
+
+class _Readable(Protocol):
+    def makefile(self, mode: str) -> io.BytesIO: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Received:
+    data: bytes
+
+    def makefile(self, _mode: str) -> io.BytesIO:
+        return io.BytesIO(self.data)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer; `body` is decoded JSON, or text."""
+
+    status: int
+    body: object
+
+    @property
+    def message(self) -> str:
+        """What the engine says went wrong."""
+        if isinstance(self.body, dict):
+            return str(cast("dict[str, object]", self.body).get("message", self.body))
+        return str(self.body).strip()
+
+    def fields(self) -> dict[str, object]:
+        """The body as a JSON object; empty if it is none."""
+        return cast("dict[str, object]", self.body) if isinstance(self.body, dict) else {}
+
+
+def default_url() -> str:
+    """DOCKER_HOST, else the system's engine, else this user's own (rootless)."""
+    if url := os.environ.get("DOCKER_HOST"):
+        return url
+    own = Path(os.environ.get("XDG_RUNTIME_DIR", "/nonexistent")) / "docker.sock"
+    return f"unix://{own}" if own.exists() and not Path(DEFAULT_SOCKET).exists() else f"unix://{DEFAULT_SOCKET}"
+
+
+class Engine:
+    """One engine: ``unix:///path`` or plain ``tcp://host:port``. Errors: `SandboxUnavailable`."""
+
+    def __init__(self, url: str | None = None) -> None:
+        self.url = url or default_url()
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        query: dict[str, str] | None = None,
+        *,
+        body: object = None,
+        headers: dict[str, str] | None = None,
+        timeout: float = REQUEST_SECONDS,
+    ) -> Reply:
+        """Ask, and return the whole answer."""
+        received = bytearray()
+        try:
+            async with asyncio.timeout(timeout):
+                with await self._send(method, path, query, body, {"Connection": "close"} | (headers or {})) as connection:
+                    while data := await asyncio.get_running_loop().sock_recv(connection, CHUNK):
+                        received += data
+            response = http.client.HTTPResponse(cast("socket.socket", _Received(bytes(received))), method=method)
+            with response:
+                response.begin()
+                text = response.read().decode(errors="replace")
+        except TimeoutError as error:
+            raise SandboxUnavailable(f"The engine at {self.url} did not answer in {timeout:g} s.", REMEDY) from error
+        except (OSError, http.client.HTTPException) as error:
+            raise self._unavailable(error) from error
+        try:
+            return Reply(response.status, json.loads(text))
+        except ValueError:
+            return Reply(response.status, text)
+
+    async def attach(self, path: str, query: dict[str, str]) -> tuple[socket.socket, bytes]:
+        """Turn a request into a two-way stream: its non-blocking socket, and what has come over it already."""
+        loop = asyncio.get_running_loop()
+        received = b""
+        try:
+            async with asyncio.timeout(REQUEST_SECONDS):
+                connection = await self._send("POST", path, query, None, {"Connection": "Upgrade", "Upgrade": "tcp"})
+                try:
+                    while b"\r\n\r\n" not in received:
+                        data = await loop.sock_recv(connection, CHUNK)
+                        if not data or len(received) > LARGEST_HEADER:
+                            raise ConnectionError("no complete answer")
+                        received += data
+                    head, _, rest = received.partition(b"\r\n\r\n")
+                    if head.split()[1] not in (b"101", b"200"):
+                        raise ConnectionError(f"{head.splitlines()[0].decode()} {rest.decode(errors='replace').strip()}")
+                except BaseException:
+                    connection.close()
+                    raise
+        except TimeoutError as error:
+            raise SandboxUnavailable(f"The engine at {self.url} did not attach in time.", REMEDY) from error
+        except OSError as error:
+            raise self._unavailable(error) from error
+        return connection, rest
+
+    async def _send(
+        self, method: str, path: str, query: dict[str, str] | None, body: object, headers: dict[str, str]
+    ) -> socket.socket:
+        content = b"" if body is None else json.dumps(body).encode()
+        target = f"{path}?{urlencode(query)}" if query else path
+        fields = {"Host": "docker", "Content-Type": "application/json", "Content-Length": str(len(content))} | headers
+        head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        connection = await self._connect()
+        try:
+            message = f"{method} {target} HTTP/1.1\r\n{head}\r\n".encode() + content
+            await asyncio.get_running_loop().sock_sendall(connection, message)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    async def _connect(self) -> socket.socket:
+        url = urlsplit(self.url)
+        if url.scheme == "unix":
+            family, address = socket.AF_UNIX, url.path
+        elif url.scheme in ("tcp", "http") and url.port and not os.environ.get("DOCKER_TLS_VERIFY"):
+            found = await asyncio.get_running_loop().getaddrinfo(url.hostname, url.port, type=socket.SOCK_STREAM)
+            family, address = found[0][0], found[0][4]
+        else:
+            raise SandboxUnavailable(
+                f"The engine address {self.url} is not supported: a sandbox mounts directories of this host.",
+                "Use a unix:// socket, or tcp:// without TLS on this host.",
+            )
+        connection = socket.socket(family, socket.SOCK_STREAM)
+        connection.setblocking(False)
+        try:
+            await asyncio.get_running_loop().sock_connect(connection, address)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _unavailable(self, error: Exception) -> SandboxUnavailable:
+        if isinstance(error, PermissionError):
+            return SandboxUnavailable(
+                f"This user may not use the engine at {self.url}.", "Join the group `docker`, or use `sandbox: host`."
+            )
+        return SandboxUnavailable(f"No engine answers at {self.url}: {error}.", REMEDY)

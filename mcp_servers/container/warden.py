@@ -1,0 +1,215 @@
+"""The supervisor of one host command: when it has ended, nothing that the command started is alive.
+
+A script of its own, run by an isolated interpreter (see `host`), in one of two forms:
+
+- ``namespace``: PID 1 of a new user and PID namespace. Its end, however it comes, is the end of everything inside.
+- ``tree``: where that is not allowed, a subreaper. Orphans come to it, and it freezes and kills its whole tree. Only a
+  SIGKILL from the command to the warden itself can leave something behind.
+
+Arguments: form, three descriptors (control, status, a pidfd of the worker), timeout and lease in seconds, the scratch
+directory, the number of strings in argv, then limits as ``NAME=value``. Standard input holds argv and the environment,
+each string ended by NUL. Standard output and error belong to the command.
+
+Control: end of file kills, ``K`` cancels, any other byte renews the lease. Status: ``up``, and at the end a line
+``<exit|timeout|lease|cancel> <code> <seconds>``.
+
+It starts for every command, so it imports only what is cheap: `signal` alone would cost 5 ms.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import select
+import sys
+import time
+
+SIGKILL, SIGCHLD, SIGSTOP = 9, 17, 19
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 4, 24, 36, 38
+SIG_DFL, SIG_IGN = ctypes.c_void_p(0), ctypes.c_void_p(1)
+LAST_SIGNAL = 31
+NOT_FOUND, NOT_EXECUTABLE = 127, 126
+FREEZE_ROUNDS = 200
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def main(arguments: list[str]) -> None:
+    """Run one command to its end; see the module."""
+    form, control, status, worker, timeout, lease, scratch, count, *limits = arguments
+    if form == "namespace" and os.getpid() != 1:
+        raise SystemExit("atlas warden: not PID 1 of its namespace")
+    for descriptor in (control, status, worker):
+        os.set_inheritable(int(descriptor), False)
+    for number in range(1, LAST_SIGNAL + 1):  # a stray `kill $PPID` must not end the supervision
+        libc.signal(number, SIG_DFL if number == SIGCHLD else SIG_IGN)
+    libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)  # the command has our uid: it must not trace us or open our descriptors
+    libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    argv, environment = read_command(int(count))
+    os.write(int(status), b"up\n")
+    started = time.monotonic()
+    child = os.fork()
+    if child == 0:
+        become(argv, environment, limits)
+    statuses: dict[int, int] = {}
+    cause = watch(child, statuses, int(control), int(worker), started + float(timeout), float(lease))
+    seconds = time.monotonic() - started
+    if form == "namespace":
+        kill_namespace(statuses)
+    else:
+        kill_tree(statuses)
+    remove_tree(scratch)
+    code = os.waitstatus_to_exitcode(statuses.get(child, SIGKILL))
+    os.write(int(status), f"{cause} {code if code >= 0 else 128 - code} {seconds:.6f}\n".encode())
+    os._exit(0)
+
+
+def read_command(count: int) -> tuple[list[bytes], dict[bytes, bytes]]:
+    """argv and the environment from standard input, which becomes /dev/null."""
+    size = os.fstat(0).st_size
+    text = b""
+    while len(text) < size:
+        text += os.read(0, size - len(text))
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    strings = text.split(b"\0")[:-1]
+    pairs = (string.partition(b"=") for string in strings[count:])
+    return strings[:count], {name: value for name, _, value in pairs}
+
+
+def become(argv: list[bytes], environment: dict[bytes, bytes], limits: list[str]) -> None:
+    """In the child: give up what could be used against the warden, then be the command. Does not return."""
+    import resource
+
+    os.setsid()
+    libc.prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)
+    for number in range(1, LAST_SIGNAL + 1):
+        libc.signal(number, SIG_DFL)
+    for limit in limits:
+        name, _, value = limit.partition("=")
+        kind = getattr(resource, name)
+        hard = resource.getrlimit(kind)[1]
+        bound = int(value) if hard == resource.RLIM_INFINITY else min(int(value), hard)
+        resource.setrlimit(kind, (bound, bound))
+    capability = 0
+    while libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0:
+        capability += 1
+    libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    try:
+        os.execvpe(argv[0], argv, environment)  # noqa: S606
+    except OSError as error:
+        missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
+        why = b"not found" if missing else (error.strerror or str(error)).encode()
+        os.write(2, b"atlas: " + argv[0] + b": " + why + b"\n")
+        os._exit(NOT_FOUND if missing else NOT_EXECUTABLE)
+    finally:
+        os._exit(NOT_EXECUTABLE)
+
+
+def watch(child: int, statuses: dict[int, int], control: int, worker: int, deadline: float, lease: float) -> str:
+    """Wait for the end of the command, or for a reason to end it."""
+    poll = select.poll()
+    for descriptor in (os.pidfd_open(child), control, worker):
+        poll.register(descriptor, select.POLLIN)
+    renewed = time.monotonic()
+    while True:
+        left = min(deadline, renewed + lease) - time.monotonic()
+        ready = {descriptor for descriptor, _ in poll.poll(max(0.0, left) * 1000 + 1)}
+        reap(statuses)
+        if child in statuses:
+            return "exit"
+        if worker in ready:
+            return "lease"
+        if control in ready:
+            said = os.read(control, 4096)
+            if not said or b"K" in said:
+                return "cancel" if said else "lease"
+            renewed = time.monotonic()
+        now = time.monotonic()
+        if now >= deadline:
+            return "timeout"
+        if now >= renewed + lease:
+            return "lease"
+
+
+def reap(statuses: dict[int, int], options: int = os.WNOHANG) -> bool:
+    """Collect children that have ended; False when there are none left at all."""
+    while True:
+        try:
+            pid, status = os.waitpid(-1, options)
+        except ChildProcessError:
+            return False
+        if pid == 0:
+            return True
+        statuses[pid] = status
+
+
+def kill_namespace(statuses: dict[int, int]) -> None:
+    """As PID 1: one signal reaches every process of the namespace at once, and every orphan becomes our child."""
+    send([-1], SIGKILL)
+    reap(statuses, 0)
+
+
+def kill_tree(statuses: dict[int, int]) -> None:
+    """Freeze the tree until no new member appears, then kill until we have no child: orphans are ours by then."""
+    frozen: set[int] = set()
+    for _ in range(FREEZE_ROUNDS):
+        fresh = set(descendants()) - frozen
+        if not fresh:
+            break
+        send(fresh, SIGSTOP)
+        frozen |= fresh
+    while reap(statuses):
+        send(descendants(), SIGKILL)
+        time.sleep(0.001)
+
+
+def send(pids: set[int] | list[int], number: int) -> None:
+    """A signal to each that is still there."""
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except (ProcessLookupError, PermissionError):
+            continue
+
+
+def descendants() -> list[int]:
+    """Every process below this one, zombies included, read from /proc."""
+    children: dict[int, list[int]] = {}
+    for entry in os.listdir("/proc"):  # noqa: PTH208 - pathlib costs as much to import as the whole warden
+        if entry.isdigit():
+            try:
+                with open(f"/proc/{entry}/stat", "rb") as file:  # noqa: PTH123
+                    parent = int(file.read().rpartition(b")")[2].split()[1])
+            except OSError:
+                continue
+            children.setdefault(parent, []).append(int(entry))
+    found = children.get(os.getpid(), [])[:]
+    for pid in found:
+        found += children.get(pid, ())
+    return found
+
+
+def remove_tree(path: str) -> None:
+    """Remove a directory that hostile code has written to, if it is there. Symlinks stay unfollowed."""
+    try:
+        for entry in os.listdir(path):  # noqa: PTH208
+            os.rmdir(f"{path}/{entry}")  # noqa: PTH106
+        os.rmdir(path)  # noqa: PTH106
+    except FileNotFoundError:
+        return
+    except OSError:
+        import shutil
+
+        for directory, names, _ in os.walk(path):
+            for name in names:
+                below = f"{directory}/{name}"
+                if not os.path.islink(below):  # noqa: PTH114
+                    os.chmod(below, 0o700)  # noqa: PTH101
+        shutil.rmtree(path, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
