@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
@@ -53,11 +53,10 @@ class _Call:
 
 
 class GroupCommit:
-    """Owns the writer thread. `committed` is called in it after every commit, before the callers are answered."""
+    """Owns the writer thread."""
 
-    def __init__(self, writer: Writer, committed: Callable[[], None]) -> None:
+    def __init__(self, writer: Writer) -> None:
         self._writer = writer
-        self._committed = committed
         self._queue: SimpleQueue[_Call | None] = SimpleQueue()
         self._entering = threading.Lock()
         self._ended = False
@@ -139,7 +138,6 @@ class GroupCommit:
         except Exception as error:  # every caller hears of it
             _answer(batch, error)
             return
-        self._committed()
         _answer(batch, outcomes)
 
 

@@ -55,7 +55,7 @@ class SqliteStore:
                 upgrade_sqlite(path)
             self._signal = CommitSignal()
             writer = SqliteWriter(path, self._turnstile, self._signal.grow, now=now, new_id=ids, busy=busy)
-            self._writer = GroupCommit(writer, self._signal.grow)
+            self._writer = GroupCommit(writer)
         except BaseException as error:
             self._turnstile.close()
             if words := failure(error):

@@ -24,14 +24,14 @@ _PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "temp_store=MEMORY", "cache_
 
 
 class SqliteWriter:
-    """`group_commit.Writer` and `transaction.Engine`. `elsewhere` is called when another process has committed;
-    `busy` is how many seconds another program's lock is waited for."""
+    """`group_commit.Writer` and `transaction.Engine`. `changed` is called when something was committed, here or by
+    another process; `busy` is how many seconds another program's lock is waited for."""
 
     def __init__(
         self,
         path: Path,
         turnstile: Turnstile,
-        elsewhere: Callable[[], None],
+        changed: Callable[[], None],
         *,
         now: Callable[[], float] | None,
         new_id: Callable[[], str],
@@ -39,7 +39,7 @@ class SqliteWriter:
     ) -> None:
         self._path = path
         self._turnstile = turnstile
-        self._elsewhere = elsewhere
+        self._changed = changed
         self._now = now
         self._new_id = new_id
         self._busy = busy
@@ -60,14 +60,19 @@ class SqliteWriter:
 
     def transact(self, commands: Sequence[Command]) -> list[Outcome]:
         self.idle()
-        return transact(self, commands, self._new_id)
+        connection = self._open_connection()
+        before = connection.total_changes
+        outcomes = transact(self, commands, self._new_id)
+        if connection.total_changes != before:  # who waits for changes and finds none would ask again at once
+            self._changed()
+        return outcomes
 
     def idle(self) -> None:
         """`PRAGMA data_version` counts what other connections commit, not what this one does."""
         version = self._data_version()
         if version != self._seen:
             self._seen = version
-            self._elsewhere()
+            self._changed()
 
     def close(self) -> None:
         if self._connection:
