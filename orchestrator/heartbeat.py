@@ -6,12 +6,20 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import Protocol
 
 from state.limits import HEARTBEAT_SECONDS, LEASE_SECONDS, LOOP_STALL_SECONDS, PULSE_SECONDS
-from state.ports import Liveness, Sandbox
+from state.ports import Liveness
 
 log = logging.getLogger(__name__)
+
+
+class Held(Protocol):
+    """What lives as long as the lease: the two methods of `state.ports.Sandbox` that other threads call."""
+
+    def pulse(self) -> None: ...
+    def kill_all(self) -> None: ...
 
 
 class Heartbeat:
@@ -22,9 +30,9 @@ class Heartbeat:
     before the renewal.
     """
 
-    def __init__(self, liveness: Liveness, sandboxes: Sequence[Sandbox], lost: Callable[[], None]) -> None:
+    def __init__(self, liveness: Liveness, held: Held, lost: Callable[[], None]) -> None:
         self._liveness = liveness
-        self._sandboxes = sandboxes
+        self._held = held
         self._lost = lost
         self._loop = asyncio.get_running_loop()
         self._answered = time.monotonic()
@@ -53,12 +61,10 @@ class Heartbeat:
     def _once(self, now: float) -> None:
         held = now - self._renewed < LEASE_SECONDS
         if held:
-            for sandbox in self._sandboxes:
-                sandbox.pulse()
+            self._held.pulse()
         else:
             log.warning("the lease ran out; dropping what was in progress")
-            for sandbox in self._sandboxes:
-                sandbox.kill_all()
+            self._held.kill_all()
         answers = now - self._answered < LOOP_STALL_SECONDS
         if answers and (not held or now - self._renewed >= HEARTBEAT_SECONDS):
             self._renew(now, held)

@@ -108,6 +108,8 @@ def configure(
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(level.upper())
+    for chatty in ("alembic", "botocore", "boto3", "urllib3", "docker", "s3transfer"):
+        logging.getLogger(chatty).setLevel("WARNING")
     return handler
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from state.errors import SandboxUnavailable
 from state.ports import Sandbox
@@ -44,16 +44,22 @@ _START = "Start Docker (`atlas doctor` tells more)."
 _WRITER: dict[Provenance, str] = {"model": "a model", "outside": "another program", "person": "a person"}
 
 
+class Containers(Sandbox, Protocol):
+    """The docker sandbox, which can leave something behind."""
+
+    async def reap(self, alive: Callable[[str], bool]) -> int: ...
+
+
 class Sandboxes:
     """The sandboxes of this worker; docker is looked for when it is first wanted."""
 
     def __init__(
-        self, host: Sandbox, connect: Callable[[], Awaitable[Sandbox]], policy: Policy
+        self, host: Sandbox, connect: Callable[[], Awaitable[Containers]], policy: Policy
     ) -> None:  # fmt: skip
         self._host = host
         self._connect = connect
         self._policy = policy
-        self._docker: Sandbox | None = None
+        self._docker: Containers | None = None
         self._trouble: str | None = "not looked for"
 
     async def sandbox(self, asked: Choice, provenance: Provenance, *, owner_allows_host: bool) -> Sandbox:
@@ -76,10 +82,6 @@ class Sandboxes:
 
     # what the heartbeat needs, over all of them
 
-    @property
-    def kind(self) -> Literal["host", "docker"]:
-        return "host"
-
     def pulse(self) -> None:
         """See `state.ports.Sandbox.pulse`."""
         for sandbox in self._all():
@@ -89,6 +91,11 @@ class Sandboxes:
         """See `state.ports.Sandbox.kill_all`."""
         for sandbox in self._all():
             sandbox.kill_all()
+
+    async def reap(self, alive: Callable[[str], bool]) -> None:
+        """Remove containers of workers (by boot id) that are not alive; docker is not looked for."""
+        if self._docker:
+            await self._docker.reap(alive)
 
     async def close(self) -> None:
         """End all of them."""

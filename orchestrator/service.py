@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,8 @@ from state.records import QUEUE, RUN_ENDED, Provenance, new_id
 from state.tables import Run
 
 _FOLLOW_SECONDS = 1.0
+_GATHER_SECONDS = 0.05
+"""A busy run commits hundreds of times a second; watchers get what happened in batches."""
 
 
 class Pin(Protocol):
@@ -143,14 +146,14 @@ class Service:
         return [question_view(question) for question in found]
 
     async def events(
-        self, run: str, after: int = 0, *, until: Callable[[], bool] | None = None
+        self, run: str, after: int = 0, *, until: Callable[[], Awaitable[bool]] | None = None
     ) -> AsyncIterator[list[EventView]]:
         """What happened after event number `after`, and what happens then, in order and without a gap, until `until`
-        says so (looked at about once a second, and after each batch)."""
+        says so: it is asked before each batch, at least once a second, and what it saw happen is still delivered."""
         id = (await self.find(run)).id
         number = 0
         while True:
-            stop = until is not None and until()
+            stop = until is not None and await until()
             batch = await self._read(lambda session, after=after: reading.events(session, id, after))
             if batch:
                 after = batch[-1].seq
@@ -159,6 +162,7 @@ class Service:
                 if stop:
                     return
                 number = await self._dispatch.store.changed(number, _FOLLOW_SECONDS)
+                await asyncio.sleep(_GATHER_SECONDS)
 
     # --- acting ----------------------------------------------------------------------------------------------------
 

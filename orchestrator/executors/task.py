@@ -53,7 +53,7 @@ _BELT_SECONDS = 10.0
 class Checkouts(Protocol):
     """Fresh working trees of pinned commits."""
 
-    async def fresh(self, oid: str, artifact: str, into: Path) -> None: ...
+    async def fresh(self, oid: str, digest: str, into: Path) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,28 +37,28 @@ def feed_yaml(text: str, builder: TreeBuilder) -> None:
     """Read one YAML document. Raises `DocumentError` with the place where it can't be read."""
     try:
         for event in yaml.parse(text, Loader=_LOADER):
-            _take_yaml(event, builder)
+            mark = event.start_mark
+            place = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+            if isinstance(event, yaml.ScalarEvent):
+                if event.tag is not None:
+                    _refuse_tag(event.tag, place, builder)
+                builder.scalar(_scalar(event, place, builder), place, event.anchor)
+            elif isinstance(event, yaml.CollectionEndEvent):
+                builder.close()
+            else:
+                _take_yaml(event, place, builder)
     except yaml.MarkedYAMLError as error:
         _refuse_yaml(error, text, builder.name)
     except yaml.YAMLError as error:
         raise document_error([shown_line(builder.name, (1, 1), (), f"not YAML: {error}")]) from None
 
 
-def _take_yaml(event: yaml.Event, builder: TreeBuilder) -> None:
-    mark = event.start_mark
-    place = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+def _take_yaml(event: yaml.Event, place: Place, builder: TreeBuilder) -> None:
     match event:
-        case yaml.ScalarEvent():
-            _untagged(event.tag, place, builder)
-            builder.scalar(_scalar(event, place, builder), place, event.anchor)
-        case yaml.MappingStartEvent():
-            _untagged(event.tag, place, builder)
-            builder.open({}, place, event.anchor)
-        case yaml.SequenceStartEvent():
-            _untagged(event.tag, place, builder)
-            builder.open([], place, event.anchor)
-        case yaml.MappingEndEvent() | yaml.SequenceEndEvent():
-            builder.close()
+        case yaml.CollectionStartEvent():
+            if event.tag is not None:
+                _refuse_tag(event.tag, place, builder)
+            builder.open({} if isinstance(event, yaml.MappingStartEvent) else [], place, event.anchor)
         case yaml.AliasEvent():
             builder.alias(str(event.anchor), place)
         case yaml.DocumentStartEvent() if builder.documents:
@@ -69,9 +69,8 @@ def _take_yaml(event: yaml.Event, builder: TreeBuilder) -> None:
             pass
 
 
-def _untagged(tag: object, place: Place, builder: TreeBuilder) -> None:
-    if tag is not None:
-        builder.refuse(place, f"the tag {quoted(str(tag))} is not allowed; write the plain value")
+def _refuse_tag(tag: object, place: Place, builder: TreeBuilder) -> NoReturn:
+    builder.refuse(place, f"the tag {quoted(str(tag))} is not allowed; write the plain value")
 
 
 def _scalar(event: yaml.ScalarEvent, place: Place, builder: TreeBuilder) -> Scalar:

@@ -94,10 +94,12 @@ class TreeBuilder:
 
     def scalar(self, value: Scalar, place: Place, anchor: str | None = None) -> None:
         """A key, or a value that is no container."""
-        size = len(value) if isinstance(value, str) else 0
+        size = 0
+        if isinstance(value, str):
+            size = len(value)
+            if "\0" in value:
+                self.refuse(place, "the text contains a NUL character (\\0)")
         self._count(1, size, place)
-        if size and "\0" in str(value):
-            self.refuse(place, "the text contains a NUL character (\\0)")
         if anchor is not None:
             self._anchors[anchor] = _Anchored(value, 1, size, 0)
         if self.wants_key:

@@ -1,0 +1,119 @@
+"""What `atlas doctor` looks at."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sqlite3
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from orchestrator.cli.compose import connect_docker, database_path, private_directory, settings
+from orchestrator.settings import Settings
+from state.errors import AtlasError
+from state.limits import GB
+
+_ENGINE_SECONDS = 10.0
+_LOW_DISK = 1 * GB
+Health = Literal["good", "limited", "broken"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """``limited``: Atlas works without it, with less."""
+
+    name: str
+    state: Health
+    said: str
+    remedy: str = ""
+
+    @property
+    def mark(self) -> str:
+        return {"good": "✓", "limited": "-", "broken": "✗"}[self.state]
+
+    def as_dict(self) -> dict[str, str]:
+        return asdict(self)
+
+
+async def examine() -> list[Finding]:
+    """Look at everything; no finding keeps another from being made."""
+    try:
+        found = settings()
+    except AtlasError as error:
+        return [Finding("settings", "broken", error.message, error.hint)]
+    findings = [_python(), _git(), _home(found)]
+    checks: list[Callable[[Settings], Awaitable[Finding]]] = [_database, _artifacts, _host, _docker]
+    for check in checks:
+        try:
+            findings.append(await check(found))
+        except AtlasError as error:
+            findings.append(Finding(check.__name__.lstrip("_"), "broken", error.message, error.hint))
+    return findings
+
+
+def _python() -> Finding:
+    return Finding("python", "good", f"{sys.version.split()[0]}, SQLite {sqlite3.sqlite_version}")
+
+
+def _git() -> Finding:
+    git = shutil.which("git")
+    if git:
+        return Finding("git", "good", git)
+    return Finding("git", "limited", "no git program: plans with `repo:` can't run", "Install git.")
+
+
+def _home(found: Settings) -> Finding:
+    home = private_directory(found.home)
+    free = shutil.disk_usage(home).free
+    if not os.access(home, os.W_OK):
+        return Finding("home", "broken", f"{home} is not writable", "Point ATLAS_HOME at a directory of yours.")
+    if free < _LOW_DISK:
+        return Finding("home", "limited", f"{home}: only {free / GB:.1f} GB free", "Free some space.")
+    return Finding("home", "good", f"{home}, {free / GB:.0f} GB free")
+
+
+async def _database(found: Settings) -> Finding:
+    from state.sqlite import SqliteStore
+
+    path = database_path(found.database_url)
+    await (await asyncio.to_thread(SqliteStore, path)).close()
+    return Finding("database", "good", str(path))
+
+
+async def _artifacts(found: Settings) -> Finding:
+    from mcp_servers.storage.s3_calls import S3Settings
+    from mcp_servers.storage.stores import ObjectStores
+
+    stores = ObjectStores(S3Settings(endpoint=found.s3_endpoint, region=found.s3_region, attempts=1))
+    try:
+        await stores.stat(found.store_url.rstrip("/") + "/atlas-doctor")
+    finally:
+        await stores.close()
+    return Finding("artifacts", "good", found.store_url)
+
+
+async def _host(_found: Settings) -> Finding:
+    from mcp_servers.container.host import HostSandbox
+
+    sandbox = HostSandbox()
+    try:
+        found = await sandbox.probe()
+    finally:
+        await sandbox.close()
+    return Finding("host", "good" if found.available else "limited", found.detail)
+
+
+async def _docker(found: Settings) -> Finding:
+    try:
+        async with asyncio.timeout(_ENGINE_SECONDS):
+            sandbox = await connect_docker(found, "doctor")
+    except (AtlasError, TimeoutError) as error:
+        said = error.message if isinstance(error, AtlasError) else "the engine does not answer"
+        return Finding(
+            "docker", "limited", f"{said}; commands of yours run on the host", "Start Docker, or install it."
+        )
+    await sandbox.close()
+    return Finding("docker", "good", "the engine answers")

@@ -1,0 +1,131 @@
+"""Working on a run in this process: `atlas run` and `atlas resume`. And being a worker for all: `atlas worker`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Callable
+
+from orchestrator.cli.compose import House, Workshop
+from orchestrator.cli.conclusion import conclude
+from orchestrator.cli.output import Watch, watch
+from orchestrator.cli.picture import Picture
+from orchestrator.views import RunView, as_json
+from orchestrator.worker import Worker
+from state.errors import Conflict
+from state.records import QUEUE, RUN_ENDED, RUN_WAITING, local_placement
+
+EXIT = {
+    "completed": 0,
+    "failed": 1,
+    "blocked": 3,
+    "awaiting_input": 3,
+    "held": 3,
+    "cancelled": 4,
+    "budget_exhausted": 5,
+}
+_DRAIN_SECONDS = 30.0
+
+
+class Interruption:
+    """Ctrl-C, SIGTERM or a closed terminal, once: `wait` returns. A second one ends the process on the spot; the
+    sandboxes notice."""
+
+    def __init__(self, kill: Callable[[], None]) -> None:
+        self._kill = kill
+        self._event = asyncio.Event()
+        self.number: int | None = None
+        loop = asyncio.get_running_loop()
+        for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(each, self._take, each)
+
+    def _take(self, number: signal.Signals) -> None:
+        if self.number is not None:
+            self._kill()
+            os._exit(128 + number)
+        self.number = number
+        self._event.set()
+
+    async def wait(self) -> None:
+        """Until one comes."""
+        await self._event.wait()
+
+
+class LocalWork:
+    """One run, worked on in this process, with a view of it."""
+
+    def __init__(self, house: House, shop: Workshop, run: RunView, *, as_lines_of_json: bool) -> None:
+        self._house = house
+        self._shop = shop
+        self._run = run
+        self._json = as_lines_of_json
+
+    async def carry_out(self, slots: int) -> int:
+        """Until the run ends, waits for somebody, or is interrupted; returns the exit code."""
+        service, shop = self._house.service, self._shop
+        worker = shop.worker(self._house, placement=local_placement(shop.liveness.boot), slots=slots, run=self._run.id)
+        interruption = Interruption(shop.sandboxes.kill_all)
+        heartbeat = shop.heartbeat(worker)
+        sweeping = asyncio.create_task(shop.sweeper.run())
+        working = asyncio.create_task(worker.run())
+        stopping = asyncio.create_task(interruption.wait())
+        picture = Picture.of(self._run, await service.todos(self._run.id))
+        try:
+            with watch(picture, as_lines_of_json=self._json) as view:
+                watching = asyncio.create_task(self._watch(view, worker))
+                await asyncio.wait([watching, working, stopping], return_when=asyncio.FIRST_COMPLETED)
+                if stopping.done():
+                    with contextlib.suppress(Conflict):  # it has ended this very moment
+                        await service.hold(self._run.id, "interrupted")
+                await worker.drain(0.0)
+                await asyncio.gather(watching, working)
+        finally:
+            for task in (sweeping, stopping):
+                task.cancel()
+            await asyncio.gather(sweeping, stopping, return_exceptions=True)
+            await heartbeat.close()
+        await shop.publisher.everything(self._run.id)
+        return await self._conclude(interruption.number)
+
+    async def _watch(self, view: Watch, worker: Worker) -> None:
+        """Show events until nothing moves any more."""
+
+        async def at_rest() -> bool:
+            if worker.busy:
+                return False
+            return (await self._house.service.run(self._run.id)).state in RUN_ENDED | RUN_WAITING
+
+        async for events in self._house.service.events(self._run.id, until=at_rest):
+            view.show(events)
+
+    async def _conclude(self, interrupted: int | None) -> int:
+        """Say how it ended and how to go on."""
+        run = await self._house.service.run(self._run.id)
+        if self._json:
+            print(as_json(run), flush=True)
+        else:
+            await conclude(self._house, run)
+        return 128 + interrupted if interrupted is not None and run.state == "held" else EXIT.get(run.state, 1)
+
+
+async def serve_queue(house: House, shop: Workshop, slots: int) -> int:
+    """Be a worker for every run that is placed in the queue, until told to stop; then finish what runs, or give it
+    back after half a minute."""
+    worker = shop.worker(house, placement=QUEUE, slots=slots)
+    interruption = Interruption(shop.sandboxes.kill_all)
+    heartbeat = shop.heartbeat(worker)
+    sweeping = asyncio.create_task(shop.sweeper.run())
+    working = asyncio.create_task(worker.run())
+    stopping = asyncio.create_task(interruption.wait())
+    try:
+        await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
+        await worker.drain(0.0 if interruption.number == signal.SIGINT else _DRAIN_SECONDS)
+        await working
+    finally:
+        for task in (sweeping, stopping):
+            task.cancel()
+        await asyncio.gather(sweeping, stopping, return_exceptions=True)
+        await heartbeat.close()
+    return 0

@@ -1,0 +1,167 @@
+"""Commands that only look: runs, todos, watch, logs, evidence, questions."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orchestrator.cli.running import Json, RunArgument, TodoArgument, with_house
+
+if TYPE_CHECKING:
+    from orchestrator.cli.compose import House
+    from orchestrator.views import EvidenceView
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for command in (runs, todos, watch, logs, evidence, questions):
+        app.command()(command)
+
+
+def runs(limit: Annotated[int, typer.Option(min=1, max=1000, help="How many.")] = 20, as_json: Json = False) -> None:
+    """List runs, newest first."""
+
+    async def use(house: House) -> None:
+        from orchestrator.cli.output import print_json, print_table
+
+        found = await house.service.runs(limit)
+        if as_json:
+            return print_json(found)
+        rows = [
+            (run.id[-8:], run.name, run.state, f"{run.progress.settled}/{run.progress.total}", run.created_at or "")
+            for run in found
+        ]
+        return print_table(("id", "name", "state", "settled", "created"), rows)
+
+    with_house(use, as_lines_of_json=as_json)
+
+
+def todos(run: RunArgument, as_json: Json = False) -> None:
+    """List a run's TODOs in the order of its plan."""
+
+    async def use(house: House) -> None:
+        from orchestrator.cli.output import print_json, print_table
+
+        found = await house.service.todos(run)
+        if as_json:
+            return print_json(found)
+        rows = [(t.key, t.state, t.reason or "", t.detail or t.title, ", ".join(t.needs)) for t in found]
+        return print_table(("todo", "state", "reason", "detail", "needs"), rows)
+
+    with_house(use, as_lines_of_json=as_json)
+
+
+def watch(
+    run: RunArgument,
+    after: Annotated[int, typer.Option(help="Start after this event number (with --json).")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Follow a run until it ends; Ctrl-C stops watching, not the run."""
+
+    async def use(house: House) -> int:
+        from orchestrator.cli.conclusion import conclude
+        from orchestrator.cli.driving import EXIT
+        from orchestrator.cli.output import watch as view_of
+        from orchestrator.cli.picture import Picture
+        from state.records import RUN_ENDED
+
+        service = house.service
+        found = await service.find(run)
+
+        async def ended() -> bool:
+            return (await service.run(found.id)).state in RUN_ENDED
+
+        picture = Picture.of(await service.run(found.id), await service.todos(found.id))
+        start = after if as_json else found.last_event
+        with view_of(picture, as_lines_of_json=as_json) as view:
+            async for events in service.events(found.id, start, until=ended):
+                view.show(events)
+        last = await service.run(found.id)
+        if not as_json:
+            await conclude(house, last)
+        return EXIT.get(last.state, 1)
+
+    with_house(use, as_lines_of_json=as_json)
+
+
+def logs(
+    run: RunArgument,
+    todo: TodoArgument,
+    attempt: Annotated[int | None, typer.Option(help="The attempt's fence; default: the newest.")] = None,
+) -> None:
+    """Print what a TODO's commands printed."""
+
+    async def use(house: House) -> None:
+        async for data in house.service.log(run, todo, attempt):
+            sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+
+    with_house(use)
+
+
+def evidence(
+    run: RunArgument,
+    todo: Annotated[str | None, typer.Argument(metavar="[TODO]", help="Of this one only.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show what was checked, on what, and what came out; and the outputs that were taken."""
+
+    async def use(house: House) -> None:
+        from orchestrator.cli.output import print_json, print_table
+
+        rows, outputs = await house.service.evidence(run, todo)
+        if as_json:
+            print_json(rows)
+            return print_json(outputs)
+        keys = {each.id: each.key for each in await house.service.todos(run)}
+        print_table(
+            ("todo", "try", "", "item", "exit", "took", "subject", "verifier"),
+            [
+                (keys[row.todo], str(row.fence), "passed" if row.passed else "FAILED", _item(row),
+                 "" if row.exit_code is None else str(row.exit_code), f"{row.seconds:.1f}s", _short(row.subject),
+                 row.verifier)
+                for row in rows
+            ],
+        )  # fmt: skip
+        for row in outputs:
+            published = "" if row.published_at else "  (not published yet)"
+            print(f"{keys[row.todo]}: {row.internal} -> {row.remote}  {row.size} bytes  {row.digest}{published}")
+        return None
+
+    with_house(use, as_lines_of_json=as_json)
+
+
+def _item(row: EvidenceView) -> str:
+    text = row.command or row.item.get("file") or row.item.get("ask") or str(row.item)
+    line = text.splitlines()[0] if text else ""
+    answer = f" -> {row.output_tail}" if "ask" in row.item else ""
+    return (line if len(line) <= 60 else line[:57] + "...") + answer
+
+
+def _short(subject: str) -> str:
+    kind, _, digest = subject.partition(":")
+    return f"{kind}:{digest[:12]}"
+
+
+def questions(
+    run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="Of this run only.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Also those that are answered or expired.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List questions that wait for an answer."""
+
+    async def use(house: House) -> None:
+        from orchestrator.cli.output import print_json, print_table
+
+        found = await house.service.questions(run, pending=not everything)
+        if as_json:
+            return print_json(found)
+        rows = [
+            (q.id[-8:], q.run[-8:], q.state, q.text, "/".join(q.choices), q.answer or "", q.expires_at or "")
+            for q in found
+        ]
+        return print_table(("id", "run", "state", "question", "choices", "answer", "expires"), rows)
+
+    with_house(use, as_lines_of_json=as_json)

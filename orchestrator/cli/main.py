@@ -1,0 +1,42 @@
+"""`atlas`: the commands. Each is short, and imports what it needs when it runs: `--help` must be quick."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli import acting, looking, setup, working
+
+app = typer.Typer(
+    name="atlas", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    help="Takes a plan and keeps at it until every TODO is completed with evidence, or it can say exactly why not.",
+)  # fmt: skip
+for group in (working, looking, acting, setup):
+    group.register(app)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"atlas {version('atlas-orchestrator')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(  # pyright: ignore[reportUnusedFunction]  registered by the decorator
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    return
+
+
+def main() -> None:
+    """The console script."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""What dead workers left on this host: containers, scratch directories, too much cache. Removed now and then."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+from mcp_servers.storage.cache import Cache
+from orchestrator.executors.workplace import remove_directory
+from orchestrator.sandboxes import Sandboxes
+from state.liveness import FileLiveness
+
+_EVERY_SECONDS = 30.0
+
+
+class Orphans:
+    """A chore for the sweeper; looks at once, then twice a minute."""
+
+    def __init__(
+        self, work: Path, liveness: FileLiveness, sandboxes: Sandboxes, cache: Cache, cache_bytes: int
+    ) -> None:
+        self._work = work
+        self._liveness = liveness
+        self._sandboxes = sandboxes
+        self._cache = cache
+        self._cache_bytes = cache_bytes
+        self._next = 0.0
+
+    async def remove(self) -> None:
+        """Remove what belongs to nobody alive."""
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + _EVERY_SECONDS
+        await asyncio.to_thread(self._directories)
+        await self._sandboxes.reap(lambda boot: self._liveness.verdict(boot) != "dead")
+        await self._cache.evict(self._cache_bytes)
+
+    async def remove_own(self) -> None:
+        """At a clean end: this worker's own scratch directory."""
+        await asyncio.to_thread(remove_directory, self._work / self._liveness.boot)
+
+    def _directories(self) -> None:
+        for directory in self._work.iterdir():
+            if self._liveness.verdict(directory.name) == "dead":
+                remove_directory(directory)
+                self._liveness.forget(directory.name)

@@ -1,0 +1,115 @@
+"""Lines for pipes and files, NDJSON for programs, and which of the views a command gets."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Protocol, Self
+
+from orchestrator.cli.picture import Picture
+from orchestrator.views import EventView, View, as_json
+from state.errors import AtlasError
+
+
+class Watch(Protocol):
+    """Shows a run while it goes on."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+    def show(self, events: Sequence[EventView]) -> None: ...
+    def note(self, text: str) -> None: ...
+
+
+class _Lines:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        sys.stdout.flush()
+
+    def note(self, text: str) -> None:
+        """For the person, not for the program that reads."""
+        print(text, file=sys.stderr, flush=True)
+
+
+class PlainView(_Lines):
+    """A line for each step of a TODO."""
+
+    def __init__(self, picture: Picture) -> None:
+        self._picture = picture
+
+    def show(self, events: Sequence[EventView]) -> None:
+        """Print what changed."""
+        from orchestrator.cli.rendering import duration
+
+        for event in events:
+            todo = self._picture.apply(event)
+            if todo is None or event.type != "todo.state" or todo.state in ("pending", "ready", "verifying"):
+                continue
+            took = f" in {duration(todo.seconds)}" if todo.seconds is not None else ""
+            why = f": {todo.reason or ''} {todo.detail or ''}".rstrip(" :") if todo.reason or todo.detail else ""
+            print(f"{(event.at or '')[11:19]}  {todo.key:<24} {todo.state}{took}{why}", flush=True)
+
+
+class JsonView(_Lines):
+    """Every event, one object a line."""
+
+    def show(self, events: Sequence[EventView]) -> None:
+        """Print them."""
+        for event in events:
+            print(as_json(event))
+        sys.stdout.flush()
+
+
+def watch(picture: Picture, *, as_lines_of_json: bool) -> Watch:
+    """The live tree on a terminal, else lines."""
+    if as_lines_of_json:
+        return JsonView()
+    if sys.stdout.isatty():
+        from rich.console import Console
+
+        from orchestrator.cli.rendering import TreeView
+
+        return TreeView(Console(), picture)
+    return PlainView(picture)
+
+
+def print_json(views: Sequence[View]) -> None:
+    """NDJSON."""
+    for view in views:
+        print(as_json(view))
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table on a terminal, tab-separated lines in a pipe."""
+    if not sys.stdout.isatty():
+        for row in rows:
+            print("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in row))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column)
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    Console().print(table)
+
+
+def print_error(error: AtlasError, *, as_lines_of_json: bool) -> None:
+    """What happened, to what, and what to do next."""
+    if as_lines_of_json:
+        told = {"error": {"code": error.code, "message": error.message, "hint": error.hint}}
+        print(json.dumps(told, ensure_ascii=False), file=sys.stderr)
+        return
+    print(f"atlas: {error.message}", file=sys.stderr)
+    if error.hint:
+        print(f"  {error.hint}", file=sys.stderr)

@@ -1,0 +1,95 @@
+"""What a watcher knows of a run: put together from the TODO list and the events that follow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from orchestrator.views import EventView, RunView, TodoView
+
+ACTIVE = frozenset(("in_progress", "verifying"))
+ENDED = frozenset(("completed", "failed", "cancelled", "skipped", "not_applicable", "blocked"))
+
+
+@dataclass(slots=True)
+class TodoPicture:
+    """Times are seconds since the epoch."""
+
+    id: str
+    key: str
+    title: str
+    kind: str
+    state: str
+    since: float | None = None
+    seconds: float | None = None
+    reason: str | None = None
+    detail: str | None = None
+    line: str = ""
+    attempt: int = 0
+
+
+@dataclass(slots=True)
+class Picture:
+    """A run as last heard of."""
+
+    run: str
+    name: str
+    state: str
+    settled: int
+    total: int
+    reason: str | None = None
+    todos: dict[str, TodoPicture] = field(default_factory=dict[str, TodoPicture])
+
+    @classmethod
+    def of(cls, run: RunView, todos: list[TodoView]) -> Picture:
+        """As it stands before any event."""
+        picture = cls(run.id, run.name, run.state, run.progress.settled, run.progress.total, run.reason)
+        for todo in todos:
+            started, ended = _seconds(todo.started_at), _seconds(todo.ended_at)
+            picture.todos[todo.id] = TodoPicture(
+                todo.id, todo.key, todo.title, todo.kind, todo.state, since=started,
+                seconds=ended - started if ended and started else None, reason=todo.reason, detail=todo.detail,
+                attempt=todo.attempt,
+            )  # fmt: skip
+        return picture
+
+    def apply(self, event: EventView) -> TodoPicture | None:
+        """Take in one event; returns the TODO that it is about."""
+        data = event.data
+        if event.type in ("run.state", "run.progress"):
+            self.settled, self.total = data["settled"], data["total"]
+            if event.type == "run.state":
+                self.state, self.reason = data["to"], data.get("reason")
+        todo = self.todos.get(event.todo or "")
+        if todo is None:
+            return None
+        if event.type == "todo.state":
+            self._moved(todo, event)
+        elif event.type == "todo.log" and data["lines"]:
+            todo.line = data["lines"][-1]
+        elif event.type in ("todo.progress", "question.asked"):
+            todo.line = data["text"]
+        return todo
+
+    def _moved(self, todo: TodoPicture, event: EventView) -> None:
+        at = _seconds(event.at)
+        state = event.data["to"]
+        if state == "in_progress" or todo.since is None:
+            todo.since = at
+        todo.seconds = at - todo.since if state in ENDED and at and todo.since and todo.state in ACTIVE else None
+        todo.state = state
+        todo.reason, todo.detail = event.data.get("reason"), event.data.get("detail")
+        todo.attempt = event.data.get("attempt", todo.attempt)
+        if state not in ACTIVE:
+            todo.line = ""
+
+    def counts(self) -> dict[str, int]:
+        """How many TODOs are in which state."""
+        counted: dict[str, int] = {}
+        for todo in self.todos.values():
+            counted[todo.state] = counted.get(todo.state, 0) + 1
+        return counted
+
+
+def _seconds(moment: str | None) -> float | None:
+    return datetime.fromisoformat(moment).timestamp() if moment else None

@@ -1,0 +1,50 @@
+"""How a command runs: an event loop, the house opened and closed, errors told, the exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from state.errors import AtlasError, InputError
+
+if TYPE_CHECKING:
+    from orchestrator.cli.compose import House
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, for programs.")]
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Id, the end of an id, name, or 'last'.")]
+TodoArgument = Annotated[str, typer.Argument(metavar="TODO", help="Its id in the plan.")]
+
+
+def with_house(use: Callable[[House], Awaitable[int | None]], *, as_lines_of_json: bool = False) -> None:
+    """Open the house, use it, exit. Errors that a person can read are told as such."""
+
+    async def opened() -> int | None:
+        from orchestrator.cli.compose import house
+
+        async with house() as found:
+            return await use(found)
+
+    told(lambda: asyncio.run(opened()), as_lines_of_json=as_lines_of_json)
+
+
+def told(action: Callable[[], int | None], *, as_lines_of_json: bool = False) -> None:
+    """Do it and exit with its code: 2 for what was asked wrongly, 1 for what went wrong."""
+    try:
+        code = action() or 0
+        sys.stdout.flush()
+    except AtlasError as error:
+        from orchestrator.cli.output import print_error
+
+        print_error(error, as_lines_of_json=as_lines_of_json)
+        code = 2 if isinstance(error, InputError) else 1
+    except KeyboardInterrupt:
+        code = 130
+    except BrokenPipeError:
+        # whoever read our output has seen enough
+        sys.stderr.close()
+        code = 0
+    raise typer.Exit(code)

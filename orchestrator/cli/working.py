@@ -1,0 +1,172 @@
+"""Commands that get work done: run, resume, retry, worker."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from orchestrator.cli.running import Json, RunArgument, TodoArgument, with_house
+from state.errors import Conflict
+from state.records import QUEUE, local_placement
+
+if TYPE_CHECKING:
+    from orchestrator.cli.compose import House, Workshop
+    from orchestrator.plan.document import Plan
+    from state.tables import Run
+
+_LOCAL = "local:"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(run)
+    app.command()(resume)
+    app.command()(retry)
+    app.command()(worker)
+
+
+def run(
+    plan: Annotated[Path, typer.Argument(help="A plan.yaml (or .json); '-' reads standard input.")],
+    sandbox: Annotated[
+        Literal["auto", "docker", "host"] | None, typer.Option(help="Where commands run; overrides the plan.")
+    ] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Submit only; `atlas worker` carries it out.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Carry out a plan, here and now; Ctrl-C holds it, `atlas resume` goes on."""
+
+    async def use(house: House) -> int:
+        from orchestrator.cli.compose import workshop
+        from orchestrator.plan.reading import load_plan, read_plan
+
+        document = read_plan(None, sys.stdin.buffer.read()) if str(plan) == "-" else load_plan(plan)
+        directory = Path.cwd() if str(plan) == "-" else plan.absolute().parent
+        if detach:
+            return await _detached(house, document, directory)
+        async with workshop(house) as shop:
+            placement = local_placement(shop.liveness.boot)
+            submitted = await house.service.submit(document, directory, placement=placement, sandbox=sandbox)
+            _warn(submitted.warnings)
+            return await _here(house, shop, submitted.run, as_json)
+
+    async def _detached(house: House, document: Plan, directory: Path) -> int:
+        submitted = await house.service.submit(document, directory, placement=QUEUE, sandbox=sandbox)
+        _warn(submitted.warnings)
+        await _say(house, submitted.run, as_json, "submitted; `atlas worker` carries it out, `atlas watch` shows it")
+        return 0
+
+    with_house(use, as_lines_of_json=as_json)
+
+
+def resume(
+    run: RunArgument,
+    detach: Annotated[bool, typer.Option("--detach", help="Leave it to `atlas worker`.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Go on with a run that was held, interrupted, or whose process is gone. Finished TODOs are not run again."""
+
+    async def use(house: House) -> int:
+        found = await house.service.find(run)
+        return await go_on(house, found, detach=detach or found.placement == QUEUE, as_json=as_json)
+
+    with_house(use, as_lines_of_json=as_json)
+
+
+def retry(
+    run: RunArgument,
+    todo: TodoArgument,
+    detach: Annotated[bool, typer.Option("--detach", help="Leave it to `atlas worker`.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Try a failed or blocked TODO again, with what was skipped because of it, and go on with the run."""
+
+    async def use(house: House) -> int:
+        from orchestrator.cli.compose import whoami
+
+        found = await house.service.find(run)
+        await house.service.retry(found.id, todo, whoami())
+        if found.placement.startswith(_LOCAL) and not _gone(house, found):
+            await _say(house, found.id, as_json, "the process that works on it takes it from here")
+            return 0
+        return await go_on(house, found, detach=detach or found.placement == QUEUE, as_json=as_json)
+
+    with_house(use, as_lines_of_json=as_json)
+
+
+def worker(
+    concurrency: Annotated[int | None, typer.Option(min=1, help="TODOs at a time; default: the settings'.")] = None,
+) -> None:
+    """Carry out whatever is in the queue, until stopped: SIGTERM finishes what runs, Ctrl-C gives it back at once."""
+
+    async def use(house: House) -> int:
+        from orchestrator.cli.compose import workshop
+        from orchestrator.cli.driving import serve_queue
+
+        async with workshop(house) as shop:
+            slots = concurrency or house.settings.worker_concurrency
+            print(f"worker {shop.liveness.boot[-8:]}: {slots} at a time from {house.database}", file=sys.stderr)
+            return await serve_queue(house, shop, slots)
+
+    with_house(use)
+
+
+async def go_on(house: House, found: Run, *, detach: bool, as_json: bool) -> int:
+    """Give a run to the queue, or work on it here."""
+    from orchestrator.cli.compose import workshop
+    from orchestrator.cli.driving import EXIT
+
+    if not _gone(house, found):
+        raise Conflict(
+            f"{found.name} is being worked on by another `atlas` on this machine",
+            f"Watch it with `atlas watch {found.id[-8:]}`, or stop it there with Ctrl-C first.",
+        )
+    if detach:
+        await house.service.resume(found.id, QUEUE)
+        await _say(house, found.id, as_json, "in the queue; `atlas worker` carries it out")
+        return 0
+    async with workshop(house) as shop:
+        await shop.sweeper.fast()
+        await shop.publisher.everything(found.id)
+        resumed = await house.service.resume(found.id, local_placement(shop.liveness.boot))
+        if resumed.state in ("completed", "failed", "cancelled"):
+            await _say(house, found.id, as_json, None)
+            return EXIT[resumed.state]
+        return await _here(house, shop, found.id, as_json)
+
+
+async def _here(house: House, shop: Workshop, id: str, as_json: bool) -> int:
+    from orchestrator.cli.driving import LocalWork
+
+    row = await house.service.find(id)
+    local = LocalWork(house, shop, await house.service.run(id), as_lines_of_json=as_json)
+    return await local.carry_out(slots=row.concurrency)
+
+
+def _gone(house: House, run: Run) -> bool:
+    """Whether no process of this machine has the run for itself."""
+    from state.liveness import verdict
+
+    if not run.placement.startswith(_LOCAL):
+        return True
+    return verdict(house.census, run.placement.removeprefix(_LOCAL)) == "dead"
+
+
+async def _say(house: House, id: str, as_json: bool, text: str | None) -> None:
+    from orchestrator.cli.conclusion import conclude
+    from orchestrator.cli.output import print_json
+
+    found = await house.service.run(id)
+    if as_json:
+        print_json([found])
+    elif text:
+        print(f"{found.name} {found.id[-8:]}: {text}")
+    else:
+        await conclude(house, found)
+
+
+def _warn(warnings: list[str]) -> None:
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
