@@ -125,7 +125,8 @@ def test_what_looks_like_a_secret_is_hidden(text: str, wanted: str) -> None:
     "text",
     [
         "task-1 took 30s", "http://127.0.0.1:8420/api/runs", "the bearer of news", "s3://bucket/key@v1",
-        "plan.yaml:12:5: todos[1].needs: no TODO", "a basic idea", "sha256:" + "a" * 64, "desk-with-a-long-name-here-2030",
+        "plan.yaml:12:5: todos[1].needs: no TODO", "a basic idea", "sha256:" + "a" * 64,
+        "desk-with-a-long-name-here-2030",
         "file:///home/me/a:b@c", "0198f0c2-7a31-7c60-9d2b-0a1b2c3d4e5f",
     ],
 )  # fmt: skip
