@@ -38,7 +38,10 @@ def digest(listing: str) -> str:
 def parse(listing: str) -> list[Entry]:
     """The entries of a rendered listing; `InputError` if it is damaged."""
     try:
-        rows = cast("list[dict[str, object]]", json.loads(listing))
+        rows = json.loads(listing)
+        if not isinstance(rows, list):
+            raise ValueError("not a list")
+        rows = cast("list[dict[str, object]]", rows)
         entries = [Entry(str(row["path"]), check_digest(str(row["digest"])), int(str(row["size"]))) for row in rows]
     except (ValueError, TypeError, KeyError) as error:
         raise InputError(f"a tree's listing is damaged: {error}", "Run the TODO that made it again.") from error

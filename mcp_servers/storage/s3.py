@@ -33,6 +33,8 @@ _PROGRESS = 64 * MB
 
 
 class _Interruptible(Protocol):
+    """urllib3's response."""
+
     def shutdown(self) -> None: ...
 
 
@@ -151,7 +153,9 @@ class S3Store:
                 if info is None:
                     info = _info(location.url, answer["ContentLength"], answer["ETag"])
                     etag = info.etag
-                with stop.interrupting(_interrupt(answer)), answer["Body"] as body:
+                body = answer["Body"]
+                # Entered, it gives what is beneath it; but only its own `read` counts bytes and tells boto's errors.
+                with body as response, stop.interrupting(_ending(cast("_Interruptible", response))):
                     while block := body.read(_BUFFER):
                         stop.check()
                         done += _write(target, block)
@@ -187,17 +191,15 @@ def _get(client: S3Client, location: Location, etag: str | None, offset: int) ->
     return client.get_object(**request)
 
 
-def _interrupt(answer: GetObjectOutputTypeDef) -> Callable[[], None]:
-    """Ends a read that waits for a silent server. urllib3 offers it; botocore's wrapper does not pass it on."""
-    raw = cast("_Interruptible | None", getattr(answer["Body"], "_raw_stream", None))
+def _ending(response: _Interruptible) -> Callable[[], None]:
+    """Ends a read that waits for a silent server."""
 
-    def interrupt() -> None:
+    def end() -> None:
         # These mean that the response is at its end already: nothing waits.
-        with suppress(AttributeError, OSError, ValueError, RuntimeError):
-            if raw is not None:
-                raw.shutdown()
+        with suppress(OSError, ValueError, RuntimeError):
+            response.shutdown()
 
-    return interrupt
+    return end
 
 
 def _write(target: int, block: bytes) -> int:

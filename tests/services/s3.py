@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import uuid
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -107,3 +109,100 @@ def s3_bucket(s3_service: S3Service) -> Generator[Bucket]:
                 client.delete_object(Bucket=name, Key=entry.get("Key", ""))
         client.delete_bucket(Bucket=name)
         client.close()
+
+
+@dataclass
+class AwkwardS3:
+    """An S3 server that reads only and misbehaves on demand. Objects by their path, ``/bucket/key``."""
+
+    objects: dict[str, bytes]
+    refuse: list[int] = field(default_factory=list[int])
+    """Statuses for the next requests, before any is answered."""
+    cut: list[int] = field(default_factory=list[int])
+    """For the next bodies: after so many bytes the connection ends."""
+    stall_after: int | None = None
+    """So many bytes into a body, nothing more comes until `resume`."""
+    stalled: threading.Event = field(default_factory=threading.Event)
+    resume: threading.Event = field(default_factory=threading.Event)
+    requests: list[tuple[str, str, str]] = field(default_factory=list[tuple[str, str, str]])
+    """Method, path and range of each."""
+
+    def count(self, method: str) -> int:
+        return sum(1 for request in self.requests if request[0] == method)
+
+
+@pytest.fixture
+def awkward_s3() -> Generator[tuple[AwkwardS3, S3Service]]:
+    """The server, and how to reach it."""
+    awkward = AwkwardS3({})
+    server = _Server(awkward)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield awkward, S3Service(f"http://127.0.0.1:{server.server_address[1]}")
+    finally:
+        awkward.resume.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, awkward: AwkwardS3) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.awkward = awkward
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    @property
+    def awkward(self) -> AwkwardS3:
+        return cast("_Server", self.server).awkward
+
+    def do_HEAD(self) -> None:
+        self._answer(body=False)
+
+    def do_GET(self) -> None:
+        self._answer(body=True)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing."""
+
+    def _answer(self, *, body: bool) -> None:
+        span = self.headers.get("Range", "")
+        self.awkward.requests.append((self.command, self.path, span))
+        content = self.awkward.objects.get(self.path)
+        if self.awkward.refuse or content is None:
+            self._head(self.awkward.refuse.pop(0) if self.awkward.refuse else 404, 0)
+            return
+        start = int(span.removeprefix("bytes=").removesuffix("-")) if span else 0
+        extra = {"Content-Range": f"bytes {start}-{len(content) - 1}/{len(content)}"} if span else {}
+        self._head(206 if span else 200, len(content) - start, ETag=f'"{hash(content):x}"', **extra)
+        if body:
+            self._send(content[start:])
+
+    def _head(self, status: int, length: int, **headers: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(length))
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    def _send(self, content: bytes) -> None:
+        if self.awkward.cut:
+            self.wfile.write(content[: self.awkward.cut.pop(0)])
+            self.close_connection = True
+            return
+        if self.awkward.stall_after is not None and not self.awkward.resume.is_set():
+            self.wfile.write(content[: self.awkward.stall_after])
+            self.wfile.flush()
+            self.awkward.stalled.set()
+            self.awkward.resume.wait()
+            content = content[self.awkward.stall_after :]
+        try:
+            self.wfile.write(content)
+        except OSError:
+            self.close_connection = True
