@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Literal, Protocol
+from typing import Literal
 
 from orchestrator.dispatch import Dispatch
 from orchestrator.outcome import RetryPolicy
@@ -15,19 +15,23 @@ from state.commands import Command, Done, Expire, Fail, Hold, Release
 from state.errors import AtlasError
 from state.failpoints import failpoint
 from state.limits import OUTBOX_STALE_SECONDS, SWEEP_SECONDS
-from state.ports import Liveness
+from state.ports import Liveness, Store
 from state.records import ReleaseCause, local_placement
 
 log = logging.getLogger(__name__)
 
 _SLOW_SWEEP_SECONDS = 1.0
+Verdict = Callable[[str], Literal["alive", "dead", "expired"]]
 Chore = Callable[[], Awaitable[None]]
 
 
-class Census(Protocol):
-    """The part of `Liveness` that a sweeper needs."""
-
-    def verdict(self, boot: str) -> Literal["alive", "dead", "expired"]: ...
+async def abandoned(store: Store, verdict: Verdict) -> list[Command]:
+    """What holds the runs whose own process is gone: they are not in progress, whatever their TODOs say."""
+    return [
+        Hold(run, "the process that ran it is gone", expected=local_placement(boot))
+        for run, boot in await store.read(reading.local_runs)
+        if verdict(boot) == "dead"
+    ]
 
 
 class Sweeper:
@@ -67,10 +71,7 @@ class Sweeper:
             wait = RetryPolicy.of(todo.document).wait(todo.attempt)
             commands.append(Fail(todo.todo, todo.fence, "timeout", "its owner did not end it in time", wait))
         commands += [Expire(question) for question in await read(reading.expired_questions)]
-        for run, boot in await read(reading.local_runs):
-            if self._liveness.verdict(boot) == "dead":
-                reason = "the process that ran it is gone; go on with `atlas resume`"
-                commands.append(Hold(run, reason, expected=local_placement(boot)))
+        commands += await abandoned(self._dispatch.store, self._liveness.verdict)
         if commands:
             await self._dispatch.apply(commands)
         stale = await read(lambda session: reading.stale_wake_ups(session, OUTBOX_STALE_SECONDS))

@@ -102,6 +102,8 @@ async def house() -> AsyncGenerator[House]:
     from orchestrator.dispatch import Dispatch
     from orchestrator.logs import KnownSecrets, configure
     from orchestrator.service import Service
+    from orchestrator.sweeper import abandoned
+    from state.liveness import verdict
     from state.sqlite import SqliteStore
 
     found = settings()
@@ -117,8 +119,10 @@ async def house() -> AsyncGenerator[House]:
     async def pin(repo: str, base: str | None, directory: Path | None) -> tuple[PinnedRepository, str]:
         return await pin_repository(artifacts, scratch, repo, base, directory)
 
+    opened = House(found, database, store, stores, artifacts, broker, dispatch, Service(dispatch, artifacts, pin))
     try:
-        yield House(found, database, store, stores, artifacts, broker, dispatch, Service(dispatch, artifacts, pin))
+        await dispatch.apply(await abandoned(store, lambda boot: verdict(opened.census, boot)))
+        yield opened
     finally:
         await broker.close()
         await stores.close()

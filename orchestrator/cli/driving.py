@@ -12,10 +12,11 @@ from orchestrator.cli.compose import House, Workshop
 from orchestrator.cli.conclusion import conclude
 from orchestrator.cli.output import Watch, watch
 from orchestrator.cli.picture import Picture
-from orchestrator.views import RunView, as_json
+from orchestrator.views import as_json, run_view
 from orchestrator.worker import Worker
 from state.errors import Conflict
 from state.records import QUEUE, RUN_ENDED, RUN_WAITING, local_placement
+from state.tables import Run
 
 EXIT = {
     "completed": 0,
@@ -54,12 +55,13 @@ class Interruption:
 
 
 class LocalWork:
-    """One run, worked on in this process, with a view of it."""
+    """One run, worked on in this process, with a view of what happens after event number `after`."""
 
-    def __init__(self, house: House, shop: Workshop, run: RunView, *, as_lines_of_json: bool) -> None:
+    def __init__(self, house: House, shop: Workshop, run: Run, after: int, *, as_lines_of_json: bool) -> None:
         self._house = house
         self._shop = shop
         self._run = run
+        self._after = after
         self._json = as_lines_of_json
 
     async def carry_out(self, slots: int) -> int:
@@ -71,7 +73,7 @@ class LocalWork:
         sweeping = asyncio.create_task(shop.sweeper.run())
         working = asyncio.create_task(worker.run())
         stopping = asyncio.create_task(interruption.wait())
-        picture = Picture.of(self._run, await service.todos(self._run.id))
+        picture = Picture.of(run_view(self._run), await service.todos(self._run.id))
         try:
             with watch(picture, as_lines_of_json=self._json) as view:
                 watching = asyncio.create_task(self._watch(view, worker))
@@ -97,7 +99,7 @@ class LocalWork:
                 return False
             return (await self._house.service.run(self._run.id)).state in RUN_ENDED | RUN_WAITING
 
-        async for events in self._house.service.events(self._run.id, until=at_rest):
+        async for events in self._house.service.events(self._run.id, self._after, until=at_rest):
             view.show(events)
 
     async def _conclude(self, interrupted: int | None) -> int:

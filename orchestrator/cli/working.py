@@ -50,7 +50,7 @@ def run(
             placement = local_placement(shop.liveness.boot)
             submitted = await house.service.submit(document, directory, placement=placement, sandbox=sandbox)
             _warn(submitted.warnings)
-            return await _here(house, shop, submitted.run, as_json)
+            return await _here(house, shop, submitted.run, 0, as_json)
 
     async def _detached(house: House, document: Plan, directory: Path) -> int:
         submitted = await house.service.submit(document, directory, placement=QUEUE, sandbox=sandbox)
@@ -134,15 +134,14 @@ async def go_on(house: House, found: Run, *, detach: bool, as_json: bool) -> int
         if resumed.state in ("completed", "failed", "cancelled"):
             await _say(house, found.id, as_json, None)
             return EXIT[resumed.state]
-        return await _here(house, shop, found.id, as_json)
+        return await _here(house, shop, found.id, found.last_event, as_json)
 
 
-async def _here(house: House, shop: Workshop, id: str, as_json: bool) -> int:
+async def _here(house: House, shop: Workshop, id: str, after: int, as_json: bool) -> int:
     from orchestrator.cli.driving import LocalWork
 
-    row = await house.service.find(id)
-    local = LocalWork(house, shop, await house.service.run(id), as_lines_of_json=as_json)
-    return await local.carry_out(slots=row.concurrency)
+    run = await house.service.find(id)
+    return await LocalWork(house, shop, run, after, as_lines_of_json=as_json).carry_out(slots=run.concurrency)
 
 
 def _gone(house: House, run: Run) -> bool:
