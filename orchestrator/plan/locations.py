@@ -14,7 +14,7 @@ from orchestrator.plan.problems import quoted
 from orchestrator.plan.values import CONTROL, text_of
 from state.errors import InputError
 
-REMOTE_PATTERN = r"^(s3|file)://."
+REMOTE_PATTERN = r"^(?!.*/\.\.(/|$))(s3|file)://."
 _PATH_BYTES = 4_096
 _NAME_BYTES = 255
 _KERNEL_DIRECTORIES = frozenset(("proc", "sys", "dev"))
@@ -57,6 +57,8 @@ def remote(value: object) -> str:
     text = text_of(value)
     if len(text.encode()) > _PATH_BYTES or not text.startswith(("s3://", "file://")):
         raise ValueError(f"{quoted(text)} is not a location; write s3://bucket/key or file://path")
+    if ".." in text.split("/"):
+        raise ValueError(f"{quoted(text)} must not go up with '..'; write the path without it")
     if text.startswith("file://~"):
         raise ValueError(f"{quoted(text)}: ~ is not expanded; write the whole path")
     try:

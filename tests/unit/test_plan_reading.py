@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.plan.fields import Need
+from orchestrator.plan.locations import absolute_remote
 from orchestrator.plan.reading import canonical, canonical_hash, load_plan, read_plan
-from state.errors import DocumentError, NotAvailableYet
+from state.errors import DocumentError, InputError, NotAvailableYet
 
 PLAN = Path("plan.yaml")
 EVERYTHING = """
@@ -126,6 +127,16 @@ def test_aliases_are_written_out() -> None:
         PLAN, "atlas: 1\ntodos: [{id: a, run: x, env: &e {A: b}}, {id: b, run: &r y, env: *e}, {id: c, run: *r}]"
     )
     assert (plan.todos[1].env, plan.todos[2].run) == ({"A": "b"}, "y")
+
+
+def test_a_key_may_be_an_alias_of_text() -> None:
+    plan = read_plan(PLAN, "atlas: 1\nname: &n goal\n*n : x\ntodos: [{id: a, run: x}]")
+    assert plan.goal == "x"
+
+
+def test_a_relative_remote_without_a_directory_is_never_guessed() -> None:
+    with pytest.raises(InputError, match="relative to a plan file"):
+        absolute_remote("file://x", None)
 
 
 def test_the_name_is_the_files_when_none_is_given(tmp_path: Path) -> None:

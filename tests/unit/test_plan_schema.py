@@ -30,6 +30,7 @@ BEYOND_A_SCHEMA = {
     "absolute file on the host", "timeout zero", "timeout endless", "concurrency a float", "name of two lines",
     "run of too many bytes", "choice forging a line", "remote at home", "verify a directory", "id with a newline",
     "version as float", "expires at once", "usd nan", "usd inf", "timeout nan", "json nan",
+    "bucket without a key", "remote with a host", "goal with control characters",
 }  # fmt: skip
 
 
@@ -87,7 +88,7 @@ def test_valid_documents_pass() -> None:
         "{atlas: 1, todos: [{id: a, push: origin}]}",
         "{atlas: 1, todos: [{id: a, push: {remote: o, branch: b}}]}",
         "{atlas: 1, todos: [{id: a, role: oracle, prompt: x, touches: [a], verify: [{run: x}, {review: metis}]}]}",
-        "{atlas: 1, todos: [{id: a, run: x, outputs: {/out/..x/: 'file://../x/'}, inputs: {'s3://buck/': ./a/...}}]}",
+        "{atlas: 1, todos: [{id: a, run: x, outputs: {/out/..x/: 'file://..x/'}, inputs: {'s3://buck/': ./a/...}}]}",
     ],
 )
 def test_plans_that_are_right_but_not_available_pass(text: str) -> None:
