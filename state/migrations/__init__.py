@@ -1,10 +1,16 @@
-"""Numbered migrations (Alembic) and the version rule: an older program refuses a newer database."""
+"""Numbered migrations (Alembic) and the version rule: an older program refuses a newer database.
+
+A SQLite file is upgraded when it is opened; a PostgreSQL database, which others share, only by `atlas db upgrade`.
+"""
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from sqlalchemy import URL, make_url
 
 from state.errors import StoreTooNew, StoreUnavailable
 
@@ -13,6 +19,8 @@ if TYPE_CHECKING:
 
 HEAD = "0001"
 """The newest revision this program knows; a test holds it against the scripts."""
+VERSION_TABLE = "alembic_version"
+READ_VERSION = f"SELECT version_num FROM {VERSION_TABLE}"  # noqa: S608
 
 
 def upgrade_sqlite(path: Path) -> None:
@@ -21,28 +29,34 @@ def upgrade_sqlite(path: Path) -> None:
     try:
         connection.execute("PRAGMA busy_timeout=60000")
         tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type='table'")}
-        current = None
-        if "alembic_version" in tables:
-            current = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-        elif tables:
-            raise StoreUnavailable(f"{path} is a database of some other program", "Name another file.")
+        row = connection.execute(READ_VERSION).fetchone() if VERSION_TABLE in tables else None
     finally:
         connection.close()
-    check_version(current[0] if current else None, str(path))
-    if current is None or current[0] != HEAD:
+    if check_version(row[0] if row else None, tables, str(path)) != HEAD:
         upgrade(f"sqlite:///{path}")
 
 
-def check_version(current: str | None, name: str) -> None:
-    """`StoreTooNew` when the database is ahead of this program."""
-    if current is not None and current > HEAD:
+def check_version(revision: str | None, tables: Collection[str], name: str) -> str | None:
+    """The revision of a database with these tables, None of an empty one. `StoreTooNew` when it is ahead of this
+    program, `StoreUnavailable` when it is some other program's."""
+    if revision is None and tables:
+        raise StoreUnavailable(f"{name} is a database of some other program", "Name another one.")
+    if revision is not None and revision > HEAD:
         raise StoreTooNew(
-            f"{name} was made by a newer Atlas (revision {current}, this one knows {HEAD})", "Upgrade Atlas."
+            f"{name} was made by a newer Atlas (revision {revision}, this one knows {HEAD})", "Upgrade Atlas."
         )
+    return revision
+
+
+def driver_url(url: str) -> URL:
+    """The URL with the driver that we use, whatever it says: people write postgres:// and postgresql:// too."""
+    parsed = make_url(url)
+    backend = parsed.drivername.partition("+")[0]
+    return parsed.set(drivername="postgresql+psycopg") if backend in ("postgres", "postgresql") else parsed
 
 
 def upgrade(url: str) -> None:
-    """Bring the database at this SQLAlchemy URL to `HEAD`."""
+    """Bring the database at this SQLAlchemy URL to `HEAD`, all or nothing."""
     from alembic import command
 
     command.upgrade(configuration(url), "head")
@@ -54,5 +68,6 @@ def configuration(url: str) -> Config:
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent))
-    config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
+    text = driver_url(url).render_as_string(hide_password=False)
+    config.set_main_option("sqlalchemy.url", text.replace("%", "%%"))
     return config

@@ -1,21 +1,44 @@
-"""Alembic's entry: online only, on the URL it is given."""
+"""Alembic's entry: online only, on the URL it is given, in one transaction on both engines."""
 
 from __future__ import annotations
 
+import sqlite3
+
 from alembic import context
-from sqlalchemy import create_engine
+from sqlalchemy import Connection, Engine, create_engine, event, text
 
 from state.tables import Run
 
 target_metadata = Run.metadata
+_LOCK = 4_207_849_484
+"""Of PostgreSQL's advisory locks, the one that upgrades take: two programs may start at once on an empty database."""
+
+
+def _driver_begins_nothing(connection: sqlite3.Connection, _record: object) -> None:
+    """Python's driver would commit before every CREATE TABLE, and a crash leave half of a schema."""
+    connection.isolation_level = None
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _engine() -> Engine:
+    engine = create_engine(context.config.get_main_option("sqlalchemy.url") or "")
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _driver_begins_nothing)
+        event.listen(engine, "begin", _begin)
+    return engine
 
 
 def run() -> None:
-    """Run what is asked in one transaction."""
-    engine = create_engine(context.config.get_main_option("sqlalchemy.url") or "")
+    """Run what is asked."""
+    engine = _engine()
     try:
         with engine.begin() as connection:
-            context.configure(connection=connection, target_metadata=target_metadata, render_as_batch=False)
+            if engine.dialect.name == "postgresql":
+                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+            context.configure(connection=connection, target_metadata=target_metadata, transactional_ddl=True)
             with context.begin_transaction():
                 context.run_migrations()
     finally:

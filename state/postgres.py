@@ -1,0 +1,95 @@
+"""The store on PostgreSQL: one writing connection, pooled readers, a listener."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import psycopg
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+from sqlmodel import Session, create_engine
+
+from state.commands import Command, Outcome
+from state.commit_signal import CommitSignal
+from state.errors import StoreError
+from state.group_commit import GroupCommit
+from state.migrations import HEAD, READ_VERSION, VERSION_TABLE, check_version, driver_url, upgrade
+from state.postgres_listener import PostgresListener
+from state.postgres_sql import TABLES, run_sql
+from state.postgres_writer import PostgresWriter, connect, postgres_failure, unavailable
+from state.readers import READERS, Readers
+from state.records import new_id
+
+T = TypeVar("T")
+
+
+class PostgresStore:
+    """`state.ports.Store` on a PostgreSQL database. An empty one is made on opening; an older one has to be upgraded by
+    `atlas db upgrade`, as others may be using it.
+
+    For tests: `now` replaces the database's clock, `ids` makes the ids. Errors: `StoreError` and its kinds.
+    """
+
+    def __init__(self, url: str, *, now: Callable[[], float] | None = None, ids: Callable[[], str] = new_id) -> None:
+        parsed = driver_url(url)
+        name = parsed.render_as_string(hide_password=True)
+        conninfo = parsed.set(drivername="postgresql").render_as_string(hide_password=False)
+        _prepare(url, conninfo, name)
+        sender = new_id()
+        self._signal = CommitSignal()
+        self._writer = GroupCommit(PostgresWriter(conninfo, name, sender, self._signal.grow, now=now, new_id=ids))
+        self._listener = PostgresListener(conninfo, name, sender, self._signal.grow)
+        self._readers = Readers(_read_engine(url), lambda error: postgres_failure(name, error))
+        self._closed = False
+
+    async def apply(self, commands: Sequence[Command]) -> list[Outcome]:
+        return await self._writer.apply(commands)
+
+    async def read(self, query: Callable[[Session], T]) -> T:
+        return await self._readers.read(query)
+
+    async def changed(self, after: int, timeout: float) -> int:
+        await self._signal.wait(after, timeout)
+        return self._signal.number
+
+    async def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            await asyncio.get_running_loop().run_in_executor(None, self._close)
+
+    def _close(self) -> None:
+        self._writer.close()
+        self._listener.close()
+        self._readers.close()
+
+
+def _prepare(url: str, conninfo: str, name: str) -> None:
+    """The version rule."""
+    try:
+        with connect(conninfo) as connection:
+            tables = {row[0] for row in run_sql(connection, TABLES)}
+            found = run_sql(connection, READ_VERSION).fetchall() if VERSION_TABLE in tables else []
+        revision = check_version(found[0][0] if found else None, tables, name)
+        if revision is None:
+            upgrade(url)
+    except (psycopg.Error, SQLAlchemyError) as error:
+        raise unavailable(name, error) from error
+    if revision not in (None, HEAD):
+        raise StoreError(
+            f"{name} is of an older Atlas (revision {revision}, this one needs {HEAD})",
+            "Stop what uses it, then run `atlas db upgrade`.",
+        )
+
+
+def _read_engine(url: str) -> Engine:
+    """Read-only; a session's queries see one snapshot. Connections that a restart broke are replaced unnoticed."""
+    return create_engine(
+        driver_url(url),
+        pool_size=READERS,
+        max_overflow=0,
+        pool_pre_ping=True,
+        isolation_level="REPEATABLE READ",
+        connect_args={"application_name": "atlas", "options": "-c default_transaction_read_only=on"},
+    )

@@ -1,0 +1,187 @@
+"""The hot path's SQL in PostgreSQL's dialect, made once from the tables.
+
+Writes take one JSON parameter: an array of objects whose keys are the positions of the columns, which keeps it short
+and cannot be confused with a column's name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, LiteralString, cast
+
+import psycopg
+from sqlalchemy import Table, inspect
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from sqlmodel import SQLModel
+
+from state.commands import ClaimNext
+from state.loading import Row
+from state.statements import (
+    CLAIMABLE,
+    CLAIMABLE_OF_RUN,
+    CLAIMABLE_RUNS,
+    DESCENDANTS,
+    FEW_RUNS,
+    INSERTS,
+    QUESTION_COLUMNS,
+    RUN_COLUMNS,
+    TODO_COLUMNS,
+    UPDATES,
+    Insert,
+    Update,
+    columns_of,
+)
+from state.tables import HAS_CLAIMABLE, Question, Run, Todo, TodoNeed
+from state.work import encode
+
+NOW = "SELECT extract(epoch FROM clock_timestamp())::float8, pg_current_xact_id()::text"
+"""Seconds since the epoch, and the transaction's number, by which its fate can be asked after a lost connection."""
+NOTIFY = "SELECT pg_notify(%s, %s)"
+FATE = "SELECT pg_xact_status(%s::xid8)"
+DELIVERED = "DELETE FROM outbox WHERE todo_id = ANY(%s::varchar[])"
+TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
+CHANNEL = "atlas"
+Connection = psycopg.Connection[Row]
+
+
+def run_sql(connection: Connection, sql: str, values: Sequence[Any] | dict[str, Any] = ()) -> psycopg.Cursor[Row]:
+    """Execute SQL of this module: made here from names, never from data."""
+    return connection.execute(cast(LiteralString, sql), values)
+
+
+def bulk(rows: Iterable[Row]) -> str:
+    """Rows as the one JSON parameter."""
+    return encode([dict(zip(_POSITIONS, row, strict=False)) for row in rows])
+
+
+_POSITIONS = [str(position) for position in range(64)]
+
+
+def _recordset(model: type[SQLModel], columns: Sequence[str]) -> str:
+    types = [f'"{place}" {_type(model, name)}' for place, name in enumerate(columns)]
+    return f"json_to_recordset(%s::json) AS new({', '.join(types)})"
+
+
+def _type(model: type[SQLModel], column: str) -> str:
+    table = cast(Table, inspect(model).local_table)
+    return table.c[column].type.compile(dialect=PGDialect_psycopg())
+
+
+def _insert(insert: Insert) -> str:
+    table, names = columns_of(insert.model, insert.columns)
+    values = ", ".join(f'"{position}"' for position in range(len(names)))
+    ignore = " ON CONFLICT DO NOTHING" if insert.ignore else ""
+    return f"INSERT INTO {table} ({', '.join(names)}) SELECT {values} FROM {_recordset(insert.model, insert.columns)}{ignore}"  # noqa: S608, E501
+
+
+def _update(update: Update) -> str:
+    columns = (*update.columns, *update.keys)
+    table, names = columns_of(update.model, columns)
+    pairs = [f'{name} = new."{position}"' for position, name in enumerate(names)]
+    sets, keys = pairs[: len(update.columns)], [f"{table}.{pair}" for pair in pairs[len(update.columns) :]]
+    values = {name: f'new."{position}"' for position, name in enumerate(update.columns)}
+    guard = [update.guard.format(**values)] if update.guard else []
+    return f"UPDATE {table} SET {', '.join(sets)} FROM {_recordset(update.model, columns)} WHERE {' AND '.join([*keys, *guard])}"  # noqa: S608, E501
+
+
+def _select(model: type[SQLModel], columns: Iterable[str], key: str, end: str = "") -> str:
+    table, names = columns_of(model, (*columns, key))
+    return f"SELECT {', '.join(names[:-1])} FROM {table} WHERE {names[-1]} = ANY(%s::varchar[]){end}"  # noqa: S608
+
+
+INSERT_SQL = {name: _insert(insert) for name, insert in INSERTS.items()}
+UPDATE_SQL = {name: _update(update) for name, update in UPDATES.items()}
+_TODOS = _select(Todo, TODO_COLUMNS, "id", " ORDER BY id FOR UPDATE")
+_RUNS = _select(Run, RUN_COLUMNS, "id", " ORDER BY id FOR UPDATE")
+_QUESTIONS = _select(Question, QUESTION_COLUMNS, "id")
+_ASKED_BY = _select(Question, ("id", "todo_id"), "id")
+_DEPENDENTS = _select(TodoNeed, ("need_id", "todo_id", "answer"), "need_id")
+_NEEDS = _select(TodoNeed, ("todo_id", "need_id", "answer"), "todo_id")
+_DESCENDANTS = DESCENDANTS.format(roots="SELECT unnest(%s::varchar[])")
+_ALL_OF_RUNS = _select(Todo, ("id",), "run_id")
+_PENDING_QUESTIONS = _select(Question, ("id",), "run_id", " AND state = 'pending'")
+_DOCUMENTS = (
+    "SELECT todo.id, todo.document, run.provenance FROM todo JOIN run ON run.id = todo.run_id"
+    " WHERE todo.id = ANY(%s::varchar[])"
+)
+_LABELS_FIT = (
+    "(todo.labels IS NULL OR NOT EXISTS (SELECT 1 FROM json_array_elements_text(todo.labels::json) AS asked(value)"
+    " WHERE asked.value <> ALL(%(labels)s::text[])))"
+)
+_CLAIMABLE_RUNS = CLAIMABLE_RUNS.format(
+    placement="%(placement)s", has_claimable=HAS_CLAIMABLE, limit="%(few)s::int",
+    scope="(%(run)s::text IS NULL OR id = %(run)s::text)",
+)  # fmt: skip
+_CLAIMABLE_OF_RUN = CLAIMABLE_OF_RUN.format(
+    run="run.id", now="%(now)s::float8", labels_fit=_LABELS_FIT, limit="least(run.free, %(limit)s::int)"
+)
+_CLAIMABLE_OF_RUNS = f"""
+SELECT found.id FROM unnest(%(runs)s::varchar[], %(free)s::int[]) AS run(id, free)
+CROSS JOIN LATERAL ({_CLAIMABLE_OF_RUN} FOR UPDATE SKIP LOCKED) AS found
+ORDER BY found.priority DESC, found.id LIMIT %(limit)s::int
+"""  # noqa: S608
+_CLAIMABLE = CLAIMABLE.format(
+    ready="todo JOIN run", placement="%(placement)s", has_claimable=HAS_CLAIMABLE, now="%(now)s::float8",
+    labels_fit=_LABELS_FIT, limit="%(limit)s::int",
+)  # fmt: skip
+
+
+class PostgresRows:
+    """`loading.Rows` on a connection inside a transaction. Locks: TODOs by id, then runs by id, so that two
+    transactions never wait for each other. ``first=False``: locks are held already, so nothing new is waited for where
+    there is a choice, which is when looking for work."""
+
+    def __init__(self, connection: Connection, *, first: bool) -> None:
+        self._connection = connection
+        self._first = first
+
+    def _by_key(self, sql: str, ids: list[str]) -> list[Row]:
+        return run_sql(self._connection, sql, (ids,)).fetchall()
+
+    def todos(self, ids: list[str]) -> list[Row]:
+        return self._by_key(_TODOS, ids)
+
+    def runs(self, ids: list[str]) -> list[Row]:
+        return self._by_key(_RUNS, ids)
+
+    def questions(self, ids: list[str]) -> list[Row]:
+        return self._by_key(_QUESTIONS, ids)
+
+    def asked_by(self, questions: list[str]) -> list[Row]:
+        return self._by_key(_ASKED_BY, questions)
+
+    def dependents(self, needs: list[str]) -> list[Row]:
+        return self._by_key(_DEPENDENTS, needs)
+
+    def needs(self, todos: list[str]) -> list[Row]:
+        return self._by_key(_NEEDS, todos)
+
+    def descendants(self, roots: list[str]) -> list[Row]:
+        return self._by_key(_DESCENDANTS, roots)
+
+    def unsettled(self, runs: list[str]) -> list[Row]:
+        """All of them: what is settled now may have been reopened by the time it is locked."""
+        return self._by_key(_ALL_OF_RUNS, runs)
+
+    def pending_questions(self, runs: list[str]) -> list[Row]:
+        return self._by_key(_PENDING_QUESTIONS, runs)
+
+    def documents(self, todos: list[str]) -> list[Row]:
+        return self._by_key(_DOCUMENTS, todos)
+
+    def claimable(self, command: ClaimNext, now: float) -> list[str]:
+        """Rows that others hold are theirs: skipped."""
+        connection = self._connection
+        values: dict[str, Any] = {
+            "now": now, "placement": command.placement, "labels": sorted(command.labels), "run": command.run,
+            "limit": max(command.limit, 0), "few": FEW_RUNS + 1,
+        }  # fmt: skip
+        runs = run_sql(connection, _CLAIMABLE_RUNS + ("" if self._first else " FOR UPDATE SKIP LOCKED"), values)
+        few = runs.fetchall()
+        if not few:
+            return []
+        if len(few) > FEW_RUNS:
+            locks = " FOR UPDATE OF todo SKIP LOCKED" if self._first else " FOR UPDATE SKIP LOCKED"
+            return [row[0] for row in run_sql(connection, _CLAIMABLE + locks, values)]
+        values |= {"runs": [row[0] for row in few], "free": [row[1] for row in few]}
+        return [row[0] for row in run_sql(connection, _CLAIMABLE_OF_RUNS, values)]

@@ -1,0 +1,250 @@
+"""The writing half of the store on PostgreSQL: one connection in one thread."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+
+import psycopg
+from psycopg import errors
+
+from state.commands import Command, Outcome
+from state.errors import StoreBusy, StoreError, StoreFull, StoreUnavailable
+from state.flushing import delivered, inserts, updates
+from state.limits import BUSY_SECONDS, LEASE_SECONDS
+from state.loading import Row
+from state.postgres_sql import (
+    CHANNEL,
+    DELIVERED,
+    FATE,
+    INSERT_SQL,
+    NOTIFY,
+    NOW,
+    UPDATE_SQL,
+    Connection,
+    PostgresRows,
+    bulk,
+    run_sql,
+)
+from state.statements import UPDATES
+from state.transaction import transact
+from state.work import Work
+
+log = logging.getLogger(__name__)
+
+_AGAIN = 5
+"""How often a batch is carried out before a deadlock with another program counts as busy."""
+_FATE_SECONDS = 10.0
+_CONNECT_SECONDS = 10
+_SETTINGS = {
+    "lock_timeout": f"{BUSY_SECONDS:.0f}s",
+    # a process that is stopped in the middle of a transaction must not stop all others
+    "idle_in_transaction_session_timeout": f"{2 * LEASE_SECONDS:.0f}s",
+    # every statement is by key; a plan made while a table was small must not outlive that
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "plan_cache_mode": "force_generic_plan",
+    "jit": "off",
+}
+
+
+class _Lost(StoreUnavailable):
+    """The connection broke before COMMIT was sent: nothing was written, and it may be carried out again."""
+
+
+class _Collided(StoreBusy):
+    """A deadlock, or a lost race for a key: nothing was written, and it may be carried out again."""
+
+
+class PostgresWriter:
+    """`group_commit.Writer` and `transaction.Engine`. `changed` is called when it has committed something; others hear
+    of it by a notification that carries `sender`."""
+
+    def __init__(
+        self,
+        conninfo: str,
+        name: str,
+        sender: str,
+        changed: Callable[[], None],
+        *,
+        now: Callable[[], float] | None,
+        new_id: Callable[[], str],
+    ) -> None:
+        self._conninfo = conninfo
+        self._name = name
+        self._sender = sender
+        self._changed = changed
+        self._now = now
+        self._new_id = new_id
+        self._connection: Connection | None = None
+        self._wrote = False
+
+    # --- group_commit.Writer -----------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        self._connected()
+
+    def transact(self, commands: Sequence[Command]) -> list[Outcome]:
+        lost = False
+        for attempt in range(_AGAIN):
+            self._wrote = False
+            try:
+                outcomes = transact(self, commands, self._new_id)
+            except _Lost:
+                if lost:
+                    raise
+                lost = True
+                log.warning("the connection to %s broke; connecting again", self._name)
+            except _Collided:
+                if attempt == _AGAIN - 1:
+                    raise
+            else:
+                if self._wrote:  # who waits for changes and finds none would ask again at once
+                    self._changed()
+                return outcomes
+        raise StoreBusy(f"{self._name}: other programs kept getting in the way", "Try again.")
+
+    def idle(self) -> None:
+        return
+
+    def close(self) -> None:
+        if self._connection:
+            self._connection.close()
+
+    # --- transaction.Engine ------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def transaction(self) -> Generator[float]:
+        connection = self._connected()
+        try:
+            with connection.pipeline():
+                run_sql(connection, "BEGIN")
+                cursor = run_sql(connection, NOW)
+            now, number = cursor.fetchall()[0]
+            yield self._now() if self._now else now
+        except BaseException as error:
+            self._undo(connection)
+            if failure := self.failure(error):
+                raise failure from error
+            raise
+        self._commit(connection, number)
+
+    @contextmanager
+    def part(self) -> Generator[None]:
+        connection = self._connected()
+        run_sql(connection, "SAVEPOINT part")
+        try:
+            yield
+        except BaseException:
+            if not connection.closed:
+                run_sql(connection, "ROLLBACK TO part")
+                run_sql(connection, "RELEASE part")
+            raise
+        run_sql(connection, "RELEASE part")
+
+    def rows(self, *, first: bool) -> PostgresRows:
+        return PostgresRows(self._connected(), first=first)
+
+    def flush(self, work: Work) -> None:
+        connection = self._connected()
+        guarded: list[tuple[str, int, psycopg.Cursor[Row]]] = []
+        with connection.pipeline():
+            if work.delivered:
+                run_sql(connection, DELIVERED, (delivered(work),))
+                self._wrote = True
+            for table, rows in inserts(work):
+                run_sql(connection, INSERT_SQL[table], (bulk(rows),))
+                self._wrote = True
+            for name, rows in updates(work):
+                cursor = run_sql(connection, UPDATE_SQL[name], (bulk(rows),))
+                self._wrote = True
+                if UPDATES[name].guard:
+                    guarded.append((name, len(rows), cursor))
+        for name, expected, cursor in guarded:
+            if cursor.rowcount != expected:
+                raise AssertionError(f"{name}: {cursor.rowcount} of {expected} rows were as they had been read")
+
+    def failure(self, error: BaseException) -> StoreError | None:
+        return postgres_failure(self._name, error)
+
+    # --- the connection ----------------------------------------------------------------------------------------------
+
+    def _connected(self) -> Connection:
+        if self._connection is None or self._connection.closed:
+            try:
+                self._connection = connect(self._conninfo)
+                for name, value in _SETTINGS.items():
+                    run_sql(self._connection, "SELECT set_config(%s, %s, false)", (name, value))
+            except psycopg.Error as error:
+                raise unavailable(self._name, error) from error
+        return self._connection
+
+    def _undo(self, connection: Connection) -> None:
+        try:
+            if not connection.closed:
+                run_sql(connection, "ROLLBACK")
+        except psycopg.Error:
+            connection.close()  # which undoes it as well
+
+    def _commit(self, connection: Connection, number: str) -> None:
+        try:
+            with connection.pipeline():
+                if self._wrote:
+                    run_sql(connection, NOTIFY, (CHANNEL, self._sender))
+                run_sql(connection, "COMMIT")
+        except psycopg.Error as error:
+            self._undo(connection)
+            if not connection.closed:
+                raise self.failure(error) or error from error
+            if not self._was_committed(number, error):
+                raise _Lost(f"the connection to {self._name} broke: {error}", "Try again.") from error
+
+    def _was_committed(self, number: str, lost: Exception) -> bool:
+        """The server's answer to COMMIT was lost: connect again and ask what became of the transaction."""
+        end = time.monotonic() + _FATE_SECONDS
+        while True:
+            try:
+                fate = run_sql(self._connected(), FATE, (number,)).fetchall()[0][0]
+                if fate != "in progress":
+                    return fate == "committed"
+            except (psycopg.Error, StoreUnavailable):
+                log.warning("the connection to %s broke in a commit; asking what became of it", self._name)
+            if time.monotonic() > end:
+                raise StoreUnavailable(
+                    f"the connection to {self._name} broke while it committed; it is not known whether it did",
+                    "Look before you repeat it.",
+                ) from lost
+            time.sleep(0.1)
+
+
+def connect(conninfo: str) -> Connection:
+    """A connection that begins no transactions of its own."""
+    return psycopg.connect(conninfo, autocommit=True, connect_timeout=_CONNECT_SECONDS, application_name="atlas")
+
+
+def unavailable(name: str, error: BaseException) -> StoreUnavailable:
+    """In Atlas's words."""
+    return StoreUnavailable(f"{name}: {str(error).strip()}", "Check that the server runs, and ATLAS_DATABASE_URL.")
+
+
+def postgres_failure(name: str, error: BaseException) -> StoreError | None:
+    """The database's own trouble in Atlas's words; None for bad data and for what does not come from PostgreSQL."""
+    cause = getattr(error, "orig", None) or error
+    match cause:
+        case errors.DeadlockDetected() | errors.SerializationFailure():
+            return _Collided(f"{name}: {cause}", "Try again.")
+        case errors.LockNotAvailable() | errors.QueryCanceled():
+            return StoreBusy(f"{name} stayed locked by another program: {cause}", "Close that program.")
+        case errors.DiskFull():
+            return StoreFull(f"no room left for {name}", "Free space on its disk; nothing that was committed is lost.")
+        case errors.ProgramLimitExceeded() | errors.DataError() | errors.IntegrityError():
+            return None
+        case psycopg.OperationalError() | psycopg.InterfaceError():
+            return _Lost(f"{name}: {str(cause).strip()}", "Check that the server runs.")
+        case psycopg.Error():
+            return unavailable(name, cause)
+        case _:
+            return None
