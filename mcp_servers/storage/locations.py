@@ -19,7 +19,7 @@ STAGING = ".atlas"
 
 Scheme = Literal["file", "s3"]
 
-_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,62}")
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _S3_KEY_BYTES = 1024
 _FORMS = "Write s3://bucket/key or file:///absolute/path; end it with a slash for a directory."

@@ -35,6 +35,8 @@ def not_available(plan: Plan) -> list[Problem]:
     if not plan.todos:
         return [Problem(("goal",), "planning for a goal is not available yet; write todos")]
     problems: list[Problem] = []
+    if plan.budget is not None and plan.budget.wall_clock is not None:
+        problems.append(Problem(("budget", "wall_clock"), "a limit on wall clock time is not available yet"))
     for position, todo in enumerate(plan.todos):
         if todo.kind in ("agent", "push"):
             key, what = ("role", "agent TODOs are") if todo.kind == "agent" else ("push", "push TODOs are")
