@@ -10,10 +10,12 @@ tore is found by its size, or by its digest when a process first uses it, and fe
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from mcp_servers.storage import failures, listings, locations
 from mcp_servers.storage.cache_files import CachedObject, CacheFiles
@@ -22,6 +24,8 @@ from mcp_servers.storage.leases import Lease, Leases, locked
 from mcp_servers.storage.threads import Stop, in_thread, spread
 from state.errors import RemoteMissing, RemoteUnavailable
 from state.ports import ObjectInfo, ObjectStore
+
+T = TypeVar("T")
 
 _WIDTH = 16
 _TRIES = 3
@@ -59,6 +63,7 @@ class Cache:
         self._files = CacheFiles(root)
         self._leases = Leases(self._files.leases, self._files.gate)
         self._stores = stores
+        self._pool = ThreadPoolExecutor(_WIDTH, thread_name_prefix="atlas-cache")
 
     @asynccontextmanager
     async def lease(self, url: str) -> AsyncGenerator[CachedObject]:
@@ -93,8 +98,7 @@ class Cache:
     async def evict(self, max_bytes: int) -> int:
         """Remove the longest unused objects that nobody leases until the rest is within `max_bytes`, or nothing else
         can be removed; returns the bytes freed. Also removes what dead processes left."""
-        await in_thread(self._files.sweep)
-        aged = await in_thread(self._files.by_age)
+        aged = await self._run(self._files.by_age)
         excess = sum(each.size for each in aged) - max_bytes
         freed = 0
         for start in range(0, len(aged), _EVICTED_AT_ONCE):
@@ -103,10 +107,14 @@ class Cache:
             batch = aged[start : start + _EVICTED_AT_ONCE]
             enough = excess - freed
             async with self._leases.shut_gate():
-                freed += await in_thread(
+                freed += await self._run(
                     lambda stop, batch=batch, enough=enough: self._files.remove(batch, self._leases.held(), enough)
                 )
+        await self._run(self._files.sweep)
         return freed
+
+    async def _run(self, work: Callable[[Stop], T]) -> T:
+        return await in_thread(work, self._pool)
 
     async def _current(self, lease: Lease, url: str) -> CachedObject:
         for _ in range(_TRIES):
@@ -156,14 +164,14 @@ class Cache:
         def lookup(stop: Stop) -> list[tuple[str, int | None] | None]:
             return [(one.digest, one.size) if one.digest else self._files.lookup(one.key) for one in wanted]
 
-        known = await in_thread(lookup)
+        known = await self._run(lookup)
         async with self._leases.open_gate():
             lease.add({one[0] for one in known if one})
 
         def verify(stop: Stop) -> list[CachedObject | None]:
             return [self._files.verified(*one, stop) if one else None for one in known]
 
-        return await in_thread(verify)
+        return await self._run(verify)
 
     async def _fetch(self, lease: Lease, wanted: _Wanted) -> CachedObject:
         lock, part = self._files.fetching(wanted.key)
@@ -177,7 +185,7 @@ class Cache:
     async def _download(self, lease: Lease, wanted: _Wanted, part: Path) -> CachedObject:
         self._files.discard(part)
         await self._stores.download(wanted.url, part, etag=wanted.etag)
-        digest, size = await in_thread(lambda stop: digest_file(part, stop))
+        digest, size = await self._run(lambda stop: digest_file(part, stop))
         if wanted.digest not in (None, digest):
             raise RemoteMissing(
                 f"{wanted.url} no longer holds what was recorded ({wanted.digest})", "Run the TODO that made it again."

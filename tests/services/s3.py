@@ -124,6 +124,8 @@ class AwkwardS3:
     """So many bytes into a body, nothing more comes until `resume`."""
     stalled: threading.Event = field(default_factory=threading.Event)
     resume: threading.Event = field(default_factory=threading.Event)
+    restless: bool = False
+    """Every request finds another version."""
     requests: list[tuple[str, str, str]] = field(default_factory=list[tuple[str, str, str]])
     """Method, path and range of each."""
 
@@ -136,7 +138,7 @@ def awkward_s3() -> Generator[tuple[AwkwardS3, S3Service]]:
     """The server, and how to reach it."""
     awkward = AwkwardS3({})
     server = _Server(awkward)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
         yield awkward, S3Service(f"http://127.0.0.1:{server.server_address[1]}")
@@ -175,12 +177,16 @@ class _Handler(BaseHTTPRequestHandler):
         span = self.headers.get("Range", "")
         self.awkward.requests.append((self.command, self.path, span))
         content = self.awkward.objects.get(self.path)
+        etag = f'"{len(self.awkward.requests) if self.awkward.restless else hash(content):x}"'
+        if self.headers.get("If-Match", etag) != etag:
+            self._head(412, 0)
+            return
         if self.awkward.refuse or content is None:
             self._head(self.awkward.refuse.pop(0) if self.awkward.refuse else 404, 0)
             return
         start = int(span.removeprefix("bytes=").removesuffix("-")) if span else 0
         extra = {"Content-Range": f"bytes {start}-{len(content) - 1}/{len(content)}"} if span else {}
-        self._head(206 if span else 200, len(content) - start, ETag=f'"{hash(content):x}"', **extra)
+        self._head(206 if span else 200, len(content) - start, ETag=etag, **extra)
         if body:
             self._send(content[start:])
 
