@@ -23,7 +23,7 @@ name: sample
 goal: Everything a task may have
 repo: .
 base: main
-budget: {tokens: 2000000, usd: 5.00, wall_clock: 2h}
+budget: {tokens: 2000000, usd: 5.00}
 concurrency: 8
 sandbox: docker
 defaults: {image: "python:3.12-slim", timeout: 30m, retries: {max: 2, backoff: 5s}}
@@ -59,7 +59,7 @@ def test_everything_a_task_may_have() -> None:
     plan = read_plan(PLAN, EVERYTHING)
     data, ship, push = plan.todos
     assert plan.budget is not None
-    assert (plan.budget.tokens, plan.budget.usd, plan.budget.wall_clock) == (2_000_000, 5.0, 7200.0)
+    assert (plan.budget.tokens, plan.budget.usd) == (2_000_000, 5.0)
     assert (plan.concurrency, plan.sandbox, plan.defaults.timeout) == (8, "docker", 1800.0)
     assert (plan.defaults.retries.max, plan.defaults.retries.backoff) == (2, 5.0)
     assert data.inputs == {"s3://bucket/raw/": "data/raw", "file://local.csv": "in/local.csv"}
@@ -161,6 +161,10 @@ AGENT = "{id: a, role: hephaestus, prompt: x, touches: ['src/**'], verify: [{run
     [
         ("goal: Make it work", "plan.yaml:2:1: goal: planning for a goal is not available yet; write todos"),
         (f"todos: [{AGENT % ''}]", "plan.yaml:2:17: todos[0].role: agent TODOs are not available yet"),
+        (
+            "budget: {wall_clock: 2h}\ntodos: [{id: a, run: x}]",
+            "plan.yaml:2:10: budget.wall_clock: a limit on wall clock time is not available yet",
+        ),
         ("todos: [{id: a, push: origin}]", "plan.yaml:2:17: todos[0].push: push TODOs are not available yet"),
         ("todos: [{id: a, push: {remote: o, branch: b}}]", "plan.yaml:2:17: todos[0].push: push TODOs are not"),
         (
