@@ -20,7 +20,6 @@ from state.errors import InputError, LimitExceeded
 from state.limits import TREE_FILES
 from state.ports import ArtifactStore
 
-
 _WINDOW = "--window=0"
 """Reuse deltas, search for none: four times as fast, and within one commit there is little to find."""
 

@@ -35,6 +35,8 @@ class Remote:
 
 def remote_of(repo: str) -> Remote | None:
     """None for a local repository: a path, or a ``file://`` URL. `InputError` for what is never fetched from."""
+    if repo.startswith("/") and "\0" not in repo:
+        return None
     if not repo or repo.startswith("-") or not repo.isprintable():
         raise InputError(f"{repo[:100]!r} is not a repository", "Write a path or a URL.")
     scheme, separator, _ = repo.partition("://")
