@@ -13,7 +13,7 @@ import os
 import socket
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, cast
+from typing import cast
 from urllib.parse import urlencode, urlsplit
 
 from state.errors import SandboxUnavailable
@@ -23,10 +23,6 @@ CHUNK = 64 << 10
 REQUEST_SECONDS = 60.0
 LARGEST_HEADER = 64 << 10
 REMEDY = "Start Docker, set DOCKER_HOST, or use `sandbox: host`."
-
-
-class _Readable(Protocol):
-    def makefile(self, mode: str) -> io.BytesIO: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +43,12 @@ class Reply:
     @property
     def message(self) -> str:
         """What the engine says went wrong."""
-        if isinstance(self.body, dict):
-            return str(cast("dict[str, object]", self.body).get("message", self.body))
-        return str(self.body).strip()
+        return str(self.fields().get("message", self.body)).strip()
 
     def fields(self) -> dict[str, object]:
         """The body as a JSON object; empty if it is none."""
-        return cast("dict[str, object]", self.body) if isinstance(self.body, dict) else {}
+        body = self.body
+        return cast("dict[str, object]", body) if isinstance(body, dict) else {}
 
 
 def default_url() -> str:
@@ -84,7 +79,9 @@ class Engine:
         received = bytearray()
         try:
             async with asyncio.timeout(timeout):
-                with await self._send(method, path, query, body, {"Connection": "close"} | (headers or {})) as connection:
+                with await self._send(
+                    method, path, query, body, {"Connection": "close"} | (headers or {})
+                ) as connection:
                     while data := await asyncio.get_running_loop().sock_recv(connection, CHUNK):
                         received += data
             response = http.client.HTTPResponse(cast("socket.socket", _Received(bytes(received))), method=method)
@@ -115,7 +112,9 @@ class Engine:
                         received += data
                     head, _, rest = received.partition(b"\r\n\r\n")
                     if head.split()[1] not in (b"101", b"200"):
-                        raise ConnectionError(f"{head.splitlines()[0].decode()} {rest.decode(errors='replace').strip()}")
+                        raise ConnectionError(
+                            f"{head.splitlines()[0].decode()} {rest.decode(errors='replace').strip()}"
+                        )
                 except BaseException:
                     connection.close()
                     raise

@@ -19,7 +19,8 @@ KEEPER = "/.atlas-keeper"
 BOOT_LABEL, HOME_LABEL, COMMAND_LABEL = "atlas.boot", "atlas.home", "atlas.label"
 SMALLEST_MEMORY = 6 * MB
 """The engine takes no less."""
-OPEN_FILES = 65_536
+OPEN_FILES = 4_096
+"""Per process; an engine that is limited itself can't start a container with more than it has."""
 SHARED_MEMORY = 64 * MB
 NOT_MOUNTABLE = ("/proc", "/sys", "/dev", KEEPER)
 
@@ -65,8 +66,7 @@ def create_request(command: SandboxCommand, image: str, profile: Profile) -> dic
         "ReadonlyRootfs": True,
         "SecurityOpt": ["no-new-privileges:true"],
         "ShmSize": min(SHARED_MEMORY, memory // 2),
-        # Executable like /work, or compilers and installers break; half of the memory, or filling it would be an OOM.
-        "Tmpfs": {"/tmp": f"rw,exec,nosuid,nodev,size={memory // 2},mode=1777"},  # noqa: S108
+        "Tmpfs": {"/tmp": _scratch(profile.user, memory // 2)},  # noqa: S108
         "Ulimits": [
             {"Name": "core", "Soft": 0, "Hard": 0},
             {"Name": "nofile", "Soft": OPEN_FILES, "Hard": OPEN_FILES},
@@ -93,7 +93,7 @@ def create_request(command: SandboxCommand, image: str, profile: Profile) -> dic
 
 def environment(command: SandboxCommand, image: list[str]) -> dict[str, str]:
     """What the command sees: the image's own variables (PATH among them), HOME and LANG, and what it names."""
-    own = dict(variable.partition("=")[::2] for variable in image)
+    own = {name: value for name, _, value in (variable.partition("=") for variable in image)}
     path = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
     return path | own | {"HOME": "/tmp", "LANG": "C.UTF-8"} | dict(command.environment)  # noqa: S108
 
@@ -106,6 +106,13 @@ def mount_target(mount: Mount) -> str:
     if ".." in path.parts or reserved or "\0" in mount.target or not mount.target:
         raise SandboxUnavailable(f"The mount target {mount.target!r} is not a place where a container takes a mount.")
     return str(path)
+
+
+def _scratch(user: str, size: int) -> str:
+    """Executable like /work, or compilers and installers break; half of the memory, or filling it would be an OOM; and
+    the user's own, since older runtimes give it the mode that the image's directory has."""
+    uid, gid = user.split(":")
+    return f"rw,exec,nosuid,nodev,size={size},mode=1777,uid={uid},gid={gid}"
 
 
 def _bind(source: str, target: str, *, writable: bool) -> dict[str, object]:

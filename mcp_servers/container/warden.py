@@ -97,15 +97,29 @@ def become(argv: list[bytes], environment: dict[bytes, bytes], limits: list[str]
     while libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0:
         capability += 1
     libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    try:
-        os.execvpe(argv[0], argv, environment)  # noqa: S606
-    except OSError as error:
-        missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
-        why = b"not found" if missing else (error.strerror or str(error)).encode()
-        os.write(2, b"atlas: " + argv[0] + b": " + why + b"\n")
-        os._exit(NOT_FOUND if missing else NOT_EXECUTABLE)
-    finally:
-        os._exit(NOT_EXECUTABLE)
+    error = execute(argv, environment)
+    why = b"not found" if error is None else os.strerror(error).encode()
+    os.write(2, b"atlas: " + argv[0] + b": " + why + b"\n")
+    os._exit(NOT_FOUND if error is None else NOT_EXECUTABLE)
+
+
+def execute(argv: list[bytes], environment: dict[bytes, bytes]) -> int | None:
+    """Become the program, looked up in PATH as a shell does. Returns only why not: an error number, None if there is
+    no such program. A directory of PATH that may not be searched holds none."""
+    name = argv[0]
+    refused = None
+    places = [b""] if b"/" in name else environment.get(b"PATH", b"").split(b":")
+    for place in places if name else ():
+        file = name if b"/" in name else (place or b".") + b"/" + name
+        try:
+            os.execve(file, argv, environment)  # noqa: S606
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENOTDIR) or not os.access(file, os.F_OK):
+                continue
+            refused = error.errno
+            if refused != errno.EACCES:
+                break
+    return refused
 
 
 def watch(child: int, statuses: dict[int, int], control: int, worker: int, deadline: float, lease: float) -> str:

@@ -95,9 +95,15 @@ static char *append_number(char *to, unsigned long n)
 	return to;
 }
 
-static void say(const char *s)
+/* One write, so that it stays one line. */
+static void say(const char *name, const char *why)
 {
-	SYS(write, 2, s, length(s), 0);
+	static char line[STRINGS + 128];
+	char *to = append(line, "atlas: ");
+	if (length(name) < STRINGS)
+		to = append(to, name);
+	to = append(append(append(to, ": "), why), "\n");
+	SYS(write, 2, line, to - line, 0);
 }
 
 /* --- the command -------------------------------------------------------------------------------------------------- */
@@ -105,8 +111,7 @@ static void say(const char *s)
 static const char *reason(long error)
 {
 	switch (error) {
-	case -ENOENT: return "not found";
-	case -ENOTDIR: return "Not a directory";
+	case -ENOENT: case -ENOTDIR: return "not found";
 	case -EACCES: return "Permission denied";
 	case -ENOEXEC: return "Exec format error";
 	case -E2BIG: return "Argument list too long";
@@ -129,7 +134,8 @@ static const char *variable(char **environment, const char *prefix)
 	return "";
 }
 
-/* Try every directory of PATH, as a shell does; a refusal outweighs a later "not found". */
+/* Try every directory of PATH, as a shell does; a refusal outweighs a later "not found", but a directory that may not
+ * be searched holds no program. */
 static long execute(char **argv, char **environment)
 {
 	static char file[STRINGS];
@@ -151,10 +157,10 @@ static long execute(char **argv, char **environment)
 		*to++ = '/';
 		*append(to, name) = 0;
 		error = SYS(execve, file, argv, environment, 0);
-		if (error != -ENOENT && error != -ENOTDIR)
+		if (error != -ENOENT && error != -ENOTDIR && SYS(faccessat, AT_FDCWD, file, 0, 0) == 0)
 			worst = error;
-		if (error != -ENOENT && error != -ENOTDIR && error != -EACCES)
-			return error;
+		if (worst != -ENOENT && worst != -EACCES)
+			return worst;
 		while (*path && *path != ':')
 			path++;
 		if (!*path++)
@@ -174,11 +180,7 @@ __attribute__((noreturn)) static void become(char **argv, char **environment, un
 	if (null > 0)
 		SYS(close, null, 0, 0, 0);
 	long error = execute(argv, environment);
-	say("atlas: ");
-	say(argv[0]);
-	say(": ");
-	say(reason(error));
-	say("\n");
+	say(argv[0], reason(error));
 	leave(error == -ENOENT || error == -ENOTDIR ? 127 : 126);
 }
 
@@ -278,7 +280,7 @@ __attribute__((noreturn, used)) void keeper(void)
 	int child = 0, status = 0;
 
 	if (SYS(getpid, 0, 0, 0, 0) != 1) {
-		say("atlas keeper: runs as PID 1 of a container only\n");
+		say("keeper", "runs as PID 1 of a container only");
 		leave(125);
 	}
 	SYS(prctl, PR_SET_DUMPABLE, 0, 0, 0);

@@ -1,0 +1,44 @@
+"""Making the working directory fit for the container's user, who need not be the worker's."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path, PurePosixPath
+
+from mcp_servers.container.mountpoints import Stopped, existing, make_mountpoint
+from state.ports import SandboxCommand
+
+
+def prepare(command: SandboxCommand, user: str, stop: threading.Event) -> None:
+    """Make the mountpoints below the working directory, and let `user` (``uid:gid``) own what it may write to.
+
+    The worker keeps access: it is that user itself, or root.
+    """
+    for mount in command.mounts:
+        if not PurePosixPath(mount.target).is_absolute():
+            make_mountpoint(command.workdir, mount)
+        existing(mount)
+    if os.geteuid() != 0:
+        return
+    uid, gid = map(int, user.split(":"))
+    for directory in (command.workdir, *(mount.source for mount in command.mounts if mount.writable)):
+        give(directory, uid, gid, stop)
+
+
+def give(path: Path, uid: int, gid: int, stop: threading.Event) -> None:
+    """Change the owner of a tree. Symlinks are changed, not followed; a file with other names stays as it is, because
+    one of them may lie outside."""
+    _own(path, uid, gid)
+    for directory, directories, files in os.walk(path):
+        if stop.is_set():
+            raise Stopped
+        for name in (*directories, *files):
+            _own(Path(directory, name), uid, gid)
+
+
+def _own(path: Path, uid: int, gid: int) -> None:
+    status = path.lstat()
+    shared = status.st_nlink > 1 and not path.is_dir()
+    if (status.st_uid, status.st_gid) != (uid, gid) and not shared:
+        os.chown(path, uid, gid, follow_symlinks=False)
