@@ -135,7 +135,7 @@ async def workshop(house: House) -> AsyncGenerator[Workshop]:
     from mcp_servers.container.host import HostSandbox
     from mcp_servers.git.checkouts import Checkouts
     from mcp_servers.storage.cache import Cache
-    from orchestrator.cli.orphans import Orphans
+    from orchestrator.cli.orphans import Orphans, host_scratch
     from orchestrator.executors.task import Surroundings, TaskExecutor
     from orchestrator.logs import KnownSecrets, configure
     from orchestrator.publishing import Publisher
@@ -151,15 +151,17 @@ async def workshop(house: House) -> AsyncGenerator[Workshop]:
     async def docker() -> Containers:
         return await connect_docker(found, liveness.boot)
 
-    sandboxes = Sandboxes(HostSandbox(), docker, Policy(found.sandbox, found.allow_host))
     work = private_directory(found.home / "work")
+    own = private_directory(work / liveness.boot)
+    host = HostSandbox(scratch=private_directory(host_scratch(liveness.boot)))
+    sandboxes = Sandboxes(host, docker, Policy(found.sandbox, found.allow_host))
     executor = TaskExecutor(
         Surroundings(
             store=house.store, stores=house.stores, artifacts=house.artifacts,
             cache=(cache := Cache(found.home / "cache", house.stores)),
             checkouts=Checkouts(found.home / "git", house.artifacts), sandboxes=sandboxes,
             secrets=Secrets(frozenset(found.secrets_allow), os.environ, found.secrets_directory), known_secrets=known,
-            work=private_directory(work / liveness.boot), boot=liveness.boot,
+            work=own, boot=liveness.boot,
         )
     )  # fmt: skip
     publisher = Publisher(house.dispatch, house.stores)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import time
 from pathlib import Path
 
@@ -12,6 +13,12 @@ from orchestrator.sandboxes import Sandboxes
 from state.liveness import FileLiveness
 
 _EVERY_SECONDS = 30.0
+
+
+def host_scratch(boot: str) -> Path:
+    """Where this worker's host commands have HOME and TMPDIR. Short: sockets are made below it, and their names have
+    room for a hundred characters."""
+    return Path(tempfile.gettempdir()) / f"atlas-{boot[-12:]}"
 
 
 class Orphans:
@@ -37,11 +44,16 @@ class Orphans:
         await self._cache.evict(self._cache_bytes)
 
     async def remove_own(self) -> None:
-        """At a clean end: this worker's own scratch directory."""
-        await asyncio.to_thread(remove_directory, self._work / self._liveness.boot)
+        """At a clean end: this worker's own scratch directories."""
+        await asyncio.to_thread(self._remove, self._liveness.boot)
 
     def _directories(self) -> None:
         for directory in self._work.iterdir():
             if self._liveness.verdict(directory.name) == "dead":
-                remove_directory(directory)
+                self._remove(directory.name)
                 self._liveness.forget(directory.name)
+
+    def _remove(self, boot: str) -> None:
+        """The directory in our home last: it is what tells that there may be another."""
+        remove_directory(host_scratch(boot))
+        remove_directory(self._work / boot)

@@ -1,0 +1,43 @@
+"""What dead workers leave on a host is removed; what others use is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mcp_servers.container.host import HostSandbox
+from mcp_servers.storage.cache import Cache
+from mcp_servers.storage.s3_calls import S3Settings
+from mcp_servers.storage.stores import ObjectStores
+from orchestrator.cli.orphans import Orphans, host_scratch
+from orchestrator.sandboxes import Containers, Policy, Sandboxes
+from state.errors import SandboxUnavailable
+from state.liveness import FileLiveness
+from state.records import new_id
+
+
+async def no_docker() -> Containers:
+    raise SandboxUnavailable("none here")
+
+
+@pytest.mark.parametrize("end", ["killed", "clean"])
+async def test_only_directories_of_the_dead_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    work, census = tmp_path / "work", tmp_path / "census"
+    own, neighbour = FileLiveness(census), FileLiveness(census)
+    dead, elsewhere = new_id(), new_id()
+    for boot in (own.boot, neighbour.boot, dead):
+        (work / boot / "todo-1").mkdir(parents=True)
+    for boot in (own.boot, neighbour.boot, dead, elsewhere):
+        (host_scratch(boot) / "atlas-x" / "home").mkdir(parents=True)
+    stores = ObjectStores(S3Settings(), scratch=tmp_path)
+    sandboxes = Sandboxes(HostSandbox(), no_docker, Policy())
+    orphans = Orphans(work, own, sandboxes, Cache(tmp_path / "cache", stores), 1 << 30)
+    await (orphans.remove() if end == "killed" else orphans.remove_own())
+    gone = dead if end == "killed" else own.boot
+    assert {each for each in (own.boot, neighbour.boot, dead) if not (work / each).exists()} == {gone}
+    assert {each for each in (own.boot, neighbour.boot, dead, elsewhere) if not host_scratch(each).exists()} == {gone}
+    for liveness in (own, neighbour):
+        liveness.close()
+    await stores.close()
