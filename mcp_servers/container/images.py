@@ -13,6 +13,7 @@ from urllib.parse import quote
 from mcp_servers.container.engine import Engine
 from state.errors import ImageMissing, SandboxUnavailable
 
+NAME = re.compile(r"[A-Za-z0-9]+([._/:@-]+[A-Za-z0-9_]+)*")
 TAGGED = re.compile(r"(:[\w.-]+|@[\w:.+-]+)$")
 
 
@@ -33,6 +34,8 @@ class Images:
 
     async def find(self, name: str) -> Image:
         """The image of this name, pulled if the engine does not have it. `ImageMissing` if that fails."""
+        if not NAME.fullmatch(name) or "//" in name or ".." in name:  # it becomes part of a URL's path
+            raise missing(name, "that is not the name of an image")
         image = await self._inspect(name)
         if image is None:
             await self._pull(name)
