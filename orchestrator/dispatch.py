@@ -39,7 +39,7 @@ class Dispatch:
         wait = _FIRST_WAIT
         while True:
             try:
-                return await self.one(command)
+                return (await self.apply([command]))[0]
             except StoreError as error:
                 log.warning("%s; what was done is kept and tried again", error.message)
             await asyncio.sleep(wait)

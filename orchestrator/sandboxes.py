@@ -2,51 +2,74 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from state.errors import SandboxUnavailable
+from mcp_servers.container.admission import Availability
+from state.errors import ImageMissing, SandboxUnavailable
 from state.ports import Sandbox
 from state.records import Provenance
 
 Choice = Literal["auto", "docker", "host"]
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What the operator's settings say: what ``auto`` means here, and whether commands that no person wrote may run on
-    the host."""
+    """What the operator's settings say: what ``auto`` means here, whether commands that no person wrote may run on the
+    host, and the image of TODOs that name none."""
 
     auto: Choice = "auto"
     allow_host: bool = False
+    image: str | None = None
 
 
-def choose(
-    asked: Choice, policy: Policy, *, engine: str | None, provenance: Provenance, owner_allows_host: bool
-) -> Literal["docker", "host"]:
-    """The sandbox for a command. `engine` is None when a container engine answers, else why none does.
-    `owner_allows_host`: a person asked for ``host`` for this very run. Raises `SandboxUnavailable`. Pure."""
-    wanted = policy.auto if asked == "auto" else asked
-    if wanted != "host" and engine is None:
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a command asks for. `owner_allows_host`: a person asked for ``host`` for this very run."""
+
+    asked: Choice
+    image: str | None
+    provenance: Provenance
+    owner_allows_host: bool = False
+
+
+def choose(request: Request, policy: Policy, engine: str | None) -> Literal["docker", "host"]:
+    """The sandbox for a command. `engine` is None when a container engine answers, else why none does. Pure.
+
+    Under ``auto``, a command that a person wrote and gave no image runs on the host: no image is known to have what it
+    needs. Raises `SandboxUnavailable` and `ImageMissing`.
+    """
+    wanted = policy.auto if request.asked == "auto" else request.asked
+    image = request.image or policy.image
+    may_host = request.provenance == "person" or policy.allow_host or request.owner_allows_host
+    if wanted == "host" and may_host:
+        return "host"
+    if engine is None and image:
         return "docker"
+    if wanted == "auto" and may_host:
+        return "host"
+    if engine is None:
+        raise ImageMissing("this TODO runs in a container and names no image", _NAME_IMAGE)
     if wanted == "docker":
         raise SandboxUnavailable(f"this TODO wants a container, and no engine answers: {engine}", _START)
-    if provenance == "person" or policy.allow_host or owner_allows_host:
-        return "host"
     raise SandboxUnavailable(
-        f"a command written by {_WRITER[provenance]} may not run on the host, and no engine answers: {engine}",
+        f"a command written by {_WRITER[request.provenance]} may not run on the host, and no engine answers: {engine}",
         f"{_START} Or allow it: `--sandbox host` for one run, `allow_host = true` in atlas.toml for all.",
     )
 
 
-_START = "Start Docker (`atlas doctor` tells more)."
+_START = "Start Docker (`atlas doctor` tells more), or use `sandbox: host`."
+_NAME_IMAGE = "Add `image:` to the TODO or to the plan's defaults, or `[docker] image` to atlas.toml."
 _WRITER: dict[Provenance, str] = {"model": "a model", "outside": "another program", "person": "a person"}
 
 
 class Containers(Sandbox, Protocol):
     """The docker sandbox, which can leave something behind."""
 
+    async def probe(self) -> Availability: ...
     async def reap(self, alive: Callable[[str], bool]) -> int: ...
 
 
@@ -61,16 +84,19 @@ class Sandboxes:
         self._policy = policy
         self._docker: Containers | None = None
         self._trouble: str | None = "not looked for"
+        self._warned = False
 
-    async def sandbox(self, asked: Choice, provenance: Provenance, *, owner_allows_host: bool) -> Sandbox:
-        """The sandbox for a command; `SandboxUnavailable` when there is none that it may use."""
-        wanted = self._policy.auto if asked == "auto" else asked
-        if wanted != "host":
+    async def sandbox(self, request: Request) -> tuple[Sandbox, str | None]:
+        """The sandbox for a command and the image to name; the errors of `choose` when there is none."""
+        policy = self._policy
+        if request.image or policy.image or request.provenance != "person" or request.asked == "docker":
             await self._look_for_docker()
-        kind = choose(
-            asked, self._policy, engine=self._trouble, provenance=provenance, owner_allows_host=owner_allows_host
-        )
-        return self._docker if kind == "docker" and self._docker else self._host
+        if choose(request, policy, self._trouble) == "docker" and self._docker:
+            return self._docker, request.image or policy.image
+        if request.image and request.asked != "host" and not self._warned:
+            self._warned = True
+            log.warning("no container engine answers (%s): commands run on this host", self._trouble)
+        return self._host, request.image
 
     async def _look_for_docker(self) -> None:
         if self._docker is None:

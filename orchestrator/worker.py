@@ -12,6 +12,7 @@ import os
 import platform
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from sqlmodel import Session, col, select
 
@@ -46,19 +47,24 @@ class Claims:
 
 @dataclass(slots=True)
 class _Running:
+    """`phase`: settling is never cancelled: what was worked out stands. It is a flag and not a shielded task of its own
+    because that would be a third of what a TODO costs here."""
+
     claim: Claimed
     task: asyncio.Task[None] | None = None
     stopped: list[Stopped] = field(default_factory=list[Stopped])
+    phase: Literal["working", "settling", "settled"] = "working"
 
     def stop(self, cause: Stopped) -> None:
         """Cancel the work, once; the first cause counts."""
         if not self.stopped and self.task:
             self.stopped.append(cause)
-            self.task.cancel()
+            if self.phase != "settling":
+                self.task.cancel()
 
 
 class Worker:
-    """See the module. `settled` is called after a completed TODO's settlement is durable (publication of outputs)."""
+    """See the module. `publish` is called when it is durable that a TODO completed with outputs."""
 
     def __init__(
         self,
@@ -66,14 +72,14 @@ class Worker:
         broker: Broker,
         executors: Mapping[TodoKind, Executor],
         claims: Claims,
-        settled: Callable[[Claimed], Awaitable[None]] | None = None,
+        publish: Callable[[Claimed], Awaitable[None]] | None = None,
     ) -> None:
         self._dispatch = dispatch
         self._store = dispatch.store
         self._broker = broker
         self._executors = executors
         self._claims = claims
-        self._settled = settled
+        self._publish = publish
         self._running: dict[str, _Running] = {}
         self._wake = asyncio.Event()
         self._wake_ups: list[WakeUp] = []
@@ -180,17 +186,16 @@ class Worker:
 
     async def _carry_out(self, running: _Running) -> None:
         claim = running.claim
-        settling: asyncio.Task[bool] | None = None
         try:
             result = await self._execute(claim)
-            settling = asyncio.create_task(self._settle(claim, result))
-            if await asyncio.shield(settling) and self._settled:
-                await self._settled(claim)
+            running.phase = "settling"
+            with_outputs = await self._settle(claim, result)
+            running.phase = "settled"
+            if with_outputs and self._publish and not running.stopped:
+                await self._publish(claim)
         except asyncio.CancelledError:
             cause = running.stopped[0] if running.stopped else "drain"
-            if settling is not None:
-                await asyncio.wait([settling])  # what was worked out stands
-            elif cause is not None:
+            if running.phase == "working" and cause is not None:
                 await self._release(claim, cause)
         except LeaseLost:
             await self._release(claim, "lease_lost")
@@ -211,7 +216,7 @@ class Worker:
             return Failure("internal", f"{type(error).__name__}: {error}")
 
     async def _settle(self, claim: Claimed, result: Result) -> bool:
-        """True when the TODO is now completed."""
+        """True when the TODO is now completed, with outputs."""
         failpoint("worker.before_settle")
         command = settlement(claim, result)
         outcome = await self._dispatch.persistently(command)
@@ -219,7 +224,7 @@ class Worker:
         if isinstance(outcome, Refused):
             await self._refused(claim, outcome)
             return False
-        return isinstance(command, Complete)
+        return isinstance(command, Complete) and bool(command.outputs)
 
     async def _refused(self, claim: Claimed, refusal: Refused) -> None:
         """Too late, or not even storable; the latter must not be tried for ever."""
@@ -232,10 +237,10 @@ class Worker:
         await self._dispatch.persistently(Release(claim.todo, claim.fence, cause, self._claims.boot))
 
     async def _give_back(self, cause: ReleaseCause) -> None:
-        tasks = self._tasks()
         for running in self._running.values():
             running.stop(cause)
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if tasks := self._tasks():
+            await asyncio.wait(tasks)  # unlike `gather`, cancels none of them when it is cancelled itself
 
     def _tasks(self) -> list[asyncio.Task[None]]:
         return [running.task for running in self._running.values() if running.task]

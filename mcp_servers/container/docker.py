@@ -12,7 +12,7 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import Collection
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -165,15 +165,16 @@ class DockerSandbox:
         self._lifelines.cut()
         await self._lifelines.idle()
 
-    async def reap(self, boots_alive: Collection[str]) -> int:
-        """Remove the containers that workers of this installation left behind; returns how many. They hold nothing
-        that runs for long: their keeper ends without pulses; but one that was created and never started stays."""
+    async def reap(self, alive: Callable[[str], bool]) -> int:
+        """Remove the containers that workers of this installation left behind (`alive` is asked of their boot ids);
+        returns how many. They hold nothing that runs for long, since their keeper ends without pulses; but one that
+        was created and never started stays."""
         filters = f'{{"label": ["{HOME_LABEL}={self._home}"]}}'
         reply = await self._engine.request("GET", "/containers/json", {"all": "1", "filters": filters})
         removed = 0
         for container in cast("list[dict[str, object]]", reply.body if reply.status == 200 else []):
             labels = cast("dict[str, str]", container["Labels"])
-            if labels.get(BOOT_LABEL) not in boots_alive:
+            if not alive(labels.get(BOOT_LABEL, "")):
                 path = f"/containers/{container['Id']}"
                 removed += (await self._engine.request("DELETE", path, {"force": "1", "v": "1"})).status == 204
         return removed

@@ -154,7 +154,7 @@ async def workshop(house: House) -> AsyncGenerator[Workshop]:
     work = private_directory(found.home / "work")
     own = private_directory(work / liveness.boot)
     host = HostSandbox(scratch=private_directory(host_scratch(liveness.boot)))
-    sandboxes = Sandboxes(host, docker, Policy(found.sandbox, found.allow_host))
+    sandboxes = Sandboxes(host, docker, Policy(found.sandbox, found.allow_host, found.docker_image))
     executor = TaskExecutor(
         Surroundings(
             store=house.store, stores=house.stores, artifacts=house.artifacts,
@@ -176,7 +176,14 @@ async def workshop(house: House) -> AsyncGenerator[Workshop]:
 
 async def connect_docker(found: Settings, boot: str) -> Containers:
     """The docker sandbox; `SandboxUnavailable` when no engine answers."""
-    raise SandboxUnavailable("no container engine", "")
+    from mcp_servers.container.docker import DockerSandbox
+
+    sandbox = DockerSandbox(boot=boot, home=str(found.home), network=found.docker_network or "bridge")
+    engine = await sandbox.probe()
+    if not engine.available:
+        await sandbox.close()
+        raise SandboxUnavailable(engine.detail)
+    return sandbox
 
 
 async def pin_repository(

@@ -17,7 +17,8 @@ async def conclude(house: House, run: RunView) -> None:
     todos = await house.service.todos(run.id)
     print(f"{run.name} {short}: {run.state}, {run.progress.settled}/{run.progress.total} settled")
     for todo in _trouble(todos):
-        print(f"  {todo.key} {todo.state}: {todo.reason or ''} {todo.detail or ''}".rstrip(" :"))
+        detail = (todo.detail or "").replace("\n", "\n  ")
+        print(f"  {todo.key} {todo.state} ({todo.reason}): {detail}".rstrip(" :"))
     match run.state:
         case "completed":
             print(f"  evidence: atlas evidence {short}")

@@ -115,5 +115,6 @@ async def _docker(found: Settings) -> Finding:
         return Finding(
             "docker", "limited", f"{said}; commands of yours run on the host", "Start Docker, or install it."
         )
+    engine = await sandbox.probe()
     await sandbox.close()
-    return Finding("docker", "good", "the engine answers")
+    return Finding("docker", "good", engine.detail)

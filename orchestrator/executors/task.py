@@ -22,7 +22,7 @@ from orchestrator.executors.workplace import Workplace
 from orchestrator.logs import KnownSecrets
 from orchestrator.plan.spec import TaskSpec
 from orchestrator.run_spec import PinnedRepository, RunSpec
-from orchestrator.sandboxes import Sandboxes
+from orchestrator.sandboxes import Request, Sandboxes
 from orchestrator.secrets import Secrets, SecretUnavailable
 from orchestrator.verification import of_command, verify
 from state import reading
@@ -131,14 +131,14 @@ class _Attempt:
         self._report = report
         self._run = run
         self._spec = TaskSpec.from_json(claim.document)
+        self._image: str | None = None
         self._end = time.monotonic() + claim.timeout
 
     async def carry_out(self) -> Result:
         around, claim, spec = self._around, self._claim, self._spec
         secrets = await asyncio.to_thread(around.secrets.resolve, spec.secrets, claim.provenance)
-        sandbox = await around.sandboxes.sandbox(
-            spec.sandbox, claim.provenance, owner_allows_host=self._run.host_allowed
-        )
+        request = Request(spec.sandbox, spec.image, claim.provenance, self._run.host_allowed)
+        sandbox, self._image = await around.sandboxes.sandbox(request)
         workplace = Workplace(around.work / f"{claim.todo}-{claim.fence}", spec, sandbox.kind == "docker")
         workplace.scratch.mkdir(parents=True, mode=0o700)
         log_name = f"{claim.run}/{claim.todo}/{claim.fence}"
@@ -203,7 +203,7 @@ class _Attempt:
             SandboxCommand(
                 argv=argv, workdir=directory, timeout=max(0.1, self._end - time.monotonic()),
                 environment={**spec.env, **secrets}, mounts=tuple(workplace.mounts), resources=spec.resources,
-                image=spec.image, label=f"{self._claim.run}/{self._claim.key}",
+                image=self._image, label=f"{self._claim.run}/{self._claim.key}",
             ),
             write,
         )  # fmt: skip
@@ -231,11 +231,15 @@ def _failed(ended: Exit, gathered: list[Evidence]) -> Failure:
         case "oom":
             return Failure("oom", "killed: out of memory; raise resources.memory", own)
         case _:
-            last = own[0].output_tail.strip().splitlines()[-1:] or [""]
-            return Failure("exit", f"exit code {ended.code}" + (f": {last[0][:300]}" if last[0] else ""), own)
+            return Failure("exit", f"exit code {ended.code}{_last_line(own[0])}", own)
 
 
 def _not_verified(item: Evidence, gathered: list[Evidence]) -> Failure:
     what = item.command or json.loads(item.item).get("file", "")
-    said = f"exit code {item.exit_code}" if item.command else item.output_tail
+    said = f"exit code {item.exit_code}{_last_line(item)}" if item.command else item.output_tail
     return Failure("verification", f"{what}: {said}", gathered)
+
+
+def _last_line(item: Evidence) -> str:
+    lines = item.output_tail.strip().splitlines()
+    return f": {lines[-1][:300]}" if lines else ""
