@@ -32,6 +32,7 @@ from state.commands import (
     WorkerEnded,
     WorkerStarted,
 )
+from state.limits import KEY_BYTES
 from state.records import Evidence, Output
 
 INTEGER = (1 << 31) - 1
@@ -43,6 +44,10 @@ def unstorable(command: Command) -> str | None:
     """Why no database could hold this command's data, in a few words; None when it could."""
     if bad := unstorable_text("".join(filter(None, _TEXTS[type(command)](command)))):
         return bad
+    if keys := _KEYS.get(type(command)):
+        for key in keys(command):
+            if len(key) > KEY_BYTES // 4 and len(key.encode()) > KEY_BYTES:
+                return f"{key[:40]!r}… is longer than {KEY_BYTES:,} bytes"
     numbers = _NUMBERS.get(type(command))
     return numbers(command) if numbers else None
 
@@ -104,6 +109,27 @@ _TEXTS: dict[type[Any], Callable[[Any], Texts]] = {
     Published: lambda c: (c.todo, *c.internals),
     WorkerStarted: lambda c: (c.worker, c.host, *c.labels),
     WorkerEnded: lambda c: (c.worker,),
+}
+
+
+def _keys_of_submission(command: SubmitRun) -> Iterable[str]:
+    yield from (command.run, command.name, command.placement)
+    for todo in command.todos:
+        yield from (todo.id, todo.key)
+
+
+def _keys_of_outputs(command: Complete) -> Iterable[str]:
+    for output in command.outputs:
+        yield from (output.internal, output.remote)
+
+
+_KEYS: dict[type[Any], Callable[[Any], Iterable[str]]] = {
+    SubmitRun: _keys_of_submission,
+    Claim: lambda c: (c.worker,),
+    ClaimNext: lambda c: (c.worker,),
+    Complete: _keys_of_outputs,
+    Resume: lambda c: (c.placement,),
+    WorkerStarted: lambda c: (c.worker,),
 }
 
 

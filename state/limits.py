@@ -25,6 +25,8 @@ TEXT_CHARACTERS = 100_000
 ENV_VARIABLES = 200
 CHOICES = 20
 LABELS = 20
+KEY_BYTES = 2_000
+"""Text that a database looks things up by: ids, names, placements, locations. PostgreSQL indexes no more than 2,704."""
 PATHS = 1_000
 """Inputs or outputs of one TODO."""
 VERIFY_ITEMS = 50

@@ -21,6 +21,7 @@ import pytest
 from sqlalchemy import make_url
 
 from state.migrations import upgrade
+from state.tables import Run
 from tests.services.availability import missing
 from tests.services.ports import free_port, wait_for_port
 
@@ -165,6 +166,20 @@ def postgres_template(postgres_server: str) -> Generator[str]:
     for url in _database(postgres_server):
         upgrade(url)
         yield str(make_url(url).database)
+
+
+@pytest.fixture(scope="session")
+def postgres_shared(postgres_server: str, postgres_template: str) -> Generator[str]:
+    """A migrated database that many tests use, one after the other."""
+    yield from _database(postgres_server, postgres_template)
+
+
+@pytest.fixture
+def postgres_cleared(postgres_shared: str) -> str:
+    """The shared database without a row in it: much faster than a database of its own."""
+    tables = reversed(Run.metadata.sorted_tables)
+    statement(postgres_shared, "; ".join(f"DELETE FROM {table.name}" for table in tables))  # noqa: S608
+    return postgres_shared
 
 
 @pytest.fixture
