@@ -14,6 +14,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -57,6 +58,12 @@ def busybox_image(docker_url: str) -> str:
     return BUSYBOX_IMAGE
 
 
+def image_under_name(url: str, image: str, name: str) -> None:
+    """Tag a local image as `name`, which a user would have pulled."""
+    with _client(url) as client:
+        client.images.get(image).tag(*name.split(":"))
+
+
 def _image(busybox: bytes, applets: list[str]) -> bytes:
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
@@ -80,12 +87,15 @@ def _is_dynamic(program: Path) -> bool:
 
 
 def _answers(url: str) -> bool:
-    from docker.errors import DockerException
-
+    address = urlsplit(url)
+    unix = address.scheme == "unix"
     try:
-        with _client(url) as client:
-            return bool(client.ping())
-    except (DockerException, OSError):
+        with socket.socket(socket.AF_UNIX if unix else socket.AF_INET) as probe:
+            probe.settimeout(10)
+            probe.connect(address.path if unix else (address.hostname, address.port))
+            probe.sendall(b"GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n")
+            return probe.recv(4096).split()[1:2] == [b"200"]
+    except OSError:
         return False
 
 
@@ -118,7 +128,7 @@ def _private_engine() -> Generator[str]:
     with log.open("wb") as output:
         process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
     try:
-        _wait(process, home / "docker.sock", url, log)
+        _wait(process, url, log)
         yield url
     finally:
         process.terminate()
@@ -127,11 +137,10 @@ def _private_engine() -> Generator[str]:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _wait(process: subprocess.Popen[bytes], path: Path, url: str, log: Path) -> None:
+def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end and process.poll() is None:
-        with socket.socket(socket.AF_UNIX) as probe:
-            if path.exists() and probe.connect_ex(str(path)) == 0 and _answers(url):
-                return
+        if _answers(url):
+            return
         time.sleep(0.05)
     availability.missing(f"dockerd did not start: {log.read_text(errors='replace')[-500:]}")
