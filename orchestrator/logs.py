@@ -100,7 +100,7 @@ def configure(
 
     Replaces what an earlier call set up. Returns the handler.
     """
-    handler = logging.StreamHandler(stream or sys.stderr)
+    handler = logging.StreamHandler(stream) if stream else _StandardError()
     handler.setFormatter(JsonFormatter(secrets) if form == "json" else HumanFormatter(secrets))
     handler.addFilter(_add_ids)
     root = logging.getLogger()
@@ -111,6 +111,15 @@ def configure(
     for chatty in ("alembic", "botocore", "boto3", "urllib3", "docker", "s3transfer"):
         logging.getLogger(chatty).setLevel("WARNING")
     return handler
+
+
+class _StandardError(logging.StreamHandler[TextIO]):
+    """Wherever `sys.stderr` leads at the moment: the live tree on a terminal takes it over for a while."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self.stream is not sys.stderr:
+            self.setStream(sys.stderr)
+        super().emit(record)
 
 
 def _add_ids(record: logging.LogRecord) -> bool:
