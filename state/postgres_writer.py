@@ -222,7 +222,15 @@ class PostgresWriter:
 
 def connect(conninfo: str) -> Connection:
     """A connection that begins no transactions of its own."""
-    return psycopg.connect(conninfo, autocommit=True, connect_timeout=_CONNECT_SECONDS, application_name="atlas")
+    return psycopg.connect(
+        conninfo,
+        autocommit=True,
+        connect_timeout=_CONNECT_SECONDS,
+        application_name="atlas",
+        # At once, not at the fifth time: of those psycopg does not notice that an error in a pipeline left them
+        # unprepared.
+        prepare_threshold=0,
+    )
 
 
 def unavailable(name: str, error: BaseException) -> StoreUnavailable:

@@ -17,6 +17,7 @@ from sqlmodel import Session, SQLModel, select
 from state import tables
 from state.commands import (
     Answer,
+    BeginVerifying,
     Block,
     Cancel,
     Claim,
@@ -24,7 +25,9 @@ from state.commands import (
     Command,
     Complete,
     Done,
+    Expire,
     Fail,
+    Hold,
     NewTodo,
     Outcome,
     Refused,
@@ -156,6 +159,9 @@ class World:
         assert isinstance(outcome, Claimed), outcome
         return outcome
 
+    async def verify(self, key: str, fence: int, run: str = RUN) -> Done:
+        return await self.done(BeginVerifying(todo_id(key, run), fence))
+
     async def finish(self, key: str, run: str = RUN) -> Done:
         claim = await self.claim(key, run)
         return await self.done(Complete(claim.todo, claim.fence, [proof()]))
@@ -170,6 +176,12 @@ class World:
 
     async def answer(self, key: str, value: str, run: str = RUN) -> Done:
         return await self.done(Answer((await self.question(key, run)).id, value, "me"))
+
+    async def expire(self, key: str, run: str = RUN) -> Done:
+        return await self.done(Expire((await self.question(key, run)).id))
+
+    async def hold(self, reason: str = "pause", run: str = RUN) -> Done:
+        return await self.done(Hold(run, reason))
 
     async def cancel(self, run: str = RUN) -> Done:
         return await self.done(Cancel(run, "person"))
