@@ -11,6 +11,7 @@ import logging
 import os
 import platform
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -47,19 +48,19 @@ class Claims:
 
 @dataclass(slots=True)
 class _Running:
-    """`phase`: settling is never cancelled: what was worked out stands. It is a flag and not a shielded task of its own
-    because that would be a third of what a TODO costs here."""
+    """What is settling is not cancelled: what was worked out stands. (A flag, because a shielded task of its own would
+    cost every TODO two more turns of the event loop.) Nor is a task that is starting: it would never run at all."""
 
     claim: Claimed
     task: asyncio.Task[None] | None = None
     stopped: list[Stopped] = field(default_factory=list[Stopped])
-    phase: Literal["working", "settling", "settled"] = "working"
+    phase: Literal["starting", "working", "settling", "settled"] = "starting"
 
     def stop(self, cause: Stopped) -> None:
         """Cancel the work, once; the first cause counts."""
         if not self.stopped and self.task:
             self.stopped.append(cause)
-            if self.phase != "settling":
+            if self.phase in ("working", "settled"):
                 self.task.cancel()
 
 
@@ -145,13 +146,13 @@ class Worker:
         running = _Running(claim)
         running.task = asyncio.create_task(self._carry_out(running), name=f"todo {claim.key}")
         self._running[claim.todo] = running
+        if self._draining:  # the claim was on its way when the drain began
+            running.stop("drain")
 
     async def _nap(self) -> None:
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(POLL_SECONDS):
                 await self._wake.wait()
-        except TimeoutError:
-            return
 
     async def _listen(self) -> None:
         async for wake_up in self._broker.wake_ups():
@@ -187,6 +188,9 @@ class Worker:
     async def _carry_out(self, running: _Running) -> None:
         claim = running.claim
         try:
+            if running.stopped:
+                raise asyncio.CancelledError
+            running.phase = "working"
             result = await self._execute(claim)
             running.phase = "settling"
             with_outputs = await self._settle(claim, result)
@@ -195,7 +199,7 @@ class Worker:
                 await self._publish(claim)
         except asyncio.CancelledError:
             cause = running.stopped[0] if running.stopped else "drain"
-            if running.phase == "working" and cause is not None:
+            if running.phase in ("starting", "working") and cause is not None:
                 await self._release(claim, cause)
         except LeaseLost:
             await self._release(claim, "lease_lost")
@@ -240,7 +244,7 @@ class Worker:
         for running in self._running.values():
             running.stop(cause)
         if tasks := self._tasks():
-            await asyncio.wait(tasks)  # unlike `gather`, cancels none of them when it is cancelled itself
+            await asyncio.wait(tasks)  # `gather` would cancel them when it is cancelled itself
 
     def _tasks(self) -> list[asyncio.Task[None]]:
         return [running.task for running in self._running.values() if running.task]
