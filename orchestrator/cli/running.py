@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated
@@ -28,7 +27,12 @@ def with_house(use: Callable[[House], Awaitable[int | None]], *, as_lines_of_jso
         async with house() as found:
             return await use(found)
 
-    told(lambda: asyncio.run(opened()), as_lines_of_json=as_lines_of_json)
+    def run() -> int | None:
+        import asyncio
+
+        return asyncio.run(opened())
+
+    told(run, as_lines_of_json=as_lines_of_json)
 
 
 def told(action: Callable[[], int | None], *, as_lines_of_json: bool = False) -> None:
