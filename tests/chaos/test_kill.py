@@ -17,6 +17,8 @@ from tests.chaos.recovery import Wreck, assert_recovered
 
 _TRIALS = int(os.environ.get("ATLAS_CHAOS_TRIALS", "50"))
 _SIZE = 40
+_SEED = os.environ.get("ATLAS_CHAOS_SEED", os.environ.get("PYTEST_XDIST_TESTRUNUID"))
+"""Another one for each test run, the same in all of its processes."""
 Record = Callable[[str, object], None]
 
 
@@ -41,7 +43,7 @@ def kill_and_resume(atlas: Atlas, effects: Effects, seed: int) -> str:
     return f"{len(wreck.done)} done, {flying}, processes gone in {took:.2f} s"
 
 
-@pytest.mark.parametrize("seed", random.Random(os.environ.get("ATLAS_CHAOS_SEED")).sample(range(10**6), 2))
+@pytest.mark.parametrize("seed", random.Random(_SEED).sample(range(10**6), 2))
 def test_killed_at_a_random_moment_and_resumed(
     atlas: Atlas, effects: Effects, seed: int, record_property: Record
 ) -> None:
