@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import sys
+from io import TextIOWrapper
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -36,6 +38,9 @@ def _root(  # pyright: ignore[reportUnusedFunction]  registered by the decorator
 
 def main() -> None:
     """The console script."""
+    out: object = sys.stdout
+    if isinstance(out, TextIOWrapper):  # a terminal that can't show a character is no reason to stop
+        cast("TextIOWrapper[Any]", out).reconfigure(errors="backslashreplace")
     app()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from types import TracebackType
@@ -10,7 +9,6 @@ from typing import Protocol, Self
 
 from orchestrator.cli.picture import Picture
 from orchestrator.views import EventView, View, as_json
-from state.errors import AtlasError
 
 
 class Watch(Protocol):
@@ -102,14 +100,3 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     Console().print(table)
-
-
-def print_error(error: AtlasError, *, as_lines_of_json: bool) -> None:
-    """What happened, to what, and what to do next."""
-    if as_lines_of_json:
-        told = {"error": {"code": error.code, "message": error.message, "hint": error.hint}}
-        print(json.dumps(told, ensure_ascii=False), file=sys.stderr)
-        return
-    print(f"atlas: {error.message}", file=sys.stderr)
-    if error.hint:
-        print(f"  {error.hint}", file=sys.stderr)

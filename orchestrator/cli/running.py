@@ -20,17 +20,23 @@ TodoArgument = Annotated[str, typer.Argument(metavar="TODO", help="Its id in the
 
 def with_house(use: Callable[[House], Awaitable[int | None]], *, as_lines_of_json: bool = False) -> None:
     """Open the house, use it, exit. Errors that a person can read are told as such."""
+    prepared(lambda: use, as_lines_of_json=as_lines_of_json)
 
-    async def opened() -> int | None:
+
+def prepared(make: Callable[[], Callable[[House], Awaitable[int | None]]], *, as_lines_of_json: bool = False) -> None:
+    """`with_house` for what `make` returns. What `make` refuses is refused before anything is opened or made."""
+
+    async def opened(use: Callable[[House], Awaitable[int | None]]) -> int | None:
         from orchestrator.cli.compose import house
 
         async with house() as found:
             return await use(found)
 
     def run() -> int | None:
+        use = make()
         import asyncio
 
-        return asyncio.run(opened())
+        return asyncio.run(opened(use))
 
     told(run, as_lines_of_json=as_lines_of_json)
 
@@ -41,9 +47,7 @@ def told(action: Callable[[], int | None], *, as_lines_of_json: bool = False) ->
         code = action() or 0
         sys.stdout.flush()
     except AtlasError as error:
-        from orchestrator.cli.output import print_error
-
-        print_error(error, as_lines_of_json=as_lines_of_json)
+        _print_error(error, as_lines_of_json=as_lines_of_json)
         code = 2 if isinstance(error, InputError) else 1
     except KeyboardInterrupt:
         code = 130
@@ -52,3 +56,16 @@ def told(action: Callable[[], int | None], *, as_lines_of_json: bool = False) ->
         sys.stderr.close()
         code = 0
     raise typer.Exit(code)
+
+
+def _print_error(error: AtlasError, *, as_lines_of_json: bool) -> None:
+    """What happened, to what, and what to do next. Here, where nothing heavy is imported: a typo is told at once."""
+    if as_lines_of_json:
+        import json
+
+        told = {"error": {"code": error.code, "message": error.message, "hint": error.hint}}
+        print(json.dumps(told, ensure_ascii=False), file=sys.stderr)
+        return
+    print(f"atlas: {error.message}", file=sys.stderr)
+    if error.hint:
+        print(f"  {error.hint}", file=sys.stderr)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from orchestrator.cli.running import Json, RunArgument, TodoArgument, with_house
+from orchestrator.cli.running import Json, RunArgument, TodoArgument, prepared, with_house
 from state.errors import Conflict
 from state.records import QUEUE, local_placement
 
@@ -38,19 +39,21 @@ def run(
 ) -> None:
     """Carry out a plan, here and now; Ctrl-C holds it, `atlas resume` goes on."""
 
-    async def use(house: House) -> int:
-        from orchestrator.cli.compose import workshop
-        from orchestrator.plan.reading import load_plan, read_plan
+    def prepare() -> Callable[[House], Awaitable[int]]:
+        document, directory = _read(plan)
 
-        document = read_plan(None, sys.stdin.buffer.read()) if str(plan) == "-" else load_plan(plan)
-        directory = Path.cwd() if str(plan) == "-" else plan.absolute().parent
-        if detach:
-            return await _detached(house, document, directory)
-        async with workshop(house) as shop:
-            placement = local_placement(shop.liveness.boot)
-            submitted = await house.service.submit(document, directory, placement=placement, sandbox=sandbox)
-            _warn(submitted.warnings)
-            return await _here(house, shop, submitted.run, 0, as_json)
+        async def use(house: House) -> int:
+            from orchestrator.cli.compose import workshop
+
+            if detach:
+                return await _detached(house, document, directory)
+            async with workshop(house) as shop:
+                placement = local_placement(shop.liveness.boot)
+                submitted = await house.service.submit(document, directory, placement=placement, sandbox=sandbox)
+                _warn(submitted.warnings)
+                return await _here(house, shop, submitted.run, 0, as_json)
+
+        return use
 
     async def _detached(house: House, document: Plan, directory: Path) -> int:
         submitted = await house.service.submit(document, directory, placement=QUEUE, sandbox=sandbox)
@@ -58,7 +61,16 @@ def run(
         await _say(house, submitted.run, as_json, "submitted; `atlas worker` carries it out, `atlas watch` shows it")
         return 0
 
-    with_house(use, as_lines_of_json=as_json)
+    prepared(prepare, as_lines_of_json=as_json)
+
+
+def _read(plan: Path) -> tuple[Plan, Path]:
+    """The plan, and where its relative paths start: at the file's directory, or here for standard input."""
+    from orchestrator.plan.reading import load_plan, read_plan
+
+    if str(plan) == "-":
+        return read_plan(None, sys.stdin.buffer.read()), Path.cwd()
+    return load_plan(plan), plan.absolute().parent.resolve()
 
 
 def resume(

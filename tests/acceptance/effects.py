@@ -20,7 +20,7 @@ class Effects:
         """A TODO that logs its start, takes `seconds`, does `then`, and logs its end."""
         log = self.atlas.directory / "effects"
         pause = f"sleep {seconds:.3f}; " if seconds else ""
-        run = f"echo start {key} >>'{log}'; {pause}{then + '; ' if then else ''}echo end {key} >>'{log}'"
+        run = f"set -e; echo start {key} >>'{log}'; {pause}{then + '; ' if then else ''}echo end {key} >>'{log}'"
         return {"id": key, "needs": needs, "run": run, **keys}
 
     def lines(self) -> list[str]:
