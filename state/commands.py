@@ -186,7 +186,7 @@ class Delivered:
 
 @dataclass(slots=True)
 class Published:
-    """The canonical copies of these outputs (TODO id, internal path) exist."""
+    """The canonical copies of these outputs (internal paths) of a completed TODO exist."""
 
     todo: str
     internals: Sequence[str]

@@ -18,6 +18,7 @@ from state.commands import (
     Expire,
     Fail,
     Hold,
+    Published,
     Release,
     Resume,
     Retry,
@@ -107,7 +108,7 @@ def _want(want: Wanted, command: Command) -> None:  # noqa: C901  one flat table
             want.documents.add(command.todo)
         case Complete():
             want.completing.add(command.todo)
-        case BeginVerifying() | Say() | Block():
+        case BeginVerifying() | Say() | Block() | Published():
             want.todos.add(command.todo)
         case Fail():
             (want.roots if command.retry_after is None else want.todos).add(command.todo)

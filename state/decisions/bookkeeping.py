@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from state.commands import Delivered, Done, Published, WorkerEnded, WorkerStarted
+from state.commands import Delivered, Done, Published, Refused, WorkerEnded, WorkerStarted
 from state.work import Work, encode
 
 
@@ -13,8 +13,13 @@ def delivered(work: Work, command: Delivered) -> Done:
     return Done()
 
 
-def published(work: Work, command: Published) -> Done:
-    """The canonical copies exist."""
+def published(work: Work, command: Published) -> Done | Refused:
+    """The canonical copies exist. Only what is completed has a manifest."""
+    todo = work.todos.get(command.todo)
+    if todo is None:
+        return Refused("missing", f"no TODO {command.todo}")
+    if todo.state != "completed":
+        return Refused("not_ready", f"{todo.key} is {todo.state}; only what is completed has outputs")
     for internal in command.internals:
         work.update("published", (work.now, command.todo, internal))
     return Done()

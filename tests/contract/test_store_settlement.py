@@ -68,6 +68,16 @@ async def test_published_outputs_are_marked(world: World) -> None:
     assert {row.internal: row.published_at for row in outputs} == {"/a": START + 5.0, "/b": None}
 
 
+async def test_nothing_is_published_before_it_is_completed(world: World) -> None:
+    await world.submit(task("x"))
+    fence = (await world.claim("x")).fence
+    assert await world.refused(Published(X, ["/a"])) == "not_ready"
+    assert await world.refused(Published("nowhere", ["/a"])) == "missing"
+    await world.do(Published(X, ["/a"]), Complete(X, fence, [proof()], [output("/a")]))
+    outputs = await world.store.read(lambda session: session.exec(select(ArtifactRow)).all())
+    assert [row.published_at for row in outputs] == [None]
+
+
 async def test_one_output_twice_is_refused_whole(world: World) -> None:
     await world.submit(task("x"))
     fence = (await world.claim("x")).fence

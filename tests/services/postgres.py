@@ -177,9 +177,14 @@ def postgres_shared(postgres_server: str, postgres_template: str) -> Generator[s
 @pytest.fixture
 def postgres_cleared(postgres_shared: str) -> str:
     """The shared database without a row in it: much faster than a database of its own."""
-    tables = reversed(Run.metadata.sorted_tables)
-    statement(postgres_shared, "; ".join(f"DELETE FROM {table.name}" for table in tables))  # noqa: S608
+    clear(postgres_shared)
     return postgres_shared
+
+
+def clear(url: str) -> None:
+    """Delete every row."""
+    tables = reversed(Run.metadata.sorted_tables)
+    statement(url, "; ".join(f"DELETE FROM {table.name}" for table in tables))  # noqa: S608
 
 
 @pytest.fixture

@@ -1,0 +1,227 @@
+"""The third engine: dicts. The real driver, decisions and flush over tables that a test can look into at once.
+
+It keeps the promises of `transaction.Engine`, guards included, and is written for clearness: where it looks for work,
+it is the definition that the SQL has to match.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Table, inspect
+
+from state.commands import ClaimNext, Command, Outcome
+from state.errors import StoreError
+from state.flushing import delivered, inserts, updates
+from state.loading import Row
+from state.records import TERMINAL
+from state.statements import INSERTS, QUESTION_COLUMNS, RUN_COLUMNS, TODO_COLUMNS, UPDATES
+from state.tables import Run
+from state.transaction import transact
+from state.work import Work
+from tests.contract.store_world import Dump, FakeClock, counted
+
+Values = dict[str, Any]
+Key = tuple[Any, ...]
+_TABLES: dict[str, Table] = dict(Run.metadata.tables)
+_PRIMARY = {name: tuple(column.name for column in table.primary_key) for name, table in _TABLES.items()}
+
+
+class MemoryEngine:
+    """`transaction.Engine` and `loading.Rows` in one."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self.tables: dict[str, dict[Key, Values]] = {name: {} for name in _TABLES}
+        self._behind: dict[str, list[Row]] = defaultdict(list)
+        self._before: dict[str, list[Row]] = defaultdict(list)
+        self._of_run: dict[str, list[str]] = defaultdict(list)
+        self._questions_of_run: dict[str, list[str]] = defaultdict(list)
+        self._undo: list[Callable[[], object]] = []
+
+    # --- transaction.Engine ------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def transaction(self) -> Generator[float]:
+        with self.part():
+            yield self._clock()
+        self._undo.clear()
+
+    @contextmanager
+    def part(self) -> Generator[None]:
+        start = len(self._undo)
+        try:
+            yield
+        except BaseException:
+            while len(self._undo) > start:
+                self._undo.pop()()
+            raise
+
+    def rows(self, *, first: bool) -> MemoryEngine:
+        return self
+
+    def failure(self, error: BaseException) -> StoreError | None:
+        return None
+
+    def flush(self, work: Work) -> None:
+        for todo in delivered(work):
+            self._replace("outbox", (todo,), None)
+        for name, rows in inserts(work):
+            insert = INSERTS[name]
+            for row in rows:
+                self._insert(_table_of(insert.model), dict(zip(insert.columns, row, strict=True)), insert.ignore)
+        for name, rows in updates(work):
+            update = UPDATES[name]
+            for row in rows:
+                values = dict(zip((*update.columns, *update.keys), row, strict=False))
+                keys = dict(zip(update.keys, row[len(update.columns) :], strict=True))
+                matched = self._update(_table_of(update.model), keys, dict(zip(update.columns, row, strict=False)))
+                assert matched or not update.guard, (name, values)
+
+    # --- loading.Rows ------------------------------------------------------------------------------------------------
+
+    def todos(self, ids: list[str]) -> list[Row]:
+        return self._select("todo", ids, TODO_COLUMNS)
+
+    def runs(self, ids: list[str]) -> list[Row]:
+        return self._select("run", ids, RUN_COLUMNS)
+
+    def questions(self, ids: list[str]) -> list[Row]:
+        return self._select("question", ids, QUESTION_COLUMNS)
+
+    def asked_by(self, questions: list[str]) -> list[Row]:
+        return self._select("question", questions, ("id", "todo_id"))
+
+    def dependents(self, needs: list[str]) -> list[Row]:
+        return [row for need in needs for row in self._behind.get(need, ())]
+
+    def needs(self, todos: list[str]) -> list[Row]:
+        return [row for todo in todos for row in self._before.get(todo, ())]
+
+    def descendants(self, roots: list[str]) -> list[Row]:
+        seen = set(roots)
+        stack = list(roots)
+        while stack:
+            new = {todo for _, todo, _ in self._behind.get(stack.pop(), ())} - seen
+            seen |= new
+            stack += new
+        return [(id,) for id in seen]
+
+    def unsettled(self, runs: list[str]) -> list[Row]:
+        ids = [id for run in runs for id in self._of_run.get(run, ())]
+        return [(id,) for id in ids if self.tables["todo"][(id,)]["state"] not in TERMINAL]
+
+    def pending_questions(self, runs: list[str]) -> list[Row]:
+        ids = [id for run in runs for id in self._questions_of_run.get(run, ())]
+        return [(id,) for id in ids if self.tables["question"][(id,)]["state"] == "pending"]
+
+    def documents(self, todos: list[str]) -> list[Row]:
+        found = self._select("todo", todos, ("id", "document", "run_id"))
+        return [(id, document, self.tables["run"][(run,)]["provenance"]) for id, document, run in found]
+
+    def claimable(self, command: ClaimNext, now: float) -> list[str]:
+        free: dict[str, int] = {}
+        for (id,), run in self.tables["run"].items():
+            closed = run["held"] or run["cancelled"] or run["budget_exhausted"]
+            if run["placement"] == command.placement and not closed and command.run in (None, id):
+                free[id] = run["concurrency"] - run["n_in_progress"] - run["n_verifying"]
+        found: list[str] = []
+        ready = (row for row in self.tables["todo"].values() if row["state"] == "ready" and row["not_before"] <= now)
+        for row in sorted(ready, key=lambda row: (-row["priority"], row["id"])):
+            fits = command.labels.issuperset(json.loads(row["labels"] or "[]"))
+            if fits and free.get(row["run_id"], 0) > 0 and len(found) < command.limit:
+                free[row["run_id"]] -= 1
+                found.append(row["id"])
+        return found
+
+    # --- tables ------------------------------------------------------------------------------------------------------
+
+    def _select(self, table: str, ids: Iterable[str], columns: Sequence[str]) -> list[Row]:
+        rows = (self.tables[table].get((id,)) for id in ids)
+        return [tuple(row[column] for column in columns) for row in rows if row]
+
+    def _replace(self, table: str, key: Key, row: Values | None) -> None:
+        rows = self.tables[table]
+        old = rows.pop(key, None)
+        if row is not None:
+            rows[key] = row
+        self._undo.append(lambda: rows.pop(key, None) if old is None else rows.__setitem__(key, old))
+
+    def _insert(self, table: str, values: Values, ignore: bool) -> None:
+        row: Values = dict.fromkeys(column.name for column in _TABLES[table].columns) | values
+        key = tuple(row[name] for name in _PRIMARY[table])
+        if key in self.tables[table]:
+            if ignore:
+                return
+            raise ValueError(f"{table}: there is a row {key}")
+        self._replace(table, key, row)
+        if table == "todo_need":
+            edge = (row["need_id"], row["todo_id"], row["answer"])
+            self._index(self._behind[row["need_id"]], edge)
+            self._index(self._before[row["todo_id"]], (edge[1], edge[0], edge[2]))
+        elif table == "todo":
+            self._index(self._of_run[row["run_id"]], row["id"])
+        elif table == "question":
+            self._index(self._questions_of_run[row["run_id"]], row["id"])
+
+    def _index(self, entries: list[Any], entry: Any) -> None:
+        entries.append(entry)
+        self._undo.append(entries.pop)
+
+    def _update(self, table: str, keys: Values, values: Values) -> bool:
+        """By primary key, as far as `keys` has all of it; other keys (a fence) are guards."""
+        rows = self.tables[table]
+        primary = _PRIMARY[table]
+        if all(name in keys for name in primary):
+            key = tuple(keys[name] for name in primary)
+            found = [key] if key in rows else []
+        else:
+            found = list(rows)
+        found = [key for key in found if all(rows[key][name] == value for name, value in keys.items())]
+        for key in found:
+            row = rows[key]
+            if table == "todo" and row["state"] in TERMINAL:
+                assert row["state"] == values["state"] or row["epoch"] < values["epoch"]
+            self._replace(table, key, row | values)
+        return bool(found)
+
+
+def _table_of(model: type[Any]) -> str:
+    table = inspect(model).local_table
+    assert isinstance(table, Table)
+    return table.name
+
+
+class MemoryStore:
+    """A store without threads, time or disk."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
+        self.engine = MemoryEngine(clock)
+        self._ids = counted("q1")
+
+    def apply(self, *commands: Command) -> list[Outcome]:
+        return transact(self.engine, commands, self._ids)
+
+    def dump(self) -> Dump:
+        """As `store_world.dump`."""
+        found: Dump = {}
+        for name, table in sorted(_TABLES.items()):
+            columns = [column.name for column in table.columns]
+            rows = self.engine.tables[name].values()
+            found[name] = sorted((tuple(row[column] for column in columns) for row in rows), key=repr)
+        return found
+
+    def rows(self, table: str) -> list[Values]:
+        """Every row of a table, as it is."""
+        return list(self.engine.tables[table].values())
+
+    def todo(self, id: str) -> Values:
+        return self.engine.tables["todo"][(id,)]
+
+    def run(self, id: str) -> Values:
+        return self.engine.tables["run"][(id,)]
