@@ -34,7 +34,7 @@ def read_plan(path: Path | None, data: bytes | str) -> Plan:
         plan = Plan.model_validate({"name": _name(path), **root})
     except ValidationError as error:
         raise source.error([*source.problems, *worded(error, Plan)]) from None
-    problems = [*source.problems, *plan_problems(plan, path.absolute().parent if path else None)]
+    problems = [*source.problems, *plan_problems(plan, path.absolute().parent.resolve() if path else None)]
     if problems:
         raise source.error(problems)
     if missing := not_available(plan):
