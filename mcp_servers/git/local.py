@@ -96,12 +96,15 @@ async def count_changes(local: Local, borrowing: Git) -> int:
 
 def _lend(local: Local, directory: Path, head: str) -> None:
     (directory / "HEAD").write_text(f"{head}\n", "ascii")
-    if local.index.exists():
-        shutil.copy2(local.index, directory / "index")
-    for shared in local.index.parent.glob("sharedindex.*"):
-        shutil.copy2(shared, directory / shared.name)
-    if local.excludes.is_file():
-        shutil.copyfile(local.excludes, directory / "info" / "exclude")
+    try:
+        if local.index.exists():
+            shutil.copy2(local.index, directory / "index")
+        for shared in local.index.parent.glob("sharedindex.*"):
+            shutil.copy2(shared, directory / shared.name)
+        if local.excludes.is_file():
+            shutil.copyfile(local.excludes, directory / "info" / "exclude")
+    except OSError as error:
+        raise GitError(f"the index of {local.path} can't be read: {error}", "Does git status work there?") from error
 
 
 def _count(status: Path, stop: Stop) -> int:

@@ -12,7 +12,7 @@ import contextlib
 import os
 import shutil
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, cast
@@ -92,15 +92,23 @@ class Git:
     async def _call(
         self, argv: Sequence[str], given: IO[bytes] | None, taken: IO[bytes] | None, data: bytes
     ) -> tuple[int, bytes, bytes]:
-        process = await asyncio.create_subprocess_exec(
-            *argv,
-            stdin=given or (asyncio.subprocess.PIPE if data else asyncio.subprocess.DEVNULL),
-            stdout=taken or asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=self._environment(),
-            cwd=self.cwd,
-            start_new_session=True,
+        starting = asyncio.ensure_future(
+            asyncio.create_subprocess_exec(
+                *argv,
+                stdin=given or (asyncio.subprocess.PIPE if data else asyncio.subprocess.DEVNULL),
+                stdout=taken or asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                env=self._environment(),
+                cwd=self.cwd,
+                start_new_session=True,
+            )
         )
+        try:
+            process = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            # Cancelled in there, asyncio would kill the process and not its children.
+            await completed(_end(starting))
+            raise
         try:
             async with asyncio.timeout(self.timeout), asyncio.TaskGroup() as group:
                 out = group.create_task(_read(process.stdout, OUTPUT_BYTES, fail=True))
@@ -163,6 +171,13 @@ async def _feed(stream: asyncio.StreamWriter | None, data: bytes) -> None:
     stream.close()
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         await stream.wait_closed()
+
+
+async def _end(starting: Awaitable[asyncio.subprocess.Process]) -> None:
+    with contextlib.suppress(OSError):
+        process = await starting
+        _kill_group(process.pid)
+        await process.wait()
 
 
 def _kill_group(leader: int) -> None:

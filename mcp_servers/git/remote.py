@@ -54,7 +54,10 @@ async def fetch(remote: Remote, ref: str | None, into: Path) -> tuple[Git, str, 
     inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     # Without a terminal there is nobody to ask; saying so makes ssh fail at once.
     reach = {"GIT_ALLOW_PROTOCOL": remote.scheme, "GIT_SSH_COMMAND": "ssh -o BatchMode=yes"}
-    asking = Git(cwd=into.parent, environment=inherited | reach, timeout=_SECONDS)
+    # In a repository of its own: one that happens to be above the current directory could redirect the URL.
+    nowhere = into.with_name(f"{into.name}.asking")
+    await make_bare(nowhere)
+    asking = Git(nowhere, environment=inherited | reach, timeout=_SECONDS)
     name, oid = await _find(asking, remote, ref)
     git = await make_bare(into, object_format=object_format(oid))
     await _reach(

@@ -39,6 +39,8 @@ def from_os(url: str, doing: str, error: OSError) -> AtlasError:
             return RemoteMissing(f"{url} is a directory, not a file", "End the URL with a slash to mean all of it.")
         case errno.ENAMETOOLONG:
             return InputError(f"{url} is too long a name for this file system", "Choose shorter names.")
+        case errno.ELOOP:
+            return InputError(reason, "Symbolic links are not followed here: use the real path, or remove the link.")
         case errno.EEXIST:
             return InputError(f"{doing} {url}: {error.filename} exists already", "Choose a new path.")
         case _:

@@ -299,7 +299,7 @@ async def test_nothing_is_placed_through_a_link(tmp_path: Path, cache: Cache) ->
     (tmp_path / "work" / "taken").write_bytes(b"mine")
     async with cache.lease(url(tmp_path / "x")) as leased:
         for target in ("data/x", "data/deep/x"):
-            with pytest.raises((InputError, RemoteUnavailable), match="symbolic link"):
+            with pytest.raises(InputError, match="is a symbolic link"):
                 await place(leased, tmp_path / "work" / target, within=tmp_path / "work")
         for target in ("data", "taken"):
             with pytest.raises(InputError, match="exists already"):
