@@ -1,0 +1,1 @@
+"""Atlas beside its peers: ``python -m benchmarks NAME``."""

@@ -1,0 +1,53 @@
+"""``python -m benchmarks NAME [--json] [--rounds N]``: run one benchmark. Without NAME: which there are."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import cast
+
+from benchmarks.measuring import RoundFailed, disk, filesystem
+from benchmarks.reporting import Figure, Goal, as_json, as_table
+
+BENCHMARKS = {
+    "embedded": "durable TODOs/s and start latency with a no-op executor on SQLite, beside DBOS",
+    "plan": "seconds per TODO for plans of 100, 1,000 and 10,000 TODOs",
+    "sandbox": "overhead per real command: host sandbox beside GNU make, containers beside docker run",
+    "startup": "wall and CPU time of the command line",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code 1 when a round failed; a goal that was missed is said, and is no failure."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Atlas beside its peers.")
+    parser.add_argument("name", nargs="?", choices=sorted(BENCHMARKS), metavar="NAME")
+    parser.add_argument("--json", action="store_true", help="a list of {system, metric, value, unit}")
+    parser.add_argument("--rounds", type=int, default=5, help="how often each is measured (default: 5)")
+    asked = parser.parse_args(arguments)
+    if asked.name is None:
+        for name, about in BENCHMARKS.items():
+            print(f"{name:<10} {about}")
+        return 0
+    module = importlib.import_module(f"benchmarks.{asked.name}")
+    measure = cast("Callable[[int], list[Figure]]", module.measure)
+    try:
+        figures = measure(max(1, asked.rounds))
+    except RoundFailed as error:
+        print(f"{asked.name}: {error}", file=sys.stderr)
+        return 1
+    if asked.json:
+        print(as_json(figures))
+        return 0
+    load = os.getloadavg()[0]
+    print(
+        f"{asked.name}: {asked.rounds} rounds, files on {filesystem(disk())}, {os.cpu_count()} cores, load {load:.1f}\n"
+    )
+    print(as_table(figures, cast("list[Goal]", module.GOALS)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
