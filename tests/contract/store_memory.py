@@ -10,7 +10,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Table, inspect
 
@@ -28,6 +28,10 @@ from tests.contract.store_world import Dump, FakeClock, counted
 Values = dict[str, Any]
 Key = tuple[Any, ...]
 _TABLES: dict[str, Table] = dict(Run.metadata.tables)
+_EMPTY: dict[str, Values] = {name: {column.name: None for column in table.columns} for name, table in _TABLES.items()}
+_NAMES = {
+    write.model: cast(Table, inspect(write.model).local_table).name for write in (*INSERTS.values(), *UPDATES.values())
+}
 _PRIMARY = {name: tuple(column.name for column in table.primary_key) for name, table in _TABLES.items()}
 
 
@@ -73,13 +77,13 @@ class MemoryEngine:
         for name, rows in inserts(work):
             insert = INSERTS[name]
             for row in rows:
-                self._insert(_table_of(insert.model), dict(zip(insert.columns, row, strict=True)), insert.ignore)
+                self._insert(_NAMES[insert.model], dict(zip(insert.columns, row, strict=True)), insert.ignore)
         for name, rows in updates(work):
             update = UPDATES[name]
             for row in rows:
                 values = dict(zip((*update.columns, *update.keys), row, strict=False))
                 keys = dict(zip(update.keys, row[len(update.columns) :], strict=True))
-                matched = self._update(_table_of(update.model), keys, dict(zip(update.columns, row, strict=False)))
+                matched = self._update(_NAMES[update.model], keys, dict(zip(update.columns, row, strict=False)))
                 assert matched or not update.guard, (name, values)
 
     # --- loading.Rows ------------------------------------------------------------------------------------------------
@@ -152,7 +156,7 @@ class MemoryEngine:
         self._undo.append(lambda: rows.pop(key, None) if old is None else rows.__setitem__(key, old))
 
     def _insert(self, table: str, values: Values, ignore: bool) -> None:
-        row: Values = dict.fromkeys(column.name for column in _TABLES[table].columns) | values
+        row: Values = _EMPTY[table] | values
         key = tuple(row[name] for name in _PRIMARY[table])
         if key in self.tables[table]:
             if ignore:
@@ -188,12 +192,6 @@ class MemoryEngine:
                 assert row["state"] == values["state"] or row["epoch"] < values["epoch"]
             self._replace(table, key, row | values)
         return bool(found)
-
-
-def _table_of(model: type[Any]) -> str:
-    table = inspect(model).local_table
-    assert isinstance(table, Table)
-    return table.name
 
 
 class MemoryStore:

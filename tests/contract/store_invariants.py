@@ -1,0 +1,106 @@
+"""What must hold of every database at every moment, written as a definition and not as the store computes it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import get_args
+
+from state.records import OWNED, TERMINAL, RunStatus, TodoStatus
+from tests.contract.store_memory import MemoryStore, Values
+
+GOING = {"ready", "in_progress", "verifying"}
+
+
+def brute_force_state(run: Mapping[str, object], states: Sequence[TodoStatus]) -> RunStatus:
+    """Design §4, read aloud."""
+    going = any(state in GOING for state in states)
+    waiting = "awaiting_input" in states
+    if run["cancelled"]:
+        return "cancelled"
+    if (going or waiting) and run["budget_exhausted"]:
+        return "budget_exhausted"
+    if (going or waiting) and run["held"]:
+        return "held"
+    if going:
+        return "in_progress"
+    if waiting:
+        return "awaiting_input"
+    if "blocked" in states:
+        return "blocked"
+    if any(state in ("failed", "skipped") for state in states):
+        return "failed"
+    return "completed"
+
+
+def check_everything(store: MemoryStore) -> None:
+    """Assert all of it."""
+    tables = store.engine.tables
+    todos = {row["id"]: row for row in tables["todo"].values()}
+    needs: dict[str, list[tuple[Values, str | None]]] = {id: [] for id in todos}
+    for row in tables["todo_need"].values():
+        needs[row["todo_id"]].append((todos[row["need_id"]], row["answer"]))
+    for todo in todos.values():
+        check_todo(todo, needs[todo["id"]])
+    for run in tables["run"].values():
+        check_run(run, [todo for todo in todos.values() if todo["run_id"] == run["id"]])
+    check_events(store)
+    pending = sorted(row["todo_id"] for row in tables["question"].values() if row["state"] == "pending")
+    assert pending == sorted(id for id, todo in todos.items() if todo["state"] == "awaiting_input")
+    open_attempts = {(row["todo_id"], row["fence"]) for row in tables["attempt"].values() if row["ended_at"] is None}
+    assert open_attempts == {(id, todo["fence"]) for id, todo in todos.items() if todo["state"] in OWNED}
+
+
+def settled_well(need: Values, wanted: str | None) -> bool:
+    """Lets a dependent go on."""
+    return need["state"] == "completed" and wanted in (None, need["answer"])
+
+
+def rules_out(need: Values, wanted: str | None) -> bool:
+    """The dependent will never apply."""
+    return need["state"] == "not_applicable" or (need["state"] == "completed" and not settled_well(need, wanted))
+
+
+def check_todo(todo: Values, needs: list[tuple[Values, str | None]]) -> None:
+    """Its state follows from those of its needs, until it starts."""
+    state = todo["state"]
+    bad = any(need["state"] in ("failed", "skipped", "cancelled") for need, _ in needs)
+    out = any(rules_out(need, wanted) for need, wanted in needs)
+    open_needs = sum(not settled_well(need, wanted) for need, wanted in needs)
+    if state == "pending":
+        assert open_needs > 0, "nobody would ever wake it"
+        assert todo["unmet_needs"] == open_needs
+        assert not bad
+        assert not out
+    elif state == "skipped":
+        assert bad
+    elif state == "not_applicable":
+        assert out
+    elif state != "cancelled":
+        assert open_needs == 0, "it started before its needs were settled well"
+    assert (todo["owner"] is not None) == (todo["deadline"] is not None) == (state in OWNED)
+    assert (todo["ended_at"] is not None) == (state in TERMINAL)
+    assert todo["answer"] is None or (todo["kind"], state) == ("ask", "completed")
+
+
+def check_run(run: Values, todos: list[Values]) -> None:
+    """Counters, state, and no TODO that waits for nothing."""
+    states: list[TodoStatus] = [todo["state"] for todo in todos]
+    counted = Counter(states)
+    for state in get_args(TodoStatus):
+        assert run[f"n_{state}"] == counted[state], state
+    assert run["state"] == brute_force_state(run, states)
+    assert (run["ended_at"] is not None) == (run["state"] in ("completed", "failed", "cancelled"))
+    if not {*GOING, "awaiting_input", "blocked"} & counted.keys():
+        assert "pending" not in counted, "wedged"
+    if run["cancelled"]:
+        assert counted.keys() <= TERMINAL
+
+
+def check_events(store: MemoryStore) -> None:
+    """Dense per run."""
+    numbers: dict[str, list[int]] = {run["id"]: [] for run in store.rows("run")}
+    for event in store.rows("event"):
+        numbers[event["run_id"]].append(event["seq"])
+    for run in store.rows("run"):
+        assert sorted(numbers[run["id"]]) == list(range(1, run["last_event"] + 1))

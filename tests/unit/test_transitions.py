@@ -1,0 +1,53 @@
+"""The table of what may follow what, and the run's state."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import get_args
+
+import pytest
+
+from state.records import BAD_ENDS, OPEN, OWNED, TERMINAL, TodoStatus
+from state.transitions import ALLOWED, REOPENED, IllegalTransition, check, derive_run_state
+from tests.contract.store_invariants import brute_force_state
+
+STATES: tuple[TodoStatus, ...] = get_args(TodoStatus)
+
+
+def test_every_state_has_a_row_and_every_state_can_be_reached() -> None:
+    assert ALLOWED.keys() == {None, *STATES}
+    assert {to for allowed in ALLOWED.values() for to in allowed} == set(STATES)
+
+
+def test_nothing_follows_an_end_but_a_retry() -> None:
+    for state in STATES:
+        assert (not ALLOWED[state]) == (state in TERMINAL)
+    assert REOPENED.keys().isdisjoint({"completed", "cancelled"})
+
+
+def test_the_kinds_of_states_do_not_overlap() -> None:
+    assert OWNED < OPEN
+    assert BAD_ENDS < TERMINAL
+    assert OPEN.isdisjoint(TERMINAL)
+    assert set(STATES) == {*OPEN, *TERMINAL, "blocked"}
+
+
+@pytest.mark.parametrize("reopened", [False, True])
+def test_check_is_the_table(reopened: bool) -> None:
+    for current, to in product((None, *STATES), STATES):
+        allowed = REOPENED.get(current, frozenset[TodoStatus]()) if reopened and current else ALLOWED[current]
+        if to in allowed:
+            check(current, to, reopened=reopened)
+        else:
+            with pytest.raises(IllegalTransition):
+                check(current, to, reopened=reopened)
+
+
+def test_the_run_s_state_is_its_definition() -> None:
+    """Every combination of which states occur, with every combination of flags."""
+    for occurs in product((0, 2), repeat=len(STATES)):
+        count: dict[TodoStatus, int] = dict(zip(STATES, occurs, strict=True))
+        states = [state for state, number in count.items() for _ in range(number)]
+        for cancelled, held, exhausted in product((False, True), repeat=3):
+            flags = {"cancelled": cancelled, "held": held, "budget_exhausted": exhausted}
+            assert derive_run_state(count, **flags) == brute_force_state(flags, states)
