@@ -3,7 +3,7 @@
 A script of its own, run by an isolated interpreter (see `host`), in one of two forms:
 
 - ``namespace``: PID 1 of a new user and PID namespace. Its end, however it comes, is the end of everything inside.
-- ``tree``: where that is not allowed, a subreaper. Orphans come to it, and it freezes and kills its whole tree. Only a
+- ``tree``: where that is not allowed, a subreaper. Orphans come to it, and it kills until it has no child. Only a
   SIGKILL from the command to the warden itself can leave something behind.
 
 Arguments: form, three descriptors (control, status, a pidfd of the worker), timeout and lease in seconds, the scratch
@@ -25,12 +25,11 @@ import select
 import sys
 import time
 
-SIGKILL, SIGCHLD, SIGSTOP = 9, 17, 19
+SIGKILL, SIGCHLD = 9, 17
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 4, 24, 36, 38
 SIG_DFL, SIG_IGN = ctypes.c_void_p(0), ctypes.c_void_p(1)
 LAST_SIGNAL = 31
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
-FREEZE_ROUNDS = 200
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -52,15 +51,15 @@ def main(arguments: list[str]) -> None:
     child = os.fork()
     if child == 0:
         become(argv, environment, limits)
-    statuses: dict[int, int] = {}
-    cause = watch(child, statuses, int(control), int(worker), started + float(timeout), float(lease))
+    ended: list[int] = []
+    cause = watch(child, ended, int(control), int(worker), started + float(timeout), float(lease))
     seconds = time.monotonic() - started
     if form == "namespace":
-        kill_namespace(statuses)
+        kill_namespace(child, ended)
     else:
-        kill_tree(statuses)
+        kill_tree(child, ended)
     remove_tree(scratch)
-    code = os.waitstatus_to_exitcode(statuses.get(child, SIGKILL))
+    code = os.waitstatus_to_exitcode(ended[0] if ended else SIGKILL)
     os.write(int(status), f"{cause} {code if code >= 0 else 128 - code} {seconds:.6f}\n".encode())
     os._exit(0)
 
@@ -122,7 +121,7 @@ def execute(argv: list[bytes], environment: dict[bytes, bytes]) -> int | None:
     return refused
 
 
-def watch(child: int, statuses: dict[int, int], control: int, worker: int, deadline: float, lease: float) -> str:
+def watch(child: int, ended: list[int], control: int, worker: int, deadline: float, lease: float) -> str:
     """Wait for the end of the command, or for a reason to end it."""
     poll = select.poll()
     for descriptor in (os.pidfd_open(child), control, worker):
@@ -131,8 +130,8 @@ def watch(child: int, statuses: dict[int, int], control: int, worker: int, deadl
     while True:
         left = min(deadline, renewed + lease) - time.monotonic()
         ready = {descriptor for descriptor, _ in poll.poll(max(0.0, left) * 1000 + 1)}
-        reap(statuses)
-        if child in statuses:
+        reap(child, ended)
+        if ended:
             return "exit"
         if worker in ready:
             return "lease"
@@ -148,8 +147,9 @@ def watch(child: int, statuses: dict[int, int], control: int, worker: int, deadl
             return "lease"
 
 
-def reap(statuses: dict[int, int], options: int = os.WNOHANG) -> bool:
-    """Collect children that have ended; False when there are none left at all."""
+def reap(child: int, ended: list[int], options: int = os.WNOHANG) -> bool:
+    """Collect children that have ended; False when there are none left at all. `ended` receives the status of `child`:
+    once, because its number may come again, for an orphan."""
     while True:
         try:
             pid, status = os.waitpid(-1, options)
@@ -157,53 +157,47 @@ def reap(statuses: dict[int, int], options: int = os.WNOHANG) -> bool:
             return False
         if pid == 0:
             return True
-        statuses[pid] = status
+        if pid == child and not ended:
+            ended.append(status)
 
 
-def kill_namespace(statuses: dict[int, int]) -> None:
+def kill_namespace(child: int, ended: list[int]) -> None:
     """As PID 1: one signal reaches every process of the namespace at once, and every orphan becomes our child."""
-    send([-1], SIGKILL)
-    reap(statuses, 0)
+    try:
+        os.kill(-1, SIGKILL)
+    except ProcessLookupError:
+        return
+    reap(child, ended, 0)
 
 
-def kill_tree(statuses: dict[int, int]) -> None:
-    """Freeze the tree until no new member appears, then kill until we have no child: orphans are ours by then."""
-    frozen: set[int] = set()
-    for _ in range(FREEZE_ROUNDS):
-        fresh = set(descendants()) - frozen
-        if not fresh:
-            break
-        send(fresh, SIGSTOP)
-        frozen |= fresh
-    while reap(statuses):
-        send(descendants(), SIGKILL)
-        time.sleep(0.001)
+def kill_tree(child: int, ended: list[int]) -> None:
+    """Kill our children until there are none: the death of each makes its own children ours, so none is out of reach.
+
+    Only children are signalled, because only their numbers are certain: nobody else gets one before we have reaped it.
+    Those further down could be reused between looking and killing: whatever forks without end uses all up in seconds.
+    """
+    while reap(child, ended):
+        for pid in children():
+            os.kill(pid, SIGKILL)
 
 
-def send(pids: set[int] | list[int], number: int) -> None:
-    """A signal to each that is still there."""
-    for pid in pids:
-        try:
-            os.kill(pid, number)
-        except (ProcessLookupError, PermissionError):
-            continue
+def children() -> list[int]:
+    """Our children, zombies included."""
+    try:
+        with open(f"/proc/self/task/{os.getpid()}/children", "rb") as file:  # noqa: PTH123 - pathlib is slow to import
+            return [int(pid) for pid in file.read().split()]
+    except OSError:  # a kernel without this file
+        pids = [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]  # noqa: PTH208
+        return [pid for pid in pids if parent(pid) == os.getpid()]
 
 
-def descendants() -> list[int]:
-    """Every process below this one, zombies included, read from /proc."""
-    children: dict[int, list[int]] = {}
-    for entry in os.listdir("/proc"):  # noqa: PTH208 - pathlib costs as much to import as the whole warden
-        if entry.isdigit():
-            try:
-                with open(f"/proc/{entry}/stat", "rb") as file:  # noqa: PTH123
-                    parent = int(file.read().rpartition(b")")[2].split()[1])
-            except OSError:
-                continue
-            children.setdefault(parent, []).append(int(entry))
-    found = children.get(os.getpid(), [])[:]
-    for pid in found:
-        found += children.get(pid, ())
-    return found
+def parent(pid: int) -> int:
+    """The parent of a process, 0 if it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123
+            return int(file.read().rpartition(b")")[2].split()[1])
+    except OSError:
+        return 0
 
 
 def remove_tree(path: str) -> None:

@@ -52,13 +52,13 @@ asyncio.run(main())
 def alive(marker: str) -> list[int]:
     """Processes of this machine, containers included, whose command line holds the marker; not the worker's own."""
     found: list[int] = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
+    for entry in filter(str.isdigit, os.listdir("/proc")):  # noqa: PTH208
         try:
-            line = path.read_bytes()
+            line = Path("/proc", entry, "cmdline").read_bytes()
         except OSError:
             continue
         if marker.encode() in line and b"-c\0" + WORKER.encode()[:40] not in line:
-            found.append(int(path.parent.name))
+            found.append(int(entry))
     return found
 
 
@@ -77,11 +77,12 @@ def worker(kind: str, workdir: Path, url: str) -> Generator[tuple[subprocess.Pop
     (workdir / "again").write_text('trap "" TERM HUP\nsetsid sh ./again "$1" &\n')
     process = subprocess.Popen(
         [sys.executable, "-c", WORKER, kind, str(workdir), marker, url],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)])},
         cwd=workdir,
     )
     try:
         until(lambda: (workdir / "started").exists() or process.poll() is not None, "the command started")
+        assert process.poll() is None
         until(lambda: len(alive(marker)) >= 4, "its processes started")
         yield process, marker
     finally:
@@ -122,6 +123,6 @@ def containers(url: str, home: Path) -> list[object]:
 
     client = docker.DockerClient(base_url=url)
     try:
-        return list(client.containers.list(all=True, filters={"label": f"atlas.home={home}"}))
+        return list(client.containers.list(all=True, filters={"label": f"atlas.home={home}"}, ignore_removed=True))
     finally:
         client.close()

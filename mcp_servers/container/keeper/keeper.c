@@ -315,16 +315,18 @@ __attribute__((noreturn, used)) void keeper(void)
 		}
 		int got, ended = child < 0, late = child > 0 && now() >= deadline, result;
 		while ((got = (int)SYS(wait4, -1, &result, WNOHANG, 0)) > 0)
-			if (got == child) {
+			if (got == child && !ended) { /* only once: its number may come again, for an orphan */
 				status = result;
 				ended = 1;
 			}
+		late = late && !ended;
 		if (ended || late) {
 			SYS(kill, -1, SIGKILL, 0, 0);
 			while ((got = (int)SYS(wait4, -1, &result, 0, 0)) > 0)
-				if (got == child)
+				if (got == child && !ended) {
 					status = result;
-			late = late && !ended;
+					ended = 1;
+				}
 			if (child < 0)
 				status = 126 << 8;
 			end_of(&trailer, strings[0], late, status, oom, since);
