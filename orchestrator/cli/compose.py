@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from collections.abc import AsyncGenerator
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from orchestrator.settings import Settings, load_settings
 from state.errors import InputError, NotAvailableYet, SandboxUnavailable
+
+_PR_SET_DUMPABLE = 4
 
 if TYPE_CHECKING:
     from mcp_servers.storage.artifacts import Artifacts
@@ -146,6 +149,7 @@ async def workshop(house: House) -> AsyncGenerator[Workshop]:
 
     found, known = house.settings, KnownSecrets()
     configure(found.log_level, found.log_format, known)
+    keep_environment_private()
     liveness = FileLiveness(house.census)
 
     async def docker() -> Containers:
@@ -210,6 +214,14 @@ def repository_source(repo: str, directory: Path | None) -> str:
     if "://" in repo or "@" in repo.partition(":")[0]:
         return repo
     return str((directory or Path.cwd()) / Path(repo).expanduser())
+
+
+def keep_environment_private() -> None:
+    """Commands on this host run as this user: they must not read this process's environment, where secrets are."""
+    import ctypes
+
+    with contextlib.suppress(OSError, AttributeError):  # not Linux
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def private_directory(path: Path) -> Path:
