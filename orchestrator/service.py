@@ -98,7 +98,7 @@ class Service:
 
     async def find(self, reference: str) -> Run:
         """The row itself: placement and limits are for drivers, not for views."""
-        return await self._read(lambda session: reading.find_run(session, reference))
+        return await self._read(lambda session: reading.find_run(session, _named(reference)))
 
     async def runs(self, limit: int = 50, before: str | None = None) -> list[RunView]:
         """Newest first."""
@@ -116,7 +116,7 @@ class Service:
         found = await self.find(run)
 
         def collect(session: reading.Session) -> tuple[list[EvidenceView], list[OutputView]]:
-            ids = [reading.find_todo(session, found.id, todo).id] if todo else [
+            ids = [reading.find_todo(session, found.id, _named(todo)).id] if todo else [
                 each.id for each in reading.todos(session, found.id)
             ]  # fmt: skip
             rows = [evidence_view(row) for id in ids for row in reading.evidence(session, id)]
@@ -127,7 +127,7 @@ class Service:
     async def log(self, run: str, todo: str, fence: int | None = None) -> AsyncIterator[bytes]:
         """The log of an attempt (by its fence), by default of the newest; in pieces. Empty when it said nothing."""
         found = await self.find(run)
-        row = await self._read(lambda session: reading.find_todo(session, found.id, todo))
+        row = await self._read(lambda session: reading.find_todo(session, found.id, _named(todo)))
         attempts = await self._read(lambda session: reading.attempts(session, row.id))
         if not attempts:
             raise NotFound(f"{row.key} has not been started", "Its log begins with its first attempt.")
@@ -168,7 +168,7 @@ class Service:
 
     async def answer(self, question: str, value: str, by: str) -> QuestionView:
         """`Conflict` when it was answered or has expired already, `InputError` for a choice that is none."""
-        found = await self._read(lambda session: reading.find_question(session, question))
+        found = await self._read(lambda session: reading.find_question(session, _named(question)))
         await self._do(Answer(found.id, value, by))
         return question_view(await self._read(lambda session: reading.find_question(session, found.id)))
 
@@ -195,7 +195,7 @@ class Service:
     async def retry(self, run: str, todo: str, by: str) -> RunView:
         """Reopen a failed or blocked TODO and what was skipped because of it."""
         found = await self.find(run)
-        row = await self._read(lambda session: reading.find_todo(session, found.id, todo))
+        row = await self._read(lambda session: reading.find_todo(session, found.id, _named(todo)))
         await self._do(Retry(row.id, by))
         return await self.run(found.id)
 
@@ -204,6 +204,17 @@ class Service:
         if isinstance(outcome, Refused):
             raise _error(outcome)
         return outcome if isinstance(outcome, Done) else Done()
+
+
+def _named(reference: str) -> str:
+    """The reference, if a database can be asked for it."""
+    try:
+        reference.encode()
+    except UnicodeEncodeError:
+        raise NotFound(f"{reference!a} is not text", "Names and ids are UTF-8.") from None
+    if "\0" in reference:
+        raise NotFound(f"{reference!a} names nothing: there is a NUL in it")
+    return reference
 
 
 def _error(refused: Refused) -> AtlasError:

@@ -113,7 +113,7 @@ class Atlas:
 
     @property
     def home(self) -> Path:
-        return self.directory / "home"
+        return Path(self.variables.get("ATLAS_HOME", self.directory / "home"))
 
     @property
     def work(self) -> Path:
