@@ -39,7 +39,7 @@ def upgrade_sqlite(path: Path) -> None:
 def check_version(revision: str | None, tables: Collection[str], name: str) -> str | None:
     """The revision of a database with these tables, None of an empty one. `StoreTooNew` when it is ahead of this
     program, `StoreUnavailable` when it is some other program's."""
-    if revision is None and tables:
+    if revision is None and not {VERSION_TABLE}.issuperset(tables):
         raise StoreUnavailable(f"{name} is a database of some other program", "Name another one.")
     if revision is not None and revision > HEAD:
         raise StoreTooNew(

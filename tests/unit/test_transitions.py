@@ -47,7 +47,7 @@ def test_the_run_s_state_is_its_definition() -> None:
     """Every combination of which states occur, with every combination of flags."""
     for occurs in product((0, 2), repeat=len(STATES)):
         count: dict[TodoStatus, int] = dict(zip(STATES, occurs, strict=True))
-        states = [state for state, number in count.items() for _ in range(number)]
+        states: list[TodoStatus] = [state for state, number in count.items() for _ in range(number)]
         for cancelled, held, exhausted in product((False, True), repeat=3):
             flags = {"cancelled": cancelled, "held": held, "budget_exhausted": exhausted}
             assert derive_run_state(count, **flags) == brute_force_state(flags, states)
