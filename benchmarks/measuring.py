@@ -21,7 +21,7 @@ from typing import Literal
 
 ROOT = Path(__file__).resolve().parents[1]
 ROUND_SECONDS = 600.0
-IN_MEMORY = frozenset(("tmpfs", "ramfs", "overlay"))
+IN_MEMORY = frozenset(("tmpfs", "ramfs"))
 Round = Mapping[str, float]
 """What one round found: metric -> value."""
 Better = Literal["higher", "lower"]

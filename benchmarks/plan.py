@@ -10,7 +10,11 @@ SIZES = (100, 1_000, 10_000)
 SHAPES = ("fan", "layers")
 STEPS = ("read", "submit", "carry_out", "all")
 FLAT = 1.3
-GOALS = [Goal("atlas", f"{shape}: most / least over sizes, CPU", at_most=FLAT) for shape in SHAPES]
+GOALS = [
+    Goal("atlas", f"{shape}: most / least over sizes, {clock}", at_most=FLAT)
+    for shape in SHAPES
+    for clock in ("wall", "CPU")
+]
 
 
 def measure(rounds: int) -> list[Figure]:
