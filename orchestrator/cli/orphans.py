@@ -22,7 +22,7 @@ def host_scratch(boot: str) -> Path:
 
 
 class Orphans:
-    """A chore for the sweeper; looks at once, then twice a minute."""
+    """A chore for the sweeper: directories each time, the engine and the cache at once, then twice a minute."""
 
     def __init__(
         self, work: Path, liveness: FileLiveness, sandboxes: Sandboxes, cache: Cache, cache_bytes: int
@@ -36,10 +36,10 @@ class Orphans:
 
     async def remove(self) -> None:
         """Remove what belongs to nobody alive."""
+        await asyncio.to_thread(self._directories)
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + _EVERY_SECONDS
-        await asyncio.to_thread(self._directories)
         await self._sandboxes.reap(lambda boot: self._liveness.verdict(boot) != "dead")
         await self._cache.evict(self._cache_bytes)
 

@@ -37,6 +37,12 @@ def took_over(atlas: Atlas, by: str) -> list[dict[str, Any]]:
     return [data for data in found if data["worker"] == by]
 
 
+def wait_for_tidiness(atlas: Atlas, workers: int) -> None:
+    """Until what the dead left is removed; the living keep their directory."""
+    directories = [(atlas.home / "work"), atlas.temporary]
+    wait_until(lambda: all(len(list(each.iterdir())) == workers for each in directories), "the dead are tidied up")
+
+
 def stop(*workers: Running) -> None:
     """They have nothing to do: they end at once, and well."""
     for worker in workers:
@@ -62,6 +68,7 @@ def test_killed_worker_is_replaced_at_once(atlas: Atlas, effects: Effects) -> No
     assert {key for key, count in effects.starts().items() if count > 1} <= lost
     assert set(effects.ends().values()) <= {1, 2}
     assert_sound(atlas)
+    wait_for_tidiness(atlas, 1)
     stop(second)
     assert_nothing_left(atlas)
 
@@ -129,6 +136,7 @@ def test_todo_that_kills_its_workers_is_poison(atlas: Atlas, effects: Effects) -
     assert atlas.states() == {"poison": "failed", "after": "skipped", "other": "completed"}
     assert effects.starts() == {"poison": 3, "other": 1}
     assert_sound(atlas)
+    wait_for_tidiness(atlas, 1)
     stop(last)
     assert_nothing_left(atlas)
 

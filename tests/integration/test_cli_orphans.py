@@ -38,6 +38,8 @@ async def test_only_directories_of_the_dead_go(tmp_path: Path, monkeypatch: pyte
     gone = dead if end == "killed" else own.boot
     assert {each for each in (own.boot, neighbour.boot, dead) if not (work / each).exists()} == {gone}
     assert {each for each in (own.boot, neighbour.boot, dead, elsewhere) if not host_scratch(each).exists()} == {gone}
-    for liveness in (own, neighbour):
-        liveness.close()
+    neighbour.close()  # from now on it is dead, and noticed at once
+    await orphans.remove()
+    assert not (work / neighbour.boot).exists()
+    own.close()
     await stores.close()
