@@ -1,0 +1,60 @@
+"""Which sandbox a command gets: every combination that matters."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.sandboxes import Choice, Policy, Request, choose
+from state.errors import ImageMissing, SandboxUnavailable
+from state.records import Provenance
+
+NONE = "nobody answered"
+IMAGE = "python:3.12-slim"
+
+
+@pytest.mark.parametrize(
+    ("asked", "auto", "engine", "provenance", "owner", "operator", "expected"),
+    [
+        ("auto", "auto", None, "person", False, False, "docker"),
+        ("auto", "auto", NONE, "person", False, False, "host"),
+        ("auto", "auto", NONE, "model", True, False, "host"),
+        ("auto", "auto", NONE, "outside", False, True, "host"),
+        ("auto", "host", None, "person", False, False, "host"),
+        ("auto", "host", None, "outside", False, False, "docker"),
+        ("docker", "host", None, "person", False, False, "docker"),
+        ("host", "docker", None, "person", False, False, "host"),
+        ("host", "auto", None, "model", False, False, "docker"),
+        ("host", "auto", NONE, "model", True, False, "host"),
+    ],
+)
+def test_choice_with_an_image(
+    asked: Choice, auto: Choice, engine: str | None, provenance: Provenance, owner: bool, operator: bool, expected: str
+) -> None:
+    request, policy = Request(asked, IMAGE, provenance, owner), Policy(auto=auto, allow_host=operator)
+    assert choose(request, policy, engine) == expected
+
+
+@pytest.mark.parametrize(
+    ("asked", "auto", "provenance", "allowed"),
+    [
+        ("auto", "auto", "model", False),
+        ("auto", "auto", "outside", False),
+        ("auto", "docker", "person", True),
+        ("docker", "auto", "person", True),
+        ("docker", "host", "person", True),
+        ("host", "auto", "model", False),
+    ],
+)
+def test_refusal_without_an_engine(asked: Choice, auto: Choice, provenance: Provenance, allowed: bool) -> None:
+    request, policy = Request(asked, IMAGE, provenance, allowed), Policy(auto=auto, allow_host=allowed)
+    with pytest.raises(SandboxUnavailable, match=NONE) as caught:
+        choose(request, policy, NONE)
+    assert caught.value.hint
+
+
+def test_without_an_image() -> None:
+    assert choose(Request("auto", None, "person"), Policy(), None) == "host"
+    assert choose(Request("auto", None, "model"), Policy(image=IMAGE), None) == "docker"
+    for request in (Request("docker", None, "person"), Request("auto", None, "model")):
+        with pytest.raises(ImageMissing):
+            choose(request, Policy(), None)
