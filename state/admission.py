@@ -7,7 +7,6 @@ them, one such value would undo a whole batch, and on one engine only.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from math import isfinite
 from typing import Any
 
 from state.commands import (
@@ -33,7 +32,6 @@ from state.commands import (
     WorkerStarted,
 )
 from state.limits import KEY_BYTES
-from state.records import Evidence, Output
 
 INTEGER = (1 << 31) - 1
 BIG_INTEGER = (1 << 63) - 1
@@ -42,14 +40,15 @@ Texts = Iterable[str | None]
 
 def unstorable(command: Command) -> str | None:
     """Why no database could hold this command's data, in a few words; None when it could."""
-    if bad := unstorable_text("".join(filter(None, _TEXTS[type(command)](command)))):
+    kind = type(command)
+    text = "".join(filter(None, _TEXTS[kind](command)))
+    if bad := unstorable_text(text):
         return bad
-    if keys := _KEYS.get(type(command)):
-        for key in keys(command):
-            if len(key) > KEY_BYTES // 4 and len(key.encode()) > KEY_BYTES:
+    if len(text) > KEY_BYTES // 4 and kind in _KEYS:
+        for key in _KEYS[kind](command):
+            if len(key.encode()) > KEY_BYTES:
                 return f"{key[:40]!r}… is longer than {KEY_BYTES:,} bytes"
-    numbers = _NUMBERS.get(type(command))
-    return numbers(command) if numbers else None
+    return _NUMBERS[kind](command) if kind in _NUMBERS else None
 
 
 def unstorable_text(text: str) -> str | None:
@@ -70,23 +69,27 @@ def _lone_surrogate(text: str) -> bool:
 
 
 def _of_submission(command: SubmitRun) -> Texts:
-    yield from (command.run, command.name, command.goal, command.placement, command.provenance, command.source)
-    yield from (command.spec, command.plan, command.plan_hash)
+    texts: list[str | None] = [
+        command.run, command.name, command.goal, command.placement, command.provenance, command.source, command.spec,
+        command.plan, command.plan_hash,
+    ]  # fmt: skip
     for todo in command.todos:
-        yield from (todo.id, todo.key, todo.title, todo.kind, todo.document, todo.ask, *todo.labels)
-        for need, answer in todo.needs:
-            yield need
-            yield answer
+        texts += (todo.id, todo.key, todo.title, todo.kind, todo.document, todo.ask, *todo.labels)
+        for need in todo.needs:
+            texts += need
+    return texts
 
 
-def _of_evidence(evidence: Iterable[Evidence]) -> Texts:
-    for item in evidence:
-        yield from (item.subject, item.item, item.item_hash, item.command, item.output_tail, item.digest, item.verifier)
-
-
-def _of_outputs(outputs: Iterable[Output]) -> Texts:
-    for output in outputs:
-        yield from (output.internal, output.remote, output.staged, output.digest, output.listing)
+def _of_attempt(command: Complete | Fail) -> Texts:
+    texts: list[str | None] = [command.todo]
+    for item in command.evidence:
+        texts += (item.subject, item.item, item.item_hash, item.command, item.output_tail, item.digest, item.verifier)
+    if isinstance(command, Fail):
+        texts += (command.reason, command.detail)
+    else:
+        for output in command.outputs:
+            texts += (output.internal, output.remote, output.staged, output.digest, output.listing)
+    return texts
 
 
 _TEXTS: dict[type[Any], Callable[[Any], Texts]] = {
@@ -94,8 +97,8 @@ _TEXTS: dict[type[Any], Callable[[Any], Texts]] = {
     Claim: lambda c: (c.todo, c.worker, c.placement, *c.labels),
     ClaimNext: lambda c: (c.worker, c.placement, c.run, *c.labels),
     BeginVerifying: lambda c: (c.todo,),
-    Complete: lambda c: (c.todo, *_of_evidence(c.evidence), *_of_outputs(c.outputs)),
-    Fail: lambda c: (c.todo, c.reason, c.detail, *_of_evidence(c.evidence)),
+    Complete: _of_attempt,
+    Fail: _of_attempt,
     Block: lambda c: (c.todo, c.reason, c.detail),
     Release: lambda c: (c.todo, c.cause, c.by),
     Say: lambda c: (c.todo, c.type, c.data),
@@ -133,35 +136,33 @@ _KEYS: dict[type[Any], Callable[[Any], Iterable[str]]] = {
 }
 
 
-def _number(name: str, value: float | None, bound: int = INTEGER) -> str | None:
-    if value is None or (isfinite(value) and -bound <= value <= bound):
+def _out_of_range(name: str, value: float | None, bound: int = INTEGER) -> str | None:
+    if value is None or -bound <= value <= bound:  # which not-a-number is not
         return None
     return f"{name} is out of range: {value}"
 
 
-def _in_evidence(evidence: Iterable[Evidence]) -> str | None:
-    for item in evidence:
-        if bad := _number("exit code", item.exit_code) or _number("seconds", item.seconds):
-            return bad
-    return None
-
-
 def _in_submission(command: SubmitRun) -> str | None:
     for todo in command.todos:
-        if bad := _number("priority", todo.priority) or _number("timeout", todo.timeout):
-            return f"{todo.key}: {bad}"
-    return _number("concurrency", command.concurrency)
+        if not -INTEGER <= todo.priority <= INTEGER or not -INTEGER <= todo.timeout <= INTEGER:
+            return f"{todo.key}: priority {todo.priority} or timeout {todo.timeout} is out of range"
+    return _out_of_range("concurrency", command.concurrency)
 
 
-def _in_completion(command: Complete) -> str | None:
-    sizes = (_number("size", output.size, BIG_INTEGER) for output in command.outputs)
-    return next(filter(None, sizes), None) or _in_evidence(command.evidence)
+def _in_attempt(command: Complete | Fail) -> str | None:
+    for item in command.evidence:
+        if bad := _out_of_range("exit code", item.exit_code) or _out_of_range("seconds", item.seconds):
+            return bad
+    if isinstance(command, Fail):
+        return _out_of_range("retry_after", command.retry_after)
+    sizes = (_out_of_range("size", output.size, BIG_INTEGER) for output in command.outputs)
+    return next(filter(None, sizes), None)
 
 
 _NUMBERS: dict[type[Any], Callable[[Any], str | None]] = {
     SubmitRun: _in_submission,
-    ClaimNext: lambda c: _number("limit", c.limit),
-    Complete: _in_completion,
-    Fail: lambda c: _number("retry_after", c.retry_after) or _in_evidence(c.evidence),
-    WorkerStarted: lambda c: _number("pid", c.pid),
+    ClaimNext: lambda c: _out_of_range("limit", c.limit),
+    Complete: _in_attempt,
+    Fail: _in_attempt,
+    WorkerStarted: lambda c: _out_of_range("pid", c.pid),
 }

@@ -34,9 +34,8 @@ from state.statements import (
 from state.tables import HAS_CLAIMABLE, Question, Run, Todo, TodoNeed
 from state.work import encode
 
-NOW = "SELECT extract(epoch FROM clock_timestamp())::float8, pg_current_xact_id()::text"
+BEGIN = "BEGIN; SELECT extract(epoch FROM clock_timestamp())::float8, pg_current_xact_id()::text"
 """Seconds since the epoch, and the transaction's number, by which its fate can be asked after a lost connection."""
-NOTIFY = "SELECT pg_notify(%s, %s)"
 FATE = "SELECT pg_xact_status(%s::xid8)"
 DELIVERED = "DELETE FROM outbox WHERE todo_id = ANY(%s::varchar[])"
 TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
@@ -47,6 +46,14 @@ Connection = psycopg.Connection[Row]
 def run_sql(connection: Connection, sql: str, values: Sequence[Any] | dict[str, Any] = ()) -> psycopg.Cursor[Row]:
     """Execute SQL of this module: made here from names, never from data."""
     return connection.execute(cast(LiteralString, sql), values)
+
+
+def run_at_once(connection: Connection, sql: str) -> psycopg.Cursor[Row]:
+    """Execute several statements without parameters in one round trip; the cursor is at the result of the last."""
+    cursor = connection.execute(cast(LiteralString, sql), prepare=False)
+    while cursor.nextset():
+        pass
+    return cursor
 
 
 def bulk(rows: Iterable[Row]) -> str:

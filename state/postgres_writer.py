@@ -16,16 +16,16 @@ from state.flushing import delivered, inserts, updates
 from state.limits import BUSY_SECONDS, LEASE_SECONDS
 from state.loading import Row
 from state.postgres_sql import (
+    BEGIN,
     CHANNEL,
     DELIVERED,
     FATE,
     INSERT_SQL,
-    NOTIFY,
-    NOW,
     UPDATE_SQL,
     Connection,
     PostgresRows,
     bulk,
+    run_at_once,
     run_sql,
 )
 from state.statements import UPDATES
@@ -120,10 +120,7 @@ class PostgresWriter:
     def transaction(self) -> Generator[float]:
         connection = self._connected()
         try:
-            with connection.pipeline():
-                run_sql(connection, "BEGIN")
-                cursor = run_sql(connection, NOW)
-            now, number = cursor.fetchall()[0]
+            now, number = run_at_once(connection, BEGIN).fetchall()[0]
             yield self._now() if self._now else now
         except BaseException as error:
             self._undo(connection)
@@ -191,10 +188,7 @@ class PostgresWriter:
 
     def _commit(self, connection: Connection, number: str) -> None:
         try:
-            with connection.pipeline():
-                if self._wrote:
-                    run_sql(connection, NOTIFY, (CHANNEL, self._sender))
-                run_sql(connection, "COMMIT")
+            run_at_once(connection, f"NOTIFY {CHANNEL}, '{self._sender}'; COMMIT" if self._wrote else "COMMIT")
         except psycopg.Error as error:
             self._undo(connection)
             if not connection.closed:

@@ -28,8 +28,6 @@ from state.tables import (
 )
 from state.work import COUNTED
 
-TERMINAL_SQL = "('completed','failed','cancelled','skipped','not_applicable')"
-
 TODO_COLUMNS = (
     "id", "run_id", "key", "kind", "state", "reason", "detail", "fence", "attempt", "crash_count", "epoch",
     "unmet_needs", "owner", "not_before", "deadline", "timeout", "labels", "ask", "answer", "started_at", "ended_at",
@@ -111,7 +109,7 @@ UPDATES: dict[str, Update] = {
             "not_before", "deadline", "answer", "started_at", "ended_at",
         ),
         ("id", "fence"),
-        guard=f"(state NOT IN {TERMINAL_SQL} OR state = {{state}} OR epoch < {{epoch}})",
+        guard="(ended_at IS NULL OR state = {state} OR epoch < {epoch})",  # what has ended stays so in its epoch
     ),
     "run": Update(
         Run,

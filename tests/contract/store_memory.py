@@ -188,7 +188,7 @@ class MemoryEngine:
         found = [key for key in found if all(rows[key][name] == value for name, value in keys.items())]
         for key in found:
             row = rows[key]
-            if table == "todo" and row["state"] in TERMINAL:
+            if table == "todo" and row["ended_at"] is not None:
                 assert row["state"] == values["state"] or row["epoch"] < values["epoch"]
             self._replace(table, key, row | values)
         return bool(found)
