@@ -44,7 +44,9 @@ class Orphans:
         await self._cache.evict(self._cache_bytes)
 
     async def remove_own(self) -> None:
-        """At a clean end: this worker's own scratch directories."""
+        """At a clean end: this worker's own scratch directories, and once more those of the dead: a command that had
+        little to do may never have swept."""
+        await asyncio.to_thread(self._directories)
         await asyncio.to_thread(self._remove, self._liveness.boot)
 
     def _directories(self) -> None:
