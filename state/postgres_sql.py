@@ -116,7 +116,7 @@ _LABELS_FIT = (
     " WHERE asked.value <> ALL(%(labels)s::text[])))"
 )
 _CLAIMABLE_RUNS = CLAIMABLE_RUNS.format(
-    placement="%(placement)s", has_claimable=HAS_CLAIMABLE, limit="%(few)s::int",
+    runs="run", placement="%(placement)s", has_claimable=HAS_CLAIMABLE, limit="%(few)s::int",
     scope="(%(run)s::text IS NULL OR id = %(run)s::text)",
 )  # fmt: skip
 _CLAIMABLE_OF_RUN = CLAIMABLE_OF_RUN.format(

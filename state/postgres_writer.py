@@ -38,7 +38,7 @@ _AGAIN = 5
 """How often a batch is carried out before a deadlock with another program counts as busy."""
 _FATE_SECONDS = 10.0
 _CONNECT_SECONDS = 10
-_SETTINGS = {
+SETTINGS = {
     "lock_timeout": f"{BUSY_SECONDS:.0f}s",
     # a process that is stopped in the middle of a transaction must not stop all others
     "idle_in_transaction_session_timeout": f"{2 * LEASE_SECONDS:.0f}s",
@@ -173,7 +173,7 @@ class PostgresWriter:
         if self._connection is None or self._connection.closed:
             try:
                 self._connection = connect(self._conninfo)
-                for name, value in _SETTINGS.items():
+                for name, value in SETTINGS.items():
                     run_sql(self._connection, "SELECT set_config(%s, %s, false)", (name, value))
             except psycopg.Error as error:
                 raise unavailable(self._name, error) from error

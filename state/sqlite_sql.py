@@ -74,10 +74,14 @@ _LABELS_FIT = (
     "(todo.labels IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(todo.labels) AS asked"
     " WHERE asked.value NOT IN (SELECT value FROM json_each(:labels))))"
 )
+# SQLite keeps no statistics unless asked to: left alone, it would walk all runs there ever were.
 _CLAIMABLE_RUNS = {
-    scope: CLAIMABLE_RUNS.format(placement=":placement", has_claimable=HAS_CLAIMABLE, scope=sql, limit=":few")
+    scope: CLAIMABLE_RUNS.format(
+        runs="run INDEXED BY run_claimable", placement=":placement", has_claimable=HAS_CLAIMABLE, scope=sql,
+        limit=":few",
+    )
     for scope, sql in (("run", "id = :run"), ("all", "1=1"))
-}
+}  # fmt: skip
 _CLAIMABLE_OF_RUN = CLAIMABLE_OF_RUN.format(run=":run", now=":now", labels_fit=_LABELS_FIT, limit=":limit")
 _CLAIMABLE = CLAIMABLE.format(
     ready="todo INDEXED BY todo_next CROSS JOIN run", placement=":placement", has_claimable=HAS_CLAIMABLE, now=":now",

@@ -129,7 +129,7 @@ UPDATES: dict[str, Update] = {
 FEW_RUNS = 64
 """Up to so many claimable runs are looked at one by one, so that none hides behind the crowd of another."""
 CLAIMABLE_RUNS = """
-SELECT id, concurrency - n_in_progress - n_verifying FROM run
+SELECT id, concurrency - n_in_progress - n_verifying FROM {runs}
 WHERE placement = {placement} AND {has_claimable} AND {scope} ORDER BY id LIMIT {limit}
 """
 """(run, how many more of its TODOs may be in progress), from an index that holds such runs only."""

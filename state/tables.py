@@ -13,9 +13,10 @@ from sqlalchemy import BigInteger, Column, Float, Index, Text, text
 from sqlmodel import Field, SQLModel
 
 HAS_CLAIMABLE = (
-    "n_ready > 0 AND NOT held AND NOT cancelled AND NOT budget_exhausted AND n_in_progress + n_verifying < concurrency"
+    "n_ready > 0 AND NOT held AND NOT cancelled AND NOT budget_exhausted AND concurrency > n_in_progress + n_verifying"
 )
-"""Of a run: a worker that fits may take a TODO of it now. Alike in the index and in the queries that use it."""
+"""Of a run: a worker that fits may take a TODO of it now. Alike in the index and in the queries that use it; and with
+a column to the left of each comparison, as SQLite turns others around and then finds no likeness."""
 _WITHOUT_ROWID = {"sqlite_with_rowid": False}
 
 

@@ -157,7 +157,7 @@ def upgrade() -> None:
         postgresql_where=sa.text("ended_at IS NULL"),
     )
     claimable = sa.text(
-        "n_ready > 0 AND NOT held AND NOT cancelled AND NOT budget_exhausted AND n_in_progress + n_verifying < concurrency"
+        "n_ready > 0 AND NOT held AND NOT cancelled AND NOT budget_exhausted AND concurrency > n_in_progress + n_verifying"
     )
     op.create_index("run_claimable", "run", ["placement", "id"], sqlite_where=claimable, postgresql_where=claimable)
     op.create_table(

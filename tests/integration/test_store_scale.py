@@ -1,0 +1,162 @@
+"""The hot path finds its rows by index, however many there are: no statement of it reads a whole table."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import make_url
+
+from state import postgres_sql, sqlite_sql
+from state.commands import Claimed, ClaimedMany, ClaimNext, Command, Complete, Outcome
+from state.migrations import upgrade_sqlite
+from state.postgres_writer import SETTINGS
+from state.records import QUEUE, new_id
+from state.sqlite_writer import SqliteWriter
+from state.statements import FEW_RUNS, UPDATES
+from state.turnstile import Turnstile
+from tests.contract.store_world import proof, submission, task
+
+
+class Explained:
+    """A connection that notes the plan of everything that is executed."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self.plans: dict[str, list[str]] = {}
+
+    def execute(self, sql: str, values: object = ()) -> sqlite3.Cursor:
+        rows = self._connection.execute(f"EXPLAIN QUERY PLAN {sql}", values).fetchall()  # type: ignore[arg-type]
+        self.plans[sql] = [row[3] for row in rows]
+        return self._connection.execute(sql, values)  # type: ignore[arg-type]
+
+
+def _scans(plan: list[str]) -> list[str]:
+    """What reads everything; the ids that are asked for and what is behind them are all read, of course."""
+    allowed = ("SCAN json_each", "SCAN asked", "SCAN behind", "SCAN todo USING INDEX todo_next", "SCAN CONSTANT ROW")
+    return [step for step in plan if step.startswith("SCAN") and not step.startswith(allowed)]
+
+
+def test_no_read_of_the_hot_path_scans_a_table(tmp_path: Path) -> None:
+    upgrade_sqlite(tmp_path / "atlas.db")
+    with sqlite3.connect(tmp_path / "atlas.db") as plain:
+        connection = Explained(plain)
+        rows = sqlite_sql.SqliteRows(connection)  # type: ignore[arg-type]
+        for read in (
+            rows.todos, rows.runs, rows.questions, rows.asked_by, rows.dependents, rows.needs, rows.descendants,
+            rows.unsettled, rows.pending_questions, rows.documents,
+        ):  # fmt: skip
+            read(["a", "b"])
+        rows.claimable(ClaimNext("w", QUEUE, 4), 0.0)
+        rows.claimable(ClaimNext("w", QUEUE, 4, run="r"), 0.0)
+        for sql in (sqlite_sql._CLAIMABLE, sqlite_sql._CLAIMABLE_OF_RUN):  # pyright: ignore[reportPrivateUsage]
+            values = {"now": 0, "placement": "p", "labels": "[]", "limit": 1, "run": "r"}
+            connection.execute(sql, values)
+        for name, sql in sqlite_sql.UPDATE_SQL.items():
+            connection.execute(sql, [None] * (len(UPDATES[name].columns) + len(UPDATES[name].keys)))
+    plain.close()
+    assert {sql: scans for sql, plan in connection.plans.items() if (scans := _scans(plan))} == {}
+    claiming = [" ".join(plan) for sql, plan in connection.plans.items() if "FROM run" in sql and "n_ready" in sql]
+    assert claiming
+    assert all("run_claimable" in plan or "todo_next" in plan or "(id=?)" in plan for plan in claiming)
+
+
+class ExplainedPostgres:
+    """As `Explained`, with the settings of the writing connection."""
+
+    def __init__(self, connection: psycopg.Connection[tuple[str, ...]]) -> None:
+        self._connection = connection
+        self.plans: dict[str, str] = {}
+
+    def execute(self, sql: str, values: object = ()) -> psycopg.Cursor[tuple[str, ...]]:
+        plan = self._connection.execute(f"EXPLAIN {sql}", values).fetchall()  # type: ignore[arg-type]
+        self.plans[sql] = "\n".join(row[0] for row in plan)
+        return self._connection.execute(sql, values)  # type: ignore[arg-type]
+
+
+@pytest.mark.postgres
+def test_no_statement_of_the_hot_path_scans_a_postgresql_table(postgres_cleared: str) -> None:
+    conninfo = make_url(postgres_cleared).set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(conninfo) as plain:
+        for name, value in SETTINGS.items():
+            plain.execute("SELECT set_config(%s, %s, false)", (name, value))
+        connection = ExplainedPostgres(plain)
+        for first in (True, False):
+            rows = postgres_sql.PostgresRows(connection, first=first)  # type: ignore[arg-type]
+            for read in (
+                rows.todos, rows.runs, rows.questions, rows.asked_by, rows.dependents, rows.needs, rows.descendants,
+                rows.unsettled, rows.pending_questions, rows.documents,
+            ):  # fmt: skip
+                read(["a", "b"])
+            rows.claimable(ClaimNext("w", QUEUE, 4), 0.0)
+        for name, sql in postgres_sql.UPDATE_SQL.items():
+            row = (None,) * (len(UPDATES[name].columns) + len(UPDATES[name].keys))
+            connection.execute(sql, (postgres_sql.bulk([row]),))
+    assert {sql: plan for sql, plan in connection.plans.items() if "Seq Scan" in plan} == {}
+
+
+class Engine:
+    """The writer without its thread: what a transaction costs is the time of this thread."""
+
+    def __init__(self, path: Path) -> None:
+        upgrade_sqlite(path)
+        self._turnstile = Turnstile(path)
+        self._writer = SqliteWriter(path, self._turnstile, lambda: None, now=None, new_id=new_id, busy=60.0)
+        self._writer.open()
+
+    def apply(self, *commands: Command) -> list[Outcome]:
+        return self._writer.transact(commands)
+
+    def close(self) -> None:
+        self._writer.close()
+        self._turnstile.close()
+
+
+def _fan(path: Path, size: int) -> float:
+    """CPU seconds for a TODO of a fan, taken by workers that look for work after everything they complete."""
+    engine = Engine(path)
+    todos = [task(f"a{n:05}") for n in range(size)]
+    engine.apply(submission(*todos, concurrency=8))
+    start = time.process_time()
+    done = 0
+    owned: list[Claimed] = []
+    while done < size:
+        completed = [Complete(claim.todo, claim.fence, [proof()]) for claim in owned]
+        done += len(completed)
+        *_, taken, nothing = engine.apply(*completed, ClaimNext("w", QUEUE, 100), ClaimNext("w", QUEUE, 100))
+        assert isinstance(taken, ClaimedMany)
+        assert isinstance(nothing, ClaimedMany)
+        assert not nothing.claims
+        owned = taken.claims
+    engine.close()
+    return (time.process_time() - start) / size
+
+
+def test_looking_for_work_costs_the_same_in_a_big_run(tmp_path: Path) -> None:
+    small = _fan(tmp_path / "small.db", 300)
+    assert _fan(tmp_path / "large.db", 6_000) <= 3.0 * small
+
+
+def _queue(path: Path, size: int) -> float:
+    """CPU seconds for a TODO of many runs of one, taken four at a time."""
+    engine = Engine(path)
+    for start in range(0, size, 300):
+        names = [f"r{n:06}" for n in range(start, min(start + 300, size))]
+        engine.apply(*(submission(task("a", run=name), run=name) for name in names))
+    begin = time.process_time()
+    for _ in range(50):
+        (taken,) = engine.apply(ClaimNext("w", QUEUE, 4))
+        assert isinstance(taken, ClaimedMany)
+        assert len(taken.claims) == 4
+    used = time.process_time() - begin
+    engine.close()
+    return used
+
+
+@pytest.mark.parametrize("size", [20 * FEW_RUNS])
+def test_looking_for_work_costs_the_same_in_a_long_queue(tmp_path: Path, size: int) -> None:
+    small = _queue(tmp_path / "small.db", 5 * FEW_RUNS)
+    assert _queue(tmp_path / "large.db", 4 * size) <= 3.0 * small
