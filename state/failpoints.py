@@ -13,6 +13,8 @@ import threading
 import time
 from functools import cache
 
+from state.errors import SettingsError
+
 LABELS = (
     "submit.before_commit",
     "submit.after_commit",
@@ -47,7 +49,7 @@ def _armed() -> dict[str, tuple[str, int]]:
         label, _, rest = part.partition("=")
         action, _, hit = rest.partition("@")
         if label not in LABELS:
-            raise ValueError(f"ATLAS_FAILPOINTS: unknown label {label!r}")
+            raise SettingsError(f"ATLAS_FAILPOINTS: unknown label {label!r}", f"There are: {', '.join(LABELS)}.")
         armed[label] = (action or "kill", int(hit or 0))
     return armed
 

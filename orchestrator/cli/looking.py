@@ -58,20 +58,20 @@ def watch(
     after: Annotated[int, typer.Option(help="Start after this event number (with --json).")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Follow a run until it ends; Ctrl-C stops watching, not the run."""
+    """Follow a run until it ends or waits for somebody; Ctrl-C stops watching, not the run."""
 
     async def use(house: House) -> int:
         from orchestrator.cli.conclusion import conclude
         from orchestrator.cli.driving import EXIT
         from orchestrator.cli.output import watch as view_of
         from orchestrator.cli.picture import Picture
-        from state.records import RUN_ENDED
+        from state.records import RUN_ENDED, RUN_WAITING
 
         service = house.service
         found = await service.find(run)
 
         async def ended() -> bool:
-            return (await service.run(found.id)).state in RUN_ENDED
+            return (await service.run(found.id)).state in RUN_ENDED | RUN_WAITING
 
         picture = Picture.of(await service.run(found.id), await service.todos(found.id))
         start = after if as_json else found.last_event

@@ -51,8 +51,9 @@ class PlainView(_Lines):
             if todo is None or event.type != "todo.state" or todo.state in ("pending", "ready", "verifying"):
                 continue
             took = f" in {duration(todo.seconds)}" if todo.seconds is not None else ""
-            why = f": {todo.reason or ''} {todo.detail or ''}".rstrip(" :") if todo.reason or todo.detail else ""
-            print(f"{(event.at or '')[11:19]}  {todo.key:<24} {todo.state}{took}{why}", flush=True)
+            reason = f" ({todo.reason})" if todo.reason else ""
+            why = f": {' '.join(todo.detail.splitlines())}" if todo.detail else ""
+            print(f"{(event.at or '')[11:19]}  {todo.key:<24} {todo.state}{reason}{took}{why}", flush=True)
 
 
 class JsonView(_Lines):
