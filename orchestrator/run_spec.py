@@ -24,7 +24,8 @@ class RunSpec:
     host_allowed: bool = False
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), separators=(",", ":"))
+        repository = asdict(self.repository) if self.repository else None
+        return json.dumps({"repository": repository, "host_allowed": self.host_allowed}, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> RunSpec:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from state.ports import Resources
@@ -86,7 +86,8 @@ class TaskSpec:
 
     def to_json(self) -> str:
         """Compact JSON for `NewTodo.document`; what is at its default is left out."""
-        return _compact({name: value for name, value in asdict(self).items() if value != _DEFAULTS.get(name)})
+        told = ((name, getattr(self, name)) for name in _NAMES)
+        return _compact({name: value for name, value in told if name not in _DEFAULTS or value != _DEFAULTS[name]})
 
     @classmethod
     def from_json(cls, text: str) -> TaskSpec:
@@ -105,7 +106,9 @@ class TaskSpec:
         return cls(**{**tree, **read})
 
 
-_DEFAULTS: dict[str, object] = {name: value for name, value in asdict(TaskSpec(())).items() if name != "run"}
+_NAMES = [each.name for each in fields(TaskSpec)]
+_DEFAULTS: dict[str, object] = {name: getattr(TaskSpec(()), name) for name in _NAMES if name != "run"}
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=asdict)
 
 
 def argv_of(command: str | list[str]) -> tuple[str, ...]:
@@ -119,4 +122,4 @@ def shown_command(argv: tuple[str, ...]) -> str:
 
 
 def _compact(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _ENCODER.encode(value)

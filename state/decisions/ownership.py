@@ -7,7 +7,7 @@ import json
 from state.commands import BeginVerifying, Claim, Claimed, ClaimedMany, ClaimNext, Done, Refused, Release, Say
 from state.decisions import scheduling
 from state.limits import DEADLINE_GRACE_SECONDS
-from state.records import POISON_AFTER, Provenance
+from state.records import POISON_AFTER, QUEUE, Provenance
 from state.work import RunState, TodoState, Work, encode, quote
 
 
@@ -34,6 +34,9 @@ def claim(work: Work, command: Claim) -> Claimed | Refused:
     todo.fence += 1
     todo.owner = command.worker
     todo.started_at = todo.started_at or work.now
+    if run.placement == QUEUE:  # it has woken somebody: nothing is left to deliver
+        work.wakes.discard(todo.id)
+        work.delivered.add(todo.id)
     work.insert("attempt", (todo.id, todo.fence, todo.epoch, todo.attempt, command.worker, work.now))
     claimed = f'"fence":{todo.fence},"attempt":{todo.attempt},"worker":{quote(command.worker)}'
     work.move(todo, "in_progress", extra=claimed)
