@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
@@ -101,7 +102,17 @@ class GroupCommit:
             while (batch := self._next_batch()) is not None:
                 self._carry_out(batch)
         finally:
+            self._refuse_the_rest()
             self._writer.close()
+
+    def _refuse_the_rest(self) -> None:
+        """After a clean end there is none. After a defect that ended this thread, nobody may wait for ever."""
+        with self._entering:
+            self._ended = True
+        with suppress(Empty):
+            while True:
+                if (call := self._queue.get_nowait()) is not None:
+                    _answer([call], StoreUnavailable("the store's writer has ended", "Start Atlas again."))
 
     def _next_batch(self) -> list[_Call] | None:
         call = self._next_call()

@@ -69,7 +69,10 @@ class SqliteWriter:
 
     def idle(self) -> None:
         """`PRAGMA data_version` counts what other connections commit, not what this one does."""
-        version = self._data_version()
+        try:
+            version = self._data_version()
+        except sqlite3.Error:  # whoever has something to do hears of it; this was only a look
+            return
         if version != self._seen:
             self._seen = version
             self._changed()

@@ -1,0 +1,155 @@
+"""A worker in this process: what stops it, and what stands. The store is real; the executors are the test's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+import pytest
+from sqlmodel import select
+
+from orchestrator.brokers.memory import MemoryBroker
+from orchestrator.dispatch import Dispatch
+from orchestrator.worker import Claims, Worker
+from state.commands import Claimed, ClaimNext, Command, Complete, NewTodo, Outcome, SubmitRun
+from state.ports import Reporter, Result, Worked
+from state.records import QUEUE, Evidence, Output, new_id
+from state.sqlite import SqliteStore
+from state.tables import Outbox, Todo
+
+PATIENCE = 30.0
+
+
+def done(*outputs: Output) -> Worked:
+    evidence = Evidence(
+        subject="s", item="{}", item_hash="h", passed=True, command="true", exit_code=0, output_tail="", digest="d",
+        verifier="test", seconds=0.0,
+    )  # fmt: skip
+    return Worked([evidence], list(outputs))
+
+
+OUTPUT = Output("a", "file:///a", "file:///staged/a", "sha256:x", 1, False, None)
+
+
+class Does:
+    """An executor that does what it is given."""
+
+    def __init__(self, work: Callable[[Claimed], Awaitable[Result]]) -> None:
+        self._work = work
+        self.started = asyncio.Event()
+
+    async def execute(self, claim: Claimed, report: Reporter) -> Result:
+        self.started.set()
+        return await self._work(claim)
+
+
+class Gate(Dispatch):
+    """Lets commands of one kind through when it is opened; `reached` when the first of them came."""
+
+    def __init__(self, store: SqliteStore, broker: MemoryBroker, held: type[Command] | None = None) -> None:
+        super().__init__(store, broker)
+        self._held = held
+        self.reached, self.open = asyncio.Event(), asyncio.Event()
+
+    async def apply(self, commands: Sequence[Command]) -> list[Outcome]:
+        outcomes_first = self._held is ClaimNext and any(isinstance(command, ClaimNext) for command in commands)
+        outcomes = await super().apply(commands) if outcomes_first else []
+        if self._held and any(isinstance(command, self._held) for command in commands):
+            self.reached.set()
+            await self.open.wait()
+        return outcomes if outcomes_first else await super().apply(commands)
+
+
+class Rig:
+    def __init__(self, path: Path, executor: Does, held: type[Command] | None = None) -> None:
+        self.store, broker = SqliteStore(path), MemoryBroker()
+        self.dispatch = Gate(self.store, broker, held)
+        self.published: list[str] = []
+        self.publishing = asyncio.Event()
+        self.publish_takes = 0.0
+        claims = Claims(boot="boot", placement=QUEUE, slots=5)
+        self.worker = Worker(self.dispatch, broker, {"task": executor}, claims, self._publish)
+
+    async def submit(self) -> None:
+        """A run of one TODO, then the worker: its first look finds it."""
+        todo = NewTodo(id=new_id(), key="t", title="t", kind="task", document="{}")
+        await self.dispatch.one(SubmitRun(new_id(), "r", None, QUEUE, 9, "person", "test", "{}", "{}", "h", [todo]))
+        self.running = asyncio.create_task(self.worker.run())
+
+    async def end(self) -> str:
+        """The TODO's state once the worker has ended."""
+        await asyncio.wait_for(self.running, PATIENCE)
+        states = await self.store.read(lambda session: [todo.state for todo in session.exec(select(Todo))])
+        waking = await self.store.read(lambda session: len(session.exec(select(Outbox)).all()))
+        assert waking == (states == ["ready"]), "a claimed TODO has nothing left to deliver, a ready one has"
+        await self.store.close()
+        return states[0]
+
+    async def _publish(self, claim: Claimed) -> None:
+        self.publishing.set()
+        await asyncio.sleep(self.publish_takes)
+        self.published.append(claim.key)
+
+
+async def test_outputs_are_published_after_they_are_settled(tmp_path: Path) -> None:
+    rig = Rig(tmp_path / "a.db", Does(lambda claim: asyncio.sleep(0, done(OUTPUT))))
+    await rig.submit()
+    await asyncio.wait_for(rig.publishing.wait(), PATIENCE)
+    await rig.worker.drain(PATIENCE)
+    assert await rig.end() == "completed"
+    assert rig.published == ["t"]
+
+
+async def test_drained_work_is_given_back(tmp_path: Path) -> None:
+    executor = Does(lambda claim: asyncio.sleep(3600, done()))
+    rig = Rig(tmp_path / "a.db", executor)
+    await rig.submit()
+    await asyncio.wait_for(executor.started.wait(), PATIENCE)
+    await rig.worker.drain(0.0)
+    assert await rig.end() == "ready"
+
+
+async def test_a_claim_that_arrives_during_a_drain_is_given_back(tmp_path: Path) -> None:
+    executor = Does(lambda claim: asyncio.sleep(3600, done()))
+    rig = Rig(tmp_path / "a.db", executor, held=ClaimNext)
+    await rig.submit()
+    await asyncio.wait_for(rig.dispatch.reached.wait(), PATIENCE)
+    await rig.worker.drain(0.0)
+    rig.dispatch.open.set()
+    assert await rig.end() == "ready"
+
+
+async def test_what_is_being_settled_stands(tmp_path: Path) -> None:
+    rig = Rig(tmp_path / "a.db", Does(lambda claim: asyncio.sleep(0, done(OUTPUT))), held=Complete)
+    await rig.submit()
+    await asyncio.wait_for(rig.dispatch.reached.wait(), PATIENCE)
+    draining = asyncio.create_task(rig.worker.drain(0.0))
+    rig.worker.lease_lost()
+    rig.dispatch.open.set()
+    await asyncio.wait_for(draining, PATIENCE)
+    assert await rig.end() == "completed"
+    assert rig.published == [], "that is left to whoever goes on"
+
+
+async def test_a_drain_does_not_wait_for_a_publication(tmp_path: Path) -> None:
+    rig = Rig(tmp_path / "a.db", Does(lambda claim: asyncio.sleep(0, done(OUTPUT))))
+    rig.publish_takes = 3600.0
+    await rig.submit()
+    await asyncio.wait_for(rig.publishing.wait(), PATIENCE)
+    await rig.worker.drain(0.0)
+    assert await rig.end() == "completed"
+    assert rig.published == []
+
+
+async def test_a_broken_executor_fails_its_todo(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def breaks(claim: Claimed) -> Result:
+        raise ValueError("no such thing")
+
+    executor = Does(breaks)
+    rig = Rig(tmp_path / "a.db", executor)
+    await rig.submit()
+    await asyncio.wait_for(executor.started.wait(), PATIENCE)
+    await rig.worker.drain(PATIENCE)
+    assert await rig.end() == "failed"
+    assert "no such thing" in caplog.text
