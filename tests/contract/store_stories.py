@@ -39,8 +39,8 @@ ANSWERS = ("yes", "no")
 def random_plan(random: Random, run: str, most: int = 9) -> SubmitRun:
     """A plan of any shape: chains, fans, diamonds, gates in the middle, answers that may never come."""
     todos: list[NewTodo] = []
-    for number in range(random.randint(1, most)):
-        key = f"t{number}"
+    for number in random.sample(range(most), k=random.randint(1, most)):
+        key = f"t{number}"  # ids are in another order than needs
         needs: list[Need] = []
         for need in random.sample(todos, k=min(len(todos), random.choice((0, 1, 1, 2, 3)))):
             conditional = need.kind == "ask" and random.random() < 0.7
