@@ -25,6 +25,7 @@ install: .venv/.installed ## The development environment in .venv
 demo: install ## Run a real plan on this repository, with evidence (about a minute)
 	PATH="$(CURDIR)/$(BIN):$(abspath $(UV_DIR)):$$PATH" ATLAS_HOME="$(CURDIR)/.demo" $(BIN)/atlas run examples/quickstart/plan.yaml
 	ATLAS_HOME="$(CURDIR)/.demo" $(BIN)/atlas evidence last
+	@echo 'Look around: export ATLAS_HOME="$(CURDIR)/.demo" PATH="$(CURDIR)/$(BIN):$$PATH"; atlas logs last unit-tests'
 
 test: install ## All tests but the long ones; services that are not there are started, or skipped with a reason
 	$(PYTEST) -m "not chaos" -n 2

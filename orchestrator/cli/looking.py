@@ -29,6 +29,8 @@ def runs(limit: Annotated[int, typer.Option(min=1, max=1000, help="How many.")] 
         found = await house.service.runs(limit)
         if as_json:
             return print_json(found)
+        if not found:
+            print(f"no runs in {house.database}", file=sys.stderr)
         rows = [
             (run.id[-8:], run.name, run.state, f"{run.progress.settled}/{run.progress.total}", run.created_at or "")
             for run in found
@@ -89,14 +91,20 @@ def watch(
 def logs(
     run: RunArgument,
     todo: TodoArgument,
-    attempt: Annotated[int | None, typer.Option(help="The attempt's fence; default: the newest.")] = None,
+    attempt: Annotated[
+        int | None, typer.Option(help="Its number, as `atlas evidence` shows it; default: the newest.")
+    ] = None,
 ) -> None:
     """Print what a TODO's commands printed."""
 
     async def use(house: House) -> None:
+        empty = True
         async for data in house.service.log(run, todo, attempt):
+            empty = False
             sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
+        if empty:
+            print("(it printed nothing)", file=sys.stderr)
 
     with_house(use)
 
@@ -116,8 +124,10 @@ def evidence(
             print_json(rows)
             return print_json(outputs)
         keys = {each.id: each.key for each in await house.service.todos(run)}
+        if not rows:
+            print("nothing has been checked; `atlas todos` says how it stands", file=sys.stderr)
         print_table(
-            ("todo", "try", "", "item", "exit", "took", "subject", "verifier"),
+            ("todo", "attempt", "", "item", "exit", "took", "subject", "verifier"),
             [
                 (keys[row.todo], str(row.fence), "passed" if row.passed else "FAILED", _item(row),
                  "" if row.exit_code is None else str(row.exit_code), f"{row.seconds:.1f}s", _short(row.subject),

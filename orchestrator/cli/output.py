@@ -36,6 +36,9 @@ class _Lines:
         print(text, file=sys.stderr, flush=True)
 
 
+_QUIET = frozenset(("pending", "ready", "verifying"))
+
+
 class PlainView(_Lines):
     """A line for each step of a TODO."""
 
@@ -48,12 +51,14 @@ class PlainView(_Lines):
 
         for event in events:
             todo = self._picture.apply(event)
-            if todo is None or event.type != "todo.state" or todo.state in ("pending", "ready", "verifying"):
+            again = todo is not None and todo.state == "ready" and todo.reason is not None
+            if todo is None or event.type != "todo.state" or (todo.state in _QUIET and not again):
                 continue
             took = f" in {duration(todo.seconds)}" if todo.seconds is not None else ""
             reason = f" ({todo.reason})" if todo.reason else ""
             why = f": {' '.join(todo.detail.splitlines())}" if todo.detail else ""
-            print(f"{(event.at or '')[11:19]}  {todo.key:<24} {todo.state}{reason}{took}{why}", flush=True)
+            state = "will be tried again" if again else todo.state
+            print(f"{(event.at or '')[11:19]}  {todo.key:<24} {state}{reason}{took}{why}", flush=True)
 
 
 class JsonView(_Lines):

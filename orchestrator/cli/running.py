@@ -66,6 +66,8 @@ def _print_error(error: AtlasError, *, as_lines_of_json: bool) -> None:
         told = {"error": {"code": error.code, "message": error.message, "hint": error.hint}}
         print(json.dumps(told, ensure_ascii=False), file=sys.stderr)
         return
-    print(f"atlas: {error.message}", file=sys.stderr)
+    # problems in a document begin with their place, as compilers write it, for editors to jump to
+    prefix = "" if error.code == "bad_document" else "atlas: "
+    print(f"{prefix}{error.message}", file=sys.stderr)
     if error.hint:
         print(f"  {error.hint}", file=sys.stderr)

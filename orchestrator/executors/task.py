@@ -104,8 +104,6 @@ def _as_result(error: AtlasError) -> Result:
     """What an expected error means for the TODO."""
     if isinstance(error, LeaseLost):
         raise error
-    if isinstance(error, OutputError):
-        return Failure("output", str(error))
     return Blockage(_block_reason(error), str(error))
 
 
@@ -190,7 +188,10 @@ class _Attempt:
         failpoint("task.verified")
         if not gathered[-1].passed:
             return _not_verified(gathered[-1], _on_subject(gathered, tree))
-        staged = await outputs.stage(workplace.declared(), self._claim.todo, self._claim.fence, self._around.stores)
+        try:
+            staged = await outputs.stage(workplace.declared(), self._claim.todo, self._claim.fence, self._around.stores)
+        except OutputError as error:
+            return Failure("output", str(error), _on_subject(gathered, tree))
         failpoint("task.outputs_staged")
         return Worked(_on_subject(gathered, tree, staged), staged)
 

@@ -100,6 +100,8 @@ def _refuse_yaml(error: yaml.MarkedYAMLError, text: str, name: str) -> NoReturn:
         problem = "a tab stands where YAML wants spaces"
     elif error.context and error.problem:
         problem = f"{problem} {error.context}"
+    if "mapping values are not allowed" in problem:
+        problem += "; text with a colon and a space in it needs quotes"
     raise document_error([shown_line(name, place, (), f"not YAML: {problem}")]) from None
 
 
