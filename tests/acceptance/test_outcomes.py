@@ -132,3 +132,13 @@ def test_retry_reopens_what_failed_and_what_was_skipped(atlas: Atlas, effects: E
     epochs = {row["key"]: row["epoch"] for row in atlas.sql("SELECT key, epoch FROM todo")}
     assert epochs == {"fine": 0, "broken": 1, "next": 1, "last": 1, "shut": 1, "behind": 0}
     assert_sound(atlas)
+
+
+def test_a_missing_output_fails_with_the_evidence_that_there_is(atlas: Atlas) -> None:
+    todo = {"id": "a", "run": "echo worked", "outputs": {"never.txt": "file://out/"}, "verify": [{"run": "true"}]}
+    ended = atlas("run", atlas.plan([todo]), code=1)
+    assert "failed (output)" in ended.out
+    assert "never.txt" in ended.out
+    checked = atlas("evidence", "last", "a", "--json").rows
+    assert [(row["command"], row["passed"]) for row in checked] == [("echo worked", True), ("true", True)]
+    assert not (atlas.work / "out").exists()
