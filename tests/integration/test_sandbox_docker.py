@@ -81,9 +81,11 @@ async def test_a_kill_by_the_kernel_shows_whatever_the_exit_code(sandbox: Docker
     hog = f"head -c {100 * MB} /dev/zero | tail -c {90 * MB} > /dev/null"
     small = Resources(memory=24 * MB)
     ended, _ = await run(sandbox, command(tmp_path, f"{hog}; exit 0", resources=small))
-    assert (ended.code, ended.cause) == (0, "oom")
+    assert ended.cause == "oom"
+    assert ended.code in (0, 137), "the kernel may take the shell as well: which, is its own choice"
     ended, _ = await run(sandbox, command(tmp_path, f"({hog}) & wait; exit 5", resources=small))
-    assert (ended.code, ended.cause) == (5, "oom")
+    assert ended.cause == "oom"
+    assert ended.code in (5, 137)
     ended, _ = await run(sandbox, command(tmp_path, "exit 137", resources=small))
     assert (ended.code, ended.cause) == (137, "exit")
 
