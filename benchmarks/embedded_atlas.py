@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 
 from benchmarks.measuring import Round, Stopwatch, in_round, percentile, report
-from benchmarks.plans import plan_of
-from benchmarks.rig import Rig, rig
+from orchestrator.collector import imported_for_good
+
+with imported_for_good():  # as the command line does
+    from benchmarks.plans import plan_of
+    from benchmarks.rig import Rig, rig
 
 WARM_UP = 50
 

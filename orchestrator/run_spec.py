@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
+from state.work import encode
+
 
 @dataclass(frozen=True, slots=True)
 class PinnedRepository:
@@ -25,7 +27,7 @@ class RunSpec:
 
     def to_json(self) -> str:
         repository = asdict(self.repository) if self.repository else None
-        return json.dumps({"repository": repository, "host_allowed": self.host_allowed}, separators=(",", ":"))
+        return encode({"repository": repository, "host_allowed": self.host_allowed})
 
     @classmethod
     def from_json(cls, text: str) -> RunSpec:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from orchestrator.collector import imported_for_good
 from state.errors import AtlasError, InputError
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ def prepared(make: Callable[[], Callable[[House], Awaitable[int | None]]], *, as
     """`with_house` for what `make` returns. What `make` refuses is refused before anything is opened or made."""
 
     async def opened(use: Callable[[House], Awaitable[int | None]]) -> int | None:
-        from orchestrator.cli.compose import house
-
+        with imported_for_good():
+            from orchestrator.cli.compose import house
         async with house() as found:
             return await use(found)
 

@@ -17,6 +17,9 @@ from orchestrator.plan.wording import worded
 from state.errors import NotAvailableYet
 
 
+_CANONICAL = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
 def load_plan(path: Path) -> Plan:
     """Read the plan in a file. Raises what `read_plan` does, and `InputError` when the file can't be read."""
     return read_plan(path, read_bytes(path))
@@ -48,7 +51,7 @@ def canonical(document: BaseModel) -> str:
     It can be read again, and is the same whether the document was YAML or JSON.
     """
     tree = document.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-    return json.dumps(tree, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return _CANONICAL.encode(tree)
 
 
 def canonical_hash(text: str) -> str:
