@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from state.commands import (
     Answer,
@@ -25,9 +25,11 @@ from state.commands import (
     Say,
     SubmitRun,
 )
+from state.kept import Kept
 from state.work import QuestionState, RunState, TodoState, Work
 
 Row = tuple[Any, ...]
+T = TypeVar("T")
 
 
 class Rows(Protocol):
@@ -129,9 +131,9 @@ def _want(want: Wanted, command: Command) -> None:  # noqa: C901  one flat table
             pass
 
 
-def load(work: Work, commands: Sequence[Command], rows: Rows) -> None:
-    """Read everything the commands concern into `work`. TODOs are locked first, then runs, each by id; what is read
-    before that can't change any more, what can is read after it."""
+def load(work: Work, commands: Sequence[Command], rows: Rows, kept: Kept) -> None:
+    """Bring everything the commands concern into `work`: what is kept from there, the rest is read. TODOs are locked
+    first, then runs, each by id; what is read before that can't change any more, what can is read after it."""
     want = wanted(commands)
     asked: dict[str, str] = dict(rows.asked_by(sorted(want.questions))) if want.questions else {}
     want.todos.update(asked.values())
@@ -144,11 +146,13 @@ def load(work: Work, commands: Sequence[Command], rows: Rows) -> None:
             want.todos.update(work.candidates)
             want.documents.update(work.candidates)
     _graph(work, want, rows)
-    for row in rows.todos(sorted(want.todos)) if want.todos else ():
+    unread = _known(want.todos, kept.todos, work.todos)
+    for row in rows.todos(unread) if unread else ():
         work.todos[row[0]] = TodoState(*row)
     want.runs.update(want.whole_runs)
     want.runs.update(todo.run_id for todo in work.todos.values())
-    for row in rows.runs(sorted(want.runs)) if want.runs else ():
+    unread = _known(want.runs, kept.runs, work.runs)
+    for row in rows.runs(unread) if unread else ():
         work.runs[row[0]] = RunState(row)
     if want.whole_runs:
         asked.update(dict.fromkeys((row[0] for row in rows.pending_questions(sorted(want.whole_runs))), ""))
@@ -156,6 +160,18 @@ def load(work: Work, commands: Sequence[Command], rows: Rows) -> None:
         work.questions[row[0]] = QuestionState(*row)
     for id, document, provenance in rows.documents(sorted(want.documents)) if want.documents else ():
         work.documents[id] = (document, provenance)
+
+
+def _known(ids: set[str], kept: Mapping[str, T], found: dict[str, T]) -> list[str]:
+    """Move what is kept to what is found; the ids of the rest, in order."""
+    unread: list[str] = []
+    for id in ids:
+        if (state := kept.get(id)) is None:
+            unread.append(id)
+        else:
+            found[id] = state
+    unread.sort()
+    return unread
 
 
 def _graph(work: Work, want: Wanted, rows: Rows) -> None:

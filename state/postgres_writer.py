@@ -13,6 +13,7 @@ from psycopg import errors
 from state.commands import Command, Outcome
 from state.errors import StoreBusy, StoreError, StoreFull, StoreUnavailable
 from state.flushing import delivered, inserts, updates
+from state.kept import Kept
 from state.limits import BUSY_SECONDS, LEASE_SECONDS
 from state.loading import Row
 from state.postgres_sql import (
@@ -81,6 +82,7 @@ class PostgresWriter:
         self._new_id = new_id
         self._connection: Connection | None = None
         self._wrote = False
+        self.kept = Kept()
 
     # --- group_commit.Writer -----------------------------------------------------------------------------------------
 
@@ -120,6 +122,7 @@ class PostgresWriter:
     def transaction(self) -> Generator[float]:
         connection = self._connected()
         try:
+            self.kept.forget()  # rows are locked, and so known, until the end of a transaction only
             now, number = run_at_once(connection, BEGIN).fetchall()[0]
             yield self._now() if self._now else now
         except BaseException as error:
@@ -136,6 +139,7 @@ class PostgresWriter:
         try:
             yield
         except BaseException:
+            self.kept.forget()
             if not connection.closed:
                 run_sql(connection, "ROLLBACK TO part")
                 run_sql(connection, "RELEASE part")

@@ -12,6 +12,7 @@ from pathlib import Path
 from state.commands import Command, Outcome
 from state.errors import StoreBusy, StoreError, StoreFull, StoreUnavailable
 from state.flushing import delivered, inserts, updates
+from state.kept import Kept
 from state.sqlite_sql import DELIVERED, NOW, UPDATE_SQL, SqliteRows, insert_rows
 from state.statements import UPDATES
 from state.transaction import transact
@@ -51,6 +52,8 @@ class SqliteWriter:
         self._busy = busy
         self._connection: sqlite3.Connection | None = None
         self._seen = 0
+        self._kept_at = 0
+        self.kept = Kept()
 
     # --- group_commit.Writer -----------------------------------------------------------------------------------------
 
@@ -96,9 +99,11 @@ class SqliteWriter:
             with self._turnstile:
                 self._begin(connection)
                 try:
+                    self._forget_if_others_wrote()
                     yield self._now() if self._now else connection.execute(f"SELECT {NOW}").fetchone()[0]
                     connection.execute("COMMIT")
                 except BaseException:
+                    self.kept.forget()
                     if connection.in_transaction:
                         connection.execute("ROLLBACK")
                     raise
@@ -114,6 +119,7 @@ class SqliteWriter:
         try:
             yield
         except BaseException:
+            self.kept.forget()
             if connection.in_transaction:  # some errors (a full disk) undo all of it
                 connection.execute("ROLLBACK TO part")
                 connection.execute("RELEASE part")
@@ -146,6 +152,13 @@ class SqliteWriter:
 
     def _data_version(self) -> int:
         return int(self._open_connection().execute("PRAGMA data_version").fetchone()[0])
+
+    def _forget_if_others_wrote(self) -> None:
+        """Nobody can write any more: the transaction holds the lock."""
+        version = self._data_version()
+        if version != self._kept_at:
+            self._kept_at = version
+            self.kept.forget()
 
     def _begin(self, connection: sqlite3.Connection) -> None:
         """Wait for a program that does not go through the turnstile, say so, but not for ever."""

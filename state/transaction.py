@@ -17,6 +17,7 @@ from state.commands import ClaimNext, Command, Outcome, Refused
 from state.decisions import decide
 from state.errors import StoreError
 from state.failpoints import failpoint
+from state.kept import Kept
 from state.loading import Rows, load
 from state.work import Work
 
@@ -25,6 +26,11 @@ log = logging.getLogger(__name__)
 
 class Engine(Protocol):
     """What a database must be able to do. Used by one thread."""
+
+    @property
+    def kept(self) -> Kept:
+        """What is known without reading: true inside `transaction`, emptied when that, or a `part` of it, is undone."""
+        ...
 
     def transaction(self) -> AbstractContextManager[float]:
         """Begin, give the database's clock, commit; on any error undo. Trouble of the database is a `StoreError`."""
@@ -74,9 +80,10 @@ def _carry_out(
     outcomes: list[Outcome] = []
     for segment in _segments(commands):
         work = Work(now, new_id)
-        load(work, segment, engine.rows(first=first and not outcomes))
+        load(work, segment, engine.rows(first=first and not outcomes), engine.kept)
         outcomes += [decide(work, command) for command in segment]
         engine.flush(work)
+        engine.kept.keep(work)
     return outcomes
 
 

@@ -16,7 +16,6 @@ from orchestrator.plan.values import line
 from orchestrator.plan.wording import worded
 from state.errors import NotAvailableYet
 
-
 _CANONICAL = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 

@@ -17,6 +17,7 @@ from sqlalchemy import Table, inspect
 from state.commands import ClaimNext, Command, Outcome
 from state.errors import StoreError
 from state.flushing import delivered, inserts, updates
+from state.kept import Kept
 from state.loading import Row
 from state.records import TERMINAL
 from state.statements import INSERTS, QUESTION_COLUMNS, RUN_COLUMNS, TODO_COLUMNS, UPDATES
@@ -46,11 +47,13 @@ class MemoryEngine:
         self._of_run: dict[str, list[str]] = defaultdict(list)
         self._questions_of_run: dict[str, list[str]] = defaultdict(list)
         self._undo: list[Callable[[], object]] = []
+        self.kept = Kept()
 
     # --- transaction.Engine ------------------------------------------------------------------------------------------
 
     @contextmanager
     def transaction(self) -> Generator[float]:
+        self.kept.forget()
         with self.part():
             yield self._clock()
         self._undo.clear()
@@ -61,6 +64,7 @@ class MemoryEngine:
         try:
             yield
         except BaseException:
+            self.kept.forget()
             while len(self._undo) > start:
                 self._undo.pop()()
             raise

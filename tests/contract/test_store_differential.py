@@ -54,19 +54,22 @@ def tell(seed: int, batches: int, longest: int) -> tuple[Batches, list[object], 
     return told, comparable(outcomes), store.dump()
 
 
-async def replay(opened: Callable[[FakeClock], Store], batches: Batches, *, joined: bool) -> tuple[list[object], Dump]:
-    """Carry out the story on a store."""
-    clock = FakeClock()
-    store = opened(clock)
+async def replay(
+    opened: Callable[[FakeClock, Callable[[], str]], Store], batches: Batches, *, joined: bool, writers: int = 1
+) -> tuple[list[object], Dump]:
+    """Carry out the story on a store, by so many writers in random turns."""
+    clock, ids, turns = FakeClock(), counted("q1"), Random(len(batches))
+    stores = [opened(clock, ids) for _ in range(writers)]
     try:
         outcomes: list[Outcome] = []
         for time, commands in batches:
             clock.time = time
             for call in [commands] if joined else [[command] for command in commands]:
-                outcomes += await store.apply(call)
-        return comparable(outcomes), await store.read(dump)
+                outcomes += await turns.choice(stores).apply(call)
+        return comparable(outcomes), await stores[0].read(dump)
     finally:
-        await store.close()
+        for store in stores:
+            await store.close()
 
 
 @given(**STORY)
@@ -83,23 +86,31 @@ def test_batches_decide_as_single_commands_do(seed: int, batches: int, longest: 
     assert store.dump() == tables
 
 
-@pytest.mark.parametrize("joined", [True, False], ids=["batches", "one at a time"])
-def test_sqlite_keeps_the_same_tables(empty_sqlite: Path, joined: bool) -> None:
+@pytest.mark.parametrize(
+    ("joined", "writers"), [(True, 1), (False, 1), (False, 3)], ids=["batches", "one at a time", "three writers"]
+)
+def test_sqlite_keeps_the_same_tables(empty_sqlite: Path, joined: bool, writers: int) -> None:
     @given(**STORY)
     @settings(max_examples=60 if joined else 25, deadline=None)
     def same(seed: int, batches: int, longest: int) -> None:
         story, outcomes, tables = tell(seed, batches, longest)
         with tempfile.TemporaryDirectory() as directory:
             path = Path(shutil.copy(empty_sqlite, directory))
-            opened = replay(lambda clock: SqliteStore(path, now=clock, ids=counted("q1")), story, joined=joined)
-            assert asyncio.run(opened) == (outcomes, tables)
+
+            def opened(clock: FakeClock, ids: Callable[[], str]) -> Store:
+                return SqliteStore(path, now=clock, ids=ids)
+
+            found = asyncio.run(replay(opened, story, joined=joined, writers=writers))
+            assert found == (outcomes, tables)
 
     same()
 
 
 @pytest.mark.postgres
-@pytest.mark.parametrize("joined", [True, False], ids=["batches", "one at a time"])
-def test_postgresql_keeps_the_same_tables(postgres_shared: str, joined: bool) -> None:
+@pytest.mark.parametrize(
+    ("joined", "writers"), [(True, 1), (False, 1), (False, 3)], ids=["batches", "one at a time", "three writers"]
+)
+def test_postgresql_keeps_the_same_tables(postgres_shared: str, joined: bool, writers: int) -> None:
     from state.postgres import PostgresStore
 
     @given(**STORY)
@@ -107,9 +118,11 @@ def test_postgresql_keeps_the_same_tables(postgres_shared: str, joined: bool) ->
     def same(seed: int, batches: int, longest: int) -> None:
         story, outcomes, tables = tell(seed, batches, longest)
         clear(postgres_shared)
-        opened = replay(
-            lambda clock: PostgresStore(postgres_shared, now=clock, ids=counted("q1")), story, joined=joined
-        )
-        assert asyncio.run(opened) == (outcomes, tables)
+
+        def opened(clock: FakeClock, ids: Callable[[], str]) -> Store:
+            return PostgresStore(postgres_shared, now=clock, ids=ids)
+
+        found = asyncio.run(replay(opened, story, joined=joined, writers=writers))
+        assert found == (outcomes, tables)
 
     same()
