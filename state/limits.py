@@ -69,6 +69,9 @@ BUSY_SECONDS = 60.0
 PAGE = 1_000
 """Rows of one read of events or lists."""
 
+TOOL_RESULT_BYTES = 50_000
+"""What one call of an MCP tool answers with; the rest is asked for with its cursor."""
+
 PRIORITY = 1_000
 """Of a TODO, either way."""
 SECRET_BYTES = 64 * KB

@@ -1,0 +1,144 @@
+"""An MCP server over stdio or streamable HTTP: one connection's worth of code, whatever the tools.
+
+HTTP is never ``json_response`` and never stateless: a client that goes away could not be noticed then. Host and Origin
+are checked on every address. Beyond loopback, and wherever a token is given, a bearer token is required.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import logging
+import socket
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from state.errors import InputError
+
+if TYPE_CHECKING:
+    from mcp.server import MCPServer
+    from mcp.server.auth.provider import AccessToken, TokenVerifier
+    from mcp.server.auth.settings import AuthSettings
+    from mcp.server.mcpserver.tools import Tool
+    from starlette.applications import Starlette
+
+log = logging.getLogger(__name__)
+
+PATH = "/mcp"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Where to listen. `hosts` are further names under which clients reach it (behind a proxy, say); `origins` further
+    web pages that may use it. Port 0 takes a free one."""
+
+    port: int
+    host: str = "127.0.0.1"
+    hosts: Sequence[str] = ()
+    origins: Sequence[str] = ()
+    token: str | None = None
+
+
+def mcp_server(name: str, title: str, instructions: str, tools: list[Tool], token: str | None = None) -> MCPServer[Any]:
+    """A server with these tools; with a token, over HTTP for its bearers only."""
+    from importlib.metadata import version
+
+    from mcp.server import MCPServer
+
+    return MCPServer(
+        name,
+        title=title,
+        instructions=instructions,
+        version=version("atlas-orchestrator"),
+        tools=tools,
+        auth=_auth() if token else None,
+        token_verifier=_Bearer(token) if token else None,
+        log_level="WARNING",
+    )
+
+
+async def serve_stdio(server: MCPServer[Any]) -> None:
+    """Until the client closes our input."""
+    await server.run_stdio_async()
+
+
+async def serve_http(server: MCPServer[Any], address: Address, say: Callable[[str], None]) -> None:
+    """Until SIGTERM or SIGINT; says the URL once it listens. `InputError`: the address can't be had, or is not safe."""
+    import uvicorn
+
+    if not address.token and not _loopback(address.host):
+        raise InputError(
+            f"{address.host} can be reached from other machines, and no token is required",
+            "Set ATLAS_TOKEN or name a --token-file; or listen on 127.0.0.1.",
+        )
+    with _listening(address) as listener:
+        port = listener.getsockname()[1]
+        config = uvicorn.Config(
+            _app(server, address), log_level="warning", access_log=False, timeout_graceful_shutdown=3
+        )
+        host = f"[{address.host}]" if ":" in address.host else address.host
+        say(f"http://{host}:{port}{PATH}")
+        await uvicorn.Server(config).serve(sockets=[listener])
+
+
+def _app(server: MCPServer[Any], address: Address) -> Starlette:
+    from mcp.server.transport_security import TransportSecuritySettings
+
+    names = {"127.0.0.1", "localhost", "[::1]"} if _loopback(address.host) else {address.host}
+    hosts = [entry for name in names for entry in (name, f"{name}:*")]
+    pages = [f"http://{name}:*" for name in names]
+    security = TransportSecuritySettings(
+        enable_dns_rebinding_protection=True,
+        allowed_hosts=[*hosts, *address.hosts],
+        allowed_origins=[*pages, *address.origins],
+    )
+    return server.streamable_http_app(
+        streamable_http_path=PATH, json_response=False, stateless_http=False, transport_security=security
+    )
+
+
+def _listening(address: Address) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((address.host, address.port))
+        listener.listen(256)
+    except (OSError, OverflowError) as error:
+        listener.close()
+        raise InputError(f"cannot listen on {address.host} port {address.port}: {error}", "Choose another.") from error
+    return listener
+
+
+def _loopback(host: str) -> bool:
+    with suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost"
+
+
+def _auth() -> AuthSettings:
+    from mcp.server.auth.settings import AuthSettings
+    from pydantic import AnyHttpUrl
+
+    # No authorization server: the token is handed over by the operator.
+    return AuthSettings(issuer_url=AnyHttpUrl("http://localhost"), resource_server_url=None, required_scopes=[])
+
+
+class _Bearer:
+    """`TokenVerifier` for the one token of this server."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token.encode()
+
+    async def verify_token(self, token: str) -> AccessToken | None:
+        from mcp.server.auth.provider import AccessToken
+
+        if not hmac.compare_digest(token.encode(errors="surrogateescape"), self._token):
+            return None
+        return AccessToken(token=token, client_id="operator", scopes=[])
+
+
+if TYPE_CHECKING:
+    _: type[TokenVerifier] = _Bearer
