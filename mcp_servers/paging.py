@@ -1,4 +1,4 @@
-"""Results in pages: no tool answers with more than `limits.TOOL_RESULT_BYTES`, and none leaves out anything silently."""
+"""Results in pages: no tool answers with more than `TOOL_RESULT_BYTES`, and none leaves out anything silently."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ T = TypeVar("T", bound=BaseModel)
 class Page(BaseModel):
     """What every paged result has."""
 
-    next_cursor: str | None = Field(None, description="Pass it as `cursor` for what follows; null at the end.")
-    note: str | None = Field(None, description="What was left out of this answer, and how to get it.")
+    next_cursor: str | None = Field(default=None, description="Pass it as `cursor` for what follows; null at the end.")
+    note: str | None = Field(default=None, description="What was left out of this answer, and how to get it.")
 
 
 class Text(Page):
