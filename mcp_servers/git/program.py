@@ -29,9 +29,46 @@ ATTRIBUTES = "* -text !eol -ident -filter !working-tree-encoding !merge !diff !e
 """For a repository's ``info/attributes``, which outranks every ``.gitattributes``: content is stored and checked out as
 it is."""
 
-_NEUTRAL: tuple[str, ...] = (
+SAFE: tuple[str, ...] = (
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
+    "core.attributesFile=/dev/null",
+    "core.excludesFile=/dev/null",
+    "core.pager=cat",
+    "core.editor=false",
+    "core.askPass=",
+    "core.sshCommand=ssh -o BatchMode=yes",
+    "core.alternateRefsCommand=true",
+    "core.quotePath=false",
+    "sequence.editor=false",
+    "diff.external=",
+    "diff.orderFile=/dev/null",
+    "blame.ignoreRevsFile=",
+    "gpg.program=false",
+    "commit.gpgSign=false",
+    "tag.gpgSign=false",
+    "tag.forceSignAnnotated=false",
+    "push.gpgSign=false",
+    "log.showSignature=false",
+    "merge.verifySignatures=false",
+    "mailmap.file=/dev/null",
+    "submodule.recurse=false",
+    "fetch.recurseSubmodules=false",
+    "push.recurseSubmodules=no",
+    "color.ui=false",
+    "column.ui=never",
+    "gc.auto=0",
+    "maintenance.auto=false",
+    "rerere.enabled=false",
+    "protocol.allow=never",
+    "safe.directory=*",
+    "credential.helper=",
+)
+"""Nothing that the repository's configuration says under these names can run a program or read a file elsewhere.
+`safe.directory`: with all of the above, another user's repository can't either."""
+
+AS_IT_IS: tuple[str, ...] = (
+    *SAFE,
     "core.untrackedCache=false",
     "core.trustctime=true",
     "core.checkStat=default",
@@ -39,16 +76,9 @@ _NEUTRAL: tuple[str, ...] = (
     "core.symlinks=true",
     "core.ignoreCase=false",
     "core.autocrlf=false",
-    "core.attributesFile=/dev/null",
     "core.fsync=loose-object,reference",
-    "core.pager=cat",
-    "gc.auto=0",
-    "maintenance.auto=false",
-    "protocol.allow=never",
-    "safe.directory=*",
-    "credential.helper=",
 )
-"""`safe.directory`: with all of the above, another user's repository can't make us run anything."""
+"""And content is stored and checked out as it is."""
 
 
 class GitError(AtlasError):
@@ -60,7 +90,8 @@ class GitError(AtlasError):
 @dataclass(frozen=True, slots=True)
 class Git:
     """How to call git. `directory` is the ``--git-dir`` (None: discovered from `cwd`), `environment` adds to the
-    neutral one. Paths are absolute. `timeout` in seconds."""
+    neutral one. Paths are absolute. `timeout` in seconds; `settings` outrank the repository's configuration. A call
+    that is stopped gets `patience` seconds to take its lock files along, before it is killed."""
 
     directory: Path | None = None
     work_tree: Path | None = None
@@ -68,30 +99,53 @@ class Git:
     cwd: Path | None = None
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     timeout: float = 600.0
+    settings: Sequence[str] = AS_IT_IS
+    patience: float = 0.0
 
     async def run(self, *arguments: str, stdin: bytes | Path = b"", stdout: Path | None = None) -> bytes:
         """Its standard output (or empty, with that in the new file `stdout`). `GitError` unless it exits with 0."""
-        program = shutil.which("git")
-        if program is None:
-            raise GitError("git is not installed, or not on PATH", "Install git 2.39 or newer.")
-        configuration = [part for setting in _NEUTRAL for part in ("-c", setting)]
-        argv = [program, "--no-pager", *configuration, *arguments]
+        argv = self._argv(arguments)
         with contextlib.ExitStack() as files:
             given = files.enter_context(stdin.open("rb")) if isinstance(stdin, Path) else None
             taken = files.enter_context(stdout.open("xb")) if stdout else None
-            code, out, err = await self._call(argv, given, taken, stdin if isinstance(stdin, bytes) else b"")
-        if code:
-            reason = err.decode("utf-8", "replace").strip() or f"exit code {code}"
-            raise GitError(f"git {arguments[0]}: {reason}", "")
-        return out
+            said = await self._call(argv, given, taken, stdin if isinstance(stdin, bytes) else b"")
+        if said.code:
+            raise said.error(arguments[0])
+        return said.out
+
+    async def answer(self, *arguments: str, stdin: bytes = b"", codes: Sequence[int] = (0,)) -> Said:
+        """What it said and its exit code, which is one of `codes`."""
+        said = await self._call(self._argv(arguments), None, None, stdin)
+        if said.code not in codes:
+            raise said.error(arguments[0])
+        return said
+
+    async def page(self, *arguments: str, start: int, size: int, codes: Sequence[int] = (0,)) -> tuple[bytes, bool]:
+        """`size` bytes of its output from byte `start`, and whether there are more; git is stopped then."""
+        window = _Window(start, size)
+        said = await self._call(self._argv(arguments), None, None, b"", window)
+        if said.code not in codes and not window.full:
+            raise said.error(arguments[0])
+        return bytes(window.kept), window.full
 
     async def text(self, *arguments: str) -> str:
         """Its standard output without the newline at its end."""
         return (await self.run(*arguments)).decode("utf-8", "surrogateescape").removesuffix("\n")
 
+    def _argv(self, arguments: Sequence[str]) -> list[str]:
+        program = shutil.which("git")
+        if program is None:
+            raise GitError("git is not installed, or not on PATH", "Install git 2.39 or newer.")
+        return [program, "--no-pager", *(part for setting in self.settings for part in ("-c", setting)), *arguments]
+
     async def _call(
-        self, argv: Sequence[str], given: IO[bytes] | None, taken: IO[bytes] | None, data: bytes
-    ) -> tuple[int, bytes, bytes]:
+        self,
+        argv: Sequence[str],
+        given: IO[bytes] | None,
+        taken: IO[bytes] | None,
+        data: bytes,
+        window: _Window | None = None,
+    ) -> Said:
         starting = asyncio.ensure_future(
             asyncio.create_subprocess_exec(
                 *argv,
@@ -107,24 +161,40 @@ class Git:
             process = await asyncio.shield(starting)
         except asyncio.CancelledError:
             # Cancelled in there, asyncio would kill the process and not its children.
-            await completed(_end(starting))
+            await completed(self._end_start(starting))
             raise
         try:
             async with asyncio.timeout(self.timeout), asyncio.TaskGroup() as group:
-                out = group.create_task(_read(process.stdout, OUTPUT_BYTES, fail=True))
+                reading = window.read(process) if window else _read(process.stdout, OUTPUT_BYTES, fail=True)
+                out = group.create_task(reading)
                 err = group.create_task(_read(process.stderr, _ERROR_BYTES, fail=False))
                 group.create_task(_feed(process.stdin, data))
                 code = await process.wait()
         except BaseException as error:
             # Its children too, which may hold the pipes open after it ended by itself.
-            _kill_group(process.pid)
-            await completed(process.wait())
+            await completed(self._stop(process))
             if isinstance(error, TimeoutError):
-                raise GitError(f"git {_verb(argv)} took more than {self.timeout:.0f} s", "Try again.") from None
+                raise GitError(f"git {self._verb(argv)} took more than {self.timeout:.0f} s", "Try again.") from None
             if isinstance(error, BaseExceptionGroup):
                 raise cast("BaseExceptionGroup[BaseException]", error).exceptions[0] from None
             raise
-        return code, out.result(), err.result()
+        return Said(code, out.result(), err.result())
+
+    async def _end_start(self, starting: Awaitable[asyncio.subprocess.Process]) -> None:
+        with contextlib.suppress(OSError):
+            await self._stop(await starting)
+
+    async def _stop(self, process: asyncio.subprocess.Process) -> None:
+        if self.patience and process.returncode is None:
+            _signal_group(process.pid, signal.SIGTERM)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self.patience):
+                    await process.wait()
+        _signal_group(process.pid, signal.SIGKILL)
+        await process.wait()
+
+    def _verb(self, argv: Sequence[str]) -> str:
+        return argv[2 + 2 * len(self.settings)]
 
     def _environment(self) -> dict[str, str]:
         environment = {
@@ -148,8 +218,40 @@ class Git:
         return environment | {name: str(path) for name, path in places.items() if path}
 
 
-def _verb(argv: Sequence[str]) -> str:
-    return argv[2 + 2 * len(_NEUTRAL)]
+@dataclass(frozen=True, slots=True)
+class Said:
+    """How a call ended."""
+
+    code: int
+    out: bytes
+    err: bytes
+
+    def error(self, verb: str) -> GitError:
+        """In git's own words."""
+        reason = self.err.decode("utf-8", "replace").strip() or f"exit code {self.code}"
+        return GitError(f"git {verb}: {reason}", "")
+
+
+class _Window:
+    """A stretch of a call's output; when it is full, the call is stopped."""
+
+    def __init__(self, start: int, size: int) -> None:
+        self._before = start
+        self._size = size
+        self.kept = bytearray()
+        self.full = False
+
+    async def read(self, process: asyncio.subprocess.Process) -> bytes:
+        while process.stdout and (block := await process.stdout.read(1 << 16)):
+            skipped = min(self._before, len(block))
+            self._before -= skipped
+            self.kept += block[skipped:]
+            if len(self.kept) > self._size:
+                del self.kept[self._size :]
+                self.full = True
+                _signal_group(process.pid, signal.SIGKILL)
+                break
+        return b""
 
 
 async def _read(stream: asyncio.StreamReader | None, limit: int, *, fail: bool) -> bytes:
@@ -173,13 +275,6 @@ async def _feed(stream: asyncio.StreamWriter | None, data: bytes) -> None:
         await stream.wait_closed()
 
 
-async def _end(starting: Awaitable[asyncio.subprocess.Process]) -> None:
-    with contextlib.suppress(OSError):
-        process = await starting
-        _kill_group(process.pid)
-        await process.wait()
-
-
-def _kill_group(leader: int) -> None:
+def _signal_group(leader: int, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(leader, signal.SIGKILL)
+        os.killpg(leader, number)

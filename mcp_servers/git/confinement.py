@@ -1,0 +1,133 @@
+"""Which repositories the git tools may touch: those that lie, with all they consist of, below the allowed roots.
+
+A path is judged by where it really is. What a repository's own files point at (a ``.git`` file, ``commondir``,
+alternates, symbolic links) is followed and judged too, because whoever can write a file can write those. Then git is
+told explicitly where everything is, so that ``core.worktree`` and discovery have no say.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mcp_servers.git.program import GitError
+from state.errors import InputError, SettingsError
+
+_POINTER_BYTES = 4_096
+_ALTERNATES = 5
+"""git follows alternates of alternates to this depth."""
+_PARTS = (
+    "HEAD", "config", "config.worktree", "index", "info", "info/attributes", "info/exclude", "logs", "objects",
+    "objects/info", "objects/pack", "packed-refs", "refs", "refs/heads", "refs/tags", "refs/remotes", "worktrees",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """A repository inside the roots. `directory` is its ``--git-dir``, `common` the one that its worktrees share (the
+    same, mostly); `work_tree` is None for a bare one."""
+
+    directory: Path
+    common: Path
+    work_tree: Path | None
+
+
+class Roots:
+    """The directories that the operator allows. `SettingsError` when there is none, or one is not a directory."""
+
+    def __init__(self, directories: Sequence[Path]) -> None:
+        if not directories:
+            raise SettingsError("no directory is allowed", "Name at least one: --root DIR.")
+        for directory in directories:
+            if not directory.is_dir():
+                raise SettingsError(f"--root {directory} is not a directory", "Name a directory that exists.")
+        self.directories = [Path(os.path.realpath(directory)) for directory in directories]
+
+    def contain(self, path: Path) -> bool:
+        """Whether a real path is one of the roots or below one."""
+        return any(path == root or root in path.parents for root in self.directories)
+
+    def real(self, path: str) -> Path:
+        """Where an absolute path (or one relative to the only root) really is: `InputError` if outside. It need not
+        exist."""
+        if "\0" in path or not path:
+            raise InputError(f"{path!r} is not a path", self._hint())
+        given = Path(path)
+        if not given.is_absolute():
+            if len(self.directories) > 1:
+                raise InputError(f"{path} is not absolute", self._hint())
+            given = self.directories[0] / given
+        real = Path(os.path.realpath(given))
+        if not self.contain(real):
+            raise InputError(f"{path} is outside the directories that are allowed here", self._hint())
+        return real
+
+    def repository(self, repo: str) -> Repository:
+        """The repository that `repo` is, or is in. Looks no higher than the root."""
+        start = self.real(repo)
+        if not start.is_dir():
+            raise InputError(f"{repo} is not a directory", self._hint())
+        for place in (start, *start.parents):
+            if not self.contain(place):
+                break
+            if _is_git_directory(place):
+                return self._judged(place, None if place.name != ".git" else place.parent)
+            if (place / ".git").exists():
+                return self._judged(self._pointed(place / ".git"), place)
+        raise InputError(f"{repo} is not in a git repository", f"Make one with git_init or git_clone. {self._hint()}")
+
+    def _pointed(self, entry: Path) -> Path:
+        """The git directory that ``.git`` is, or names."""
+        if entry.is_dir():
+            return Path(os.path.realpath(entry))
+        text = _pointer(entry)
+        if not text.startswith("gitdir: "):
+            raise GitError(f"{entry} is not a git directory, and names none", "")
+        return Path(os.path.realpath(entry.parent / text.removeprefix("gitdir: ")))
+
+    def _judged(self, directory: Path, work_tree: Path | None) -> Repository:
+        self._require(directory, "its git directory")
+        if not _is_git_directory(directory) and not (directory / "commondir").exists():
+            raise GitError(f"{directory} is not a git directory", "")
+        common = directory
+        if (directory / "commondir").exists():
+            common = Path(os.path.realpath(directory / _pointer(directory / "commondir")))
+            self._require(common, "the git directory that it shares")
+        for base in {directory, common}:
+            for part in _PARTS:
+                self._require(Path(os.path.realpath(base / part)), f"its {part}")
+        self._check_alternates([Path(os.path.realpath(common / "objects"))], 0)
+        return Repository(directory, common, work_tree)
+
+    def _check_alternates(self, stores: Iterable[Path], depth: int) -> None:
+        for store in stores:
+            self._require(store, "an object store that it borrows from")
+            listing = store / "info" / "alternates"
+            if depth > _ALTERNATES or not listing.is_file():
+                continue
+            lines = listing.read_bytes()[: 1 << 20].decode("utf-8", "surrogateescape").splitlines()
+            named = [line for line in lines if line and not line.startswith("#")]
+            if any(name.startswith('"') for name in named):
+                raise GitError(f"{listing} has names that are quoted; such are not followed here", "")
+            self._check_alternates([Path(os.path.realpath(store / name)) for name in named], depth + 1)
+
+    def _require(self, path: Path, what: str) -> None:
+        if not self.contain(path):
+            raise InputError(f"refused: {what} lies outside the directories that are allowed here", self._hint())
+
+    def _hint(self) -> str:
+        return f"Allowed: {', '.join(map(str, self.directories))}."
+
+
+def _is_git_directory(path: Path) -> bool:
+    return (path / "HEAD").is_file() and (path / "objects").is_dir() and (path / "refs").is_dir()
+
+
+def _pointer(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return file.read(_POINTER_BYTES).decode("utf-8", "surrogateescape").strip()
+    except OSError as error:
+        raise GitError(f"{path} can't be read: {error.strerror}", "") from error

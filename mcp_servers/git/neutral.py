@@ -1,0 +1,123 @@
+"""A person's repository, worked in with nothing of its configuration that could run something or reach out.
+
+`program.SAFE` overrides what has a fixed name. What has a name of the repository's own choosing (filters, merge and
+diff drivers, rewritten URLs) is looked up and overridden one by one; the look is kept until a configuration file
+changes. Attributes stay in force, so that content is stored as its repository wants it, but for filters: with none to
+run, files under one (Git LFS) are seen and stored as they lie there.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from mcp_servers.git.confinement import Repository
+from mcp_servers.git.program import SAFE, Git
+from state.errors import InputError
+
+_FAMILIES: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"filter\..*\.(clean|smudge|process)", re.DOTALL), ""),
+    (re.compile(r"filter\..*\.required", re.DOTALL), "false"),
+    # what git does by itself, where an empty command would pass for a merge that went well
+    (re.compile(r"merge\..*\.driver", re.DOTALL), "git merge-file --quiet --marker-size=%L %A %O %B"),
+    (re.compile(r"diff\..*\.(command|textconv)", re.DOTALL), ""),
+    (re.compile(r"remote\..*\.uploadpack", re.DOTALL), "git-upload-pack"),
+    (re.compile(r"remote\..*\.receivepack", re.DOTALL), "git-receive-pack"),
+    (re.compile(r"remote\..*\.proxy", re.DOTALL), ""),
+    (re.compile(r"gpg\..*\.program", re.DOTALL), "false"),
+    (re.compile(r"pager\..*", re.DOTALL), "false"),
+)
+_REWRITTEN = re.compile(r"(url\..*\.(insteadof|pushinsteadof)|remote\..*\.vcs)", re.DOTALL | re.IGNORECASE)
+_KEPT = 256
+"""Repositories whose look is remembered."""
+
+Stamp = tuple[tuple[int, int, int] | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What a repository's configuration holds that must not count. `rewrites` are settings that would send a transfer
+    elsewhere, or have it made by another program."""
+
+    overrides: tuple[tuple[str, str], ...]
+    rewrites: tuple[str, ...]
+
+
+class Neutral:
+    """Makes `Git` for repositories that `confinement` has judged."""
+
+    def __init__(self) -> None:
+        self._looks: dict[Path, tuple[Stamp, Looked]] = {}
+
+    async def git(self, repository: Repository, *, timeout: float = 600.0) -> Git:
+        """To call git in this repository, from the top of its work tree."""
+        looked = await self.look(repository)
+        return Git(
+            repository.directory,
+            repository.work_tree,
+            cwd=repository.work_tree or repository.directory,
+            environment=_environment(looked.overrides),
+            timeout=timeout,
+            settings=SAFE,
+            patience=1.0,
+        )
+
+    async def refuse_rewrites(self, repository: Repository) -> None:
+        """Before a transfer: `InputError` when the configuration would have it go elsewhere."""
+        if rewrites := (await self.look(repository)).rewrites:
+            raise InputError(
+                f"refused: the repository's configuration has {rewrites[0]}, which sends transfers elsewhere",
+                "Remove it from .git/config, and name the real URL there.",
+            )
+
+    async def look(self, repository: Repository) -> Looked:
+        """Read the configuration, unless it is as it was."""
+        files = (repository.common / "config", repository.directory / "config.worktree")
+        stamp = tuple(map(_stamp, files))
+        if (kept := self._looks.get(repository.directory)) and kept[0] == stamp:
+            return kept[1]
+        git = Git(repository.directory, cwd=repository.directory, settings=SAFE)
+        listing = await git.run("config", "--list", "-z", "--show-origin", "--includes")
+        looked, origins = _looked(listing.decode("utf-8", "surrogateescape"), repository.directory)
+        if origins <= set(files):  # what it includes could change without our noticing
+            if len(self._looks) >= _KEPT:
+                self._looks.clear()
+            self._looks[repository.directory] = (stamp, looked)
+        return looked
+
+
+def _looked(listing: str, directory: Path) -> tuple[Looked, set[Path]]:
+    """(what must not count, the files that say so)"""
+    overrides: dict[str, str] = {}
+    rewrites: list[str] = []
+    origins: set[Path] = set()
+    fields = listing.split("\0")
+    for origin, setting in zip(fields[::2], fields[1::2], strict=False):
+        if not origin.startswith("file:"):
+            continue
+        origins.add(directory / origin.removeprefix("file:"))
+        key = setting.partition("\n")[0]
+        for family, harmless in _FAMILIES:
+            if family.fullmatch(key):
+                overrides[key] = harmless
+        if _REWRITTEN.fullmatch(key):
+            rewrites.append(key)
+    return Looked(tuple(overrides.items()), tuple(rewrites)), origins
+
+
+def _environment(overrides: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    """As variables: ``-c`` would take a name with a ``=`` in it apart at the wrong place."""
+    environment = {"GIT_CONFIG_COUNT": str(len(overrides))}
+    for number, (key, value) in enumerate(overrides):
+        environment[f"GIT_CONFIG_KEY_{number}"] = key
+        environment[f"GIT_CONFIG_VALUE_{number}"] = value
+    return environment
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino
