@@ -1,4 +1,9 @@
-/* PID 1 of every Atlas container. It runs one command, and nothing in the container outlives it.
+/* PID 1 of every Atlas container. It runs one command, and nothing in the container outlives it. Without an order it
+ * waits: a container to work in.
+ *
+ * As `attend` it is put into such a container by the engine's exec, and runs one of many commands: all that descends from
+ * its command is killed with it, since what loses its parent falls to the nearest subreaper above, which it is. As `sweep`
+ * it kills everything but PID 1. Both only where they were put in from outside (their parent has no number here).
  *
  * stdin, held open by the worker:
  *   end of file    the worker is gone or wants an end: exit, and the kernel kills whatever is in the container
@@ -9,6 +14,7 @@
  *
  * Freestanding: it must start in images that have no libc. Non-dumpable: the command has the same uid, and must neither
  * trace it nor reach its stdin. Only SIGCHLD is blocked: what PID 1 neither blocks nor handles, its container cannot send.
+ * (To an attendant it can. One that ends without a last word tells the worker that a sweep is due.)
  */
 #include <asm/errno.h>
 #include <asm/signal.h>
@@ -18,12 +24,13 @@
 #include <linux/prctl.h>
 #include <linux/wait.h>
 
-enum { LEASE = 3, GRACE = 30, LARGEST = 16 << 20, SECOND = 1000000, STRINGS = 8192 };
+enum { LEASE = 3, GRACE = 30, CHASE = 1, LARGEST = 16 << 20, SECOND = 1000000, STRINGS = 8192 };
 #define NEVER (~0ul >> 1)
 
 struct order { unsigned size, argc, envc, timeout_ms; };
 struct timespec_ { long seconds, nanoseconds; };
 struct trailer { char text[256]; unsigned long length; };
+struct entry { unsigned long inode; long offset; unsigned short size; unsigned char type; char name[]; };
 
 /* --- the kernel --------------------------------------------------------------------------------------------------- */
 
@@ -214,7 +221,86 @@ static unsigned long oom_kills(void)
 	return 0;
 }
 
+/* --- the end of everything ---------------------------------------------------------------------------------------- */
+
+static unsigned long number(const char *s)
+{
+	unsigned long n = 0;
+	for (; *s >= '0' && *s <= '9'; s++)
+		n = n * 10 + (unsigned long)(*s - '0');
+	return n;
+}
+
+static unsigned long parent_of(const char *process)
+{
+	char path[64], text[256], *to = path;
+	if (length(process) > 20)
+		return 0;
+	*append(append(append(to, "/proc/"), process), "/stat") = 0;
+	long file = SYS(openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
+	if (file < 0)
+		return 0;
+	long at = SYS(read, file, text, sizeof text - 1, 0);
+	SYS(close, file, 0, 0, 0);
+	text[at > 0 ? at : 0] = 0;
+	while (at > 0 && text[at] != ')') /* the last one: the name in front may hold others */
+		at--;
+	return at > 0 && at + 4 < (long)sizeof text ? number(text + at + 4) : 0; /* ") S <parent>" */
+}
+
+static void kill_children(void)
+{
+	static char entries[32768];
+	unsigned long self = (unsigned long)SYS(getpid, 0, 0, 0, 0);
+	long processes = SYS(openat, AT_FDCWD, "/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0), size;
+	if (processes < 0) {
+		SYS(kill, -1, SIGKILL, 0, 0);
+		return;
+	}
+	while ((size = SYS(getdents64, processes, entries, sizeof entries, 0)) > 0)
+		for (long at = 0; at < size;) {
+			struct entry *entry = (struct entry *)(entries + at);
+			at += entry->size;
+			if (number(entry->name) && parent_of(entry->name) == self)
+				SYS(kill, number(entry->name), SIGKILL, 0, 0);
+		}
+	SYS(close, processes, 0, 0, 0);
+}
+
+/* Kill and reap what is left; its status if `child` is among it. PID 1 kills all at once. An attendant kills its
+ * children, whose children become its own, until there are none; who forks faster than that is killed with all the rest:
+ * nothing escapes a signal to everybody. */
+static int kill_all(int attendant, int child, int *status)
+{
+	unsigned long until = now() + CHASE * SECOND;
+	int got, result, ended = 0, wait = 0;
+	for (;;) {
+		if (!attendant || now() >= until)
+			SYS(kill, -1, SIGKILL, 0, 0);
+		else
+			kill_children();
+		for (wait = 0; (got = (int)SYS(wait4, -1, &result, wait, 0)) > 0; wait = WNOHANG)
+			if (got == child && !ended) { /* only once: its number may come again, for an orphan */
+				*status = result;
+				ended = 1;
+			}
+		if (got < 0)
+			return ended;
+	}
+}
+
 /* --- the order ---------------------------------------------------------------------------------------------------- */
+
+static int attendant;
+
+/* The end, when nobody is there to hear a last word. The kernel kills whatever PID 1 leaves behind. */
+__attribute__((noreturn)) static void finish(int code)
+{
+	int status;
+	if (attendant)
+		kill_all(1, 0, &status);
+	leave(code);
+}
 
 static void take(void *to, unsigned long size, unsigned long until)
 {
@@ -271,8 +357,16 @@ static void end_of(struct trailer *trailer, const char *nonce, int late, int sta
 	trailer->length = (unsigned long)(to - trailer->text);
 }
 
-__attribute__((noreturn, used)) void keeper(void)
+static int same(const char *a, const char *b)
 {
+	while (*a && *a == *b)
+		a++, b++;
+	return *a == *b;
+}
+
+__attribute__((noreturn, used)) void keeper(long *stack)
+{
+	char **argv = (char **)(stack + 1);
 	unsigned long mask = 1ul << (SIGCHLD - 1), lease = now() + GRACE * SECOND, deadline = NEVER, since = 0, oom = 0;
 	static struct trailer trailer;
 	struct order order;
@@ -280,8 +374,16 @@ __attribute__((noreturn, used)) void keeper(void)
 	int child = 0, status = 0;
 
 	if (SYS(getpid, 0, 0, 0, 0) != 1) {
-		say("keeper", "runs as PID 1 of a container only");
-		leave(125);
+		if (*stack != 2 || SYS(getppid, 0, 0, 0, 0) != 0) {
+			say("keeper", "runs as PID 1 of a container only");
+			leave(125);
+		}
+		if (same(argv[1], "sweep")) {
+			SYS(kill, -1, SIGKILL, 0, 0);
+			leave(0);
+		}
+		attendant = 1;
+		SYS(prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0);
 	}
 	SYS(prctl, PR_SET_DUMPABLE, 0, 0, 0);
 	SYS(rt_sigprocmask, SIG_BLOCK, &mask, 0, 8);
@@ -292,7 +394,7 @@ __attribute__((noreturn, used)) void keeper(void)
 		if (files[0].revents) {
 			char byte;
 			if (SYS(read, 0, &byte, 1, 0) != 1)
-				leave(0);
+				finish(0);
 			lease = now() + LEASE * SECOND;
 			if (byte == 'R' && !strings) {
 				strings = receive(&order, lease);
@@ -307,7 +409,7 @@ __attribute__((noreturn, used)) void keeper(void)
 			}
 		}
 		if (now() >= lease)
-			leave(0);
+			finish(0);
 		if (files[1].revents) {
 			char drained[128];
 			while (SYS(read, signals, drained, sizeof drained, 0) > 0)
@@ -321,12 +423,7 @@ __attribute__((noreturn, used)) void keeper(void)
 			}
 		late = late && !ended;
 		if (ended || late) {
-			SYS(kill, -1, SIGKILL, 0, 0);
-			while ((got = (int)SYS(wait4, -1, &result, 0, 0)) > 0)
-				if (got == child && !ended) {
-					status = result;
-					ended = 1;
-				}
+			kill_all(attendant, ended ? 0 : child, &status);
 			if (child < 0)
 				status = 126 << 8;
 			end_of(&trailer, strings[0], late, status, oom, since);
@@ -345,7 +442,7 @@ __attribute__((noreturn, used)) void keeper(void)
 }
 
 #if defined(__x86_64__)
-__asm__(".globl _start\n_start: xor %ebp, %ebp\n and $-16, %rsp\n call keeper\n");
+__asm__(".globl _start\n_start: xor %ebp, %ebp\n mov %rsp, %rdi\n and $-16, %rsp\n call keeper\n");
 #else
-__asm__(".globl _start\n_start: mov x29, #0\n bl keeper\n");
+__asm__(".globl _start\n_start: mov x29, #0\n mov x0, sp\n bl keeper\n");
 #endif
