@@ -11,39 +11,24 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-import socket
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 from mcp_servers.container.admission import Availability, refusal, require_workdir
-from mcp_servers.container.completion import in_thread, see_through
-from mcp_servers.container.engine import CHUNK, Engine
-from mcp_servers.container.frames import Frames, LastWord, Output, order
+from mcp_servers.container.completion import in_thread
+from mcp_servers.container.conversation import Conversation
+from mcp_servers.container.engine import Engine
+from mcp_servers.container.facts import learn
+from mcp_servers.container.frames import order
 from mcp_servers.container.images import Images
-from mcp_servers.container.lifelines import Lifeline, Lifelines
+from mcp_servers.container.lifelines import Lifelines
+from mcp_servers.container.oneshot import OneShot
 from mcp_servers.container.ownership import prepare
-from mcp_servers.container.profile import BOOT_LABEL, HOME_LABEL, Profile, create_request, environment
+from mcp_servers.container.profile import Profile, create_request, environment
+from mcp_servers.container.reaping import reap
 from state.errors import ImageMissing, SandboxUnavailable
-from state.ports import Exit, SandboxCommand, Stream, WriteOutput
-
-PROBE_SECONDS = 5.0
-END_SECONDS = 10.0
-"""From letting go of a container to its end; then the engine is told to remove it by force."""
-WORKER_UID = 10_001
-"""Who commands are when the worker is root."""
-MACHINES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
-
-
-@dataclass(frozen=True, slots=True)
-class _Facts:
-    version: str
-    machine: str
-    cores: int
-    rootless: bool
+from state.ports import Exit, SandboxCommand, WriteOutput
 
 
 class DockerSandbox:
@@ -69,7 +54,7 @@ class DockerSandbox:
         self._network = network
         self._engine = Engine(url)
         self._images = Images(self._engine, pull_seconds)
-        self._starts = asyncio.Semaphore(starts or os.cpu_count() or 1)
+        self._one_shot = OneShot(self._engine, asyncio.Semaphore(starts or os.cpu_count() or 1))
         self._lifelines = Lifelines()
         self._profile: Profile | None = None
 
@@ -80,7 +65,7 @@ class DockerSandbox:
     async def probe(self) -> Availability:
         """The engine's version, or why there is none to use."""
         try:
-            facts = await self._ask()
+            facts = await learn(self._engine)
         except SandboxUnavailable as error:
             return Availability(False, str(error))
         return Availability(True, f"Docker {facts.version} on {facts.machine}, {facts.cores} cores")
@@ -100,57 +85,7 @@ class DockerSandbox:
             await in_thread(partial(prepare, command, profile.user))
             nonce = f"\x01{secrets.token_hex(16)}"
             text = order(nonce, command.argv, environment(command, image.environment), command.timeout)
-            return await self._run(request, text, _Conversation(nonce, write), line)
-
-    async def _run(self, request: dict[str, object], text: bytes, conversation: _Conversation, line: Lifeline) -> Exit:
-        name = f"atlas-{secrets.token_hex(8)}"
-        connection: socket.socket | None = None
-        try:
-            async with self._starts:
-                if line.cut:
-                    return Exit(137, "lease", 0.0)
-                connection = await self._start(name, request, conversation)
-                await asyncio.get_running_loop().sock_sendall(connection, text)
-            line.connect(connection)
-            word = await conversation.listen(connection)
-        except OSError as error:
-            raise SandboxUnavailable(f"The connection to the engine broke off: {error}.") from error
-        finally:
-            await see_through(self._end(name, connection, line))
-        if word is None:  # the container ended, and not because its command did
-            return Exit(137, "lease", 0.0)
-        cause = "oom" if word.oom_kills else "timeout" if word.timed_out else "exit"
-        return Exit(word.code, cause, word.seconds)
-
-    async def _start(self, name: str, request: dict[str, object], conversation: _Conversation) -> socket.socket:
-        """A running container, its keeper waiting for the order. Attached before the start: it can't outlive us."""
-        creation = self._engine.request("POST", "/containers/create", {"name": name}, body=request)
-        reply = await see_through(creation)  # broken off, it could still make a container that nobody knows
-        if reply.status != 201:
-            raise SandboxUnavailable(f"The engine refuses this container: {reply.message}")
-        streams = {"stream": "1", "stdin": "1", "stdout": "1", "stderr": "1"}
-        connection, early = await self._engine.attach(f"/containers/{name}/attach", streams)
-        try:
-            conversation.early = early
-            reply = await self._engine.request("POST", f"/containers/{name}/start")
-            if reply.status != 204:
-                raise SandboxUnavailable(f"The engine can't start this container: {reply.message}")
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    async def _end(self, name: str, connection: socket.socket | None, line: Lifeline) -> None:
-        """Let go of the container, and return when it has ended."""
-        if connection is not None:
-            with connection, suppress(OSError, TimeoutError):
-                connection.shutdown(socket.SHUT_WR)
-                async with asyncio.timeout(END_SECONDS):
-                    while await asyncio.get_running_loop().sock_recv(connection, CHUNK):
-                        pass
-                return
-        with suppress(SandboxUnavailable):
-            await self._engine.request("DELETE", f"/containers/{name}", {"force": "1", "v": "1"}, timeout=END_SECONDS)
+            return await self._one_shot.run(request, text, Conversation(nonce, write), line)
 
     def pulse(self) -> None:
         """See `Sandbox.pulse`."""
@@ -169,72 +104,17 @@ class DockerSandbox:
         """Remove the containers that workers of this installation left behind (`alive` is asked of their boot ids);
         returns how many. They hold nothing that runs for long, since their keeper ends without pulses; but one that
         was created and never started stays."""
-        filters = f'{{"label": ["{HOME_LABEL}={self._home}"]}}'
-        reply = await self._engine.request("GET", "/containers/json", {"all": "1", "filters": filters})
-        removed = 0
-        for container in cast("list[dict[str, object]]", reply.body if reply.status == 200 else []):
-            labels = cast("dict[str, str]", container["Labels"])
-            if not alive(labels.get(BOOT_LABEL, "")):
-                path = f"/containers/{container['Id']}"
-                removed += (await self._engine.request("DELETE", path, {"force": "1", "v": "1"})).status == 204
-        return removed
+        return await reap(self._engine, self._home, alive)
 
     async def _current_profile(self) -> Profile:
         if self._profile is None:
-            facts = await self._ask()
-            keeper = Path(__file__).parent / "keeper" / f"keeper-{MACHINES.get(facts.machine, facts.machine)}"
-            if not os.access(keeper, os.X_OK):
-                raise SandboxUnavailable(f"There is no keeper for containers on {facts.machine} ({keeper}).")
+            facts = await learn(self._engine)
             self._profile = Profile(
                 boot=self._boot,
                 home=self._home,
-                keeper=keeper,
-                user=_user(facts),
+                keeper=facts.keeper,
+                user=facts.user,
                 network=self._network,
                 cores=facts.cores,
             )
         return self._profile
-
-    async def _ask(self) -> _Facts:
-        reply = await self._engine.request("GET", "/info", timeout=PROBE_SECONDS)
-        fields = reply.fields()
-        if reply.status != 200 or fields.get("OSType") != "linux":
-            raise SandboxUnavailable(f"The engine at {self._engine.url} does not run Linux containers: {reply.message}")
-        options = cast("list[str]", fields.get("SecurityOptions") or [])
-        return _Facts(
-            version=str(fields.get("ServerVersion")),
-            machine=str(fields.get("Architecture")),
-            cores=int(cast("int", fields.get("NCPU"))),
-            rootless=any("rootless" in option for option in options),
-        )
-
-
-def _user(facts: _Facts) -> str:
-    """The worker itself, so that files are its own; never root, whom a rootless engine alone makes the worker."""
-    if facts.rootless:
-        return "0:0"
-    uid, gid = os.geteuid(), os.getegid()
-    return f"{uid}:{gid}" if uid else f"{WORKER_UID}:{WORKER_UID}"
-
-
-class _Conversation:
-    """What comes back from one keeper."""
-
-    def __init__(self, nonce: str, write: WriteOutput) -> None:
-        self.early = b""
-        self._write = write
-        self._frames = Frames()
-        self._outputs: dict[Stream, Output] = {"stdout": Output(nonce), "stderr": Output(nonce)}
-
-    async def listen(self, connection: socket.socket) -> LastWord | None:
-        """Pass output on until the keeper has said its last word on both streams, or the container has ended."""
-        data = self.early or await asyncio.get_running_loop().sock_recv(connection, CHUNK)
-        while data:
-            for stream, payload in self._frames.feed(data):
-                if output := self._outputs[stream].feed(payload):
-                    await self._write(stream, output)
-            words = [output.last for output in self._outputs.values()]
-            if None not in words:
-                return words[0]
-            data = await asyncio.get_running_loop().sock_recv(connection, CHUNK)
-        return None

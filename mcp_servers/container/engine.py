@@ -11,6 +11,8 @@ import io
 import json
 import os
 import socket
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -97,20 +99,43 @@ class Engine:
         except ValueError:
             return Reply(response.status, text)
 
-    async def attach(self, path: str, query: dict[str, str]) -> tuple[socket.socket, bytes]:
+    @asynccontextmanager
+    async def stream(
+        self,
+        method: str,
+        path: str,
+        query: dict[str, str] | None = None,
+        *,
+        content: Path | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> AsyncGenerator[tuple[int, AsyncIterator[bytes]]]:
+        """Ask, with a file's `content` as the body; the status of the answer, and its body as it comes. Leaving it
+        early breaks the connection off, which the engine takes as the end of a build or pull."""
+        size = os.stat(content).st_size if content else 0  # noqa: PTH116  a Path would be told to be asynchronous
+        fields = {"Content-Type": "application/x-tar", "Content-Length": str(size)} if content else {}
+        connection: socket.socket | None = None
+        try:
+            # HTTP/1.0: the body comes as it is, without the framing of chunks.
+            connection = await self._send(method, path, query, None, fields | (headers or {}), version="1.0")
+            if content is not None:
+                await send_file(connection, content)
+            head, early = await _head(connection)
+        except BaseException as error:
+            if connection is not None:
+                connection.close()
+            raise self._unavailable(error) if isinstance(error, OSError) else error from error
+        with connection:
+            yield int(head.split()[1]), self._rest(connection, early)
+
+    async def attach(
+        self, path: str, query: dict[str, str] | None = None, *, body: object = None
+    ) -> tuple[socket.socket, bytes]:
         """Turn a request into a two-way stream: its non-blocking socket, and what has come over it already."""
-        loop = asyncio.get_running_loop()
-        received = b""
         try:
             async with asyncio.timeout(REQUEST_SECONDS):
-                connection = await self._send("POST", path, query, None, {"Connection": "Upgrade", "Upgrade": "tcp"})
+                connection = await self._send("POST", path, query, body, {"Connection": "Upgrade", "Upgrade": "tcp"})
                 try:
-                    while b"\r\n\r\n" not in received:
-                        data = await loop.sock_recv(connection, CHUNK)
-                        if not data or len(received) > LARGEST_HEADER:
-                            raise ConnectionError("no complete answer")
-                        received += data
-                    head, _, rest = received.partition(b"\r\n\r\n")
+                    head, rest = await _head(connection)
                     if head.split()[1] not in (b"101", b"200"):
                         raise ConnectionError(
                             f"{head.splitlines()[0].decode()} {rest.decode(errors='replace').strip()}"
@@ -125,7 +150,14 @@ class Engine:
         return connection, rest
 
     async def _send(
-        self, method: str, path: str, query: dict[str, str] | None, body: object, headers: dict[str, str]
+        self,
+        method: str,
+        path: str,
+        query: dict[str, str] | None,
+        body: object,
+        headers: dict[str, str],
+        *,
+        version: str = "1.1",
     ) -> socket.socket:
         content = b"" if body is None else json.dumps(body).encode()
         target = f"{path}?{urlencode(query)}" if query else path
@@ -133,7 +165,7 @@ class Engine:
         head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
         connection = await self._connect()
         try:
-            message = f"{method} {target} HTTP/1.1\r\n{head}\r\n".encode() + content
+            message = f"{method} {target} HTTP/{version}\r\n{head}\r\n".encode() + content
             await asyncio.get_running_loop().sock_sendall(connection, message)
         except BaseException:
             connection.close()
@@ -161,9 +193,39 @@ class Engine:
             raise
         return connection
 
+    async def _rest(self, connection: socket.socket, early: bytes) -> AsyncGenerator[bytes]:
+        if early:
+            yield early
+        loop = asyncio.get_running_loop()
+        try:
+            while data := await loop.sock_recv(connection, CHUNK):
+                yield data
+        except OSError as error:
+            raise self._unavailable(error) from error
+
     def _unavailable(self, error: Exception) -> SandboxUnavailable:
         if isinstance(error, PermissionError):
             return SandboxUnavailable(
                 f"This user may not use the engine at {self.url}.", "Join the group `docker`, or use `sandbox: host`."
             )
         return SandboxUnavailable(f"No engine answers at {self.url}: {error}.", REMEDY)
+
+
+async def send_file(connection: socket.socket, path: Path) -> None:
+    """The whole of a file, read in pieces."""
+    loop = asyncio.get_running_loop()
+    with path.open("rb") as file:
+        while data := await asyncio.to_thread(file.read, 16 * CHUNK):
+            await loop.sock_sendall(connection, data)
+
+
+async def _head(connection: socket.socket) -> tuple[bytes, bytes]:
+    """Status line and headers of an answer, and what has come after them."""
+    received = b""
+    while b"\r\n\r\n" not in received:
+        data = await asyncio.get_running_loop().sock_recv(connection, CHUNK)
+        if not data or len(received) > LARGEST_HEADER:
+            raise ConnectionError("no complete answer")
+        received += data
+    head, _, rest = received.partition(b"\r\n\r\n")
+    return head, rest

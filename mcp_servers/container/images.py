@@ -19,10 +19,12 @@ TAGGED = re.compile(r"(:[\w.-]+|@[\w:.+-]+)$")
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """`id` is its digest on this engine; `environment` the variables it sets, as ``NAME=value``."""
+    """`id` is its digest on this engine; `environment` the variables it sets, as ``NAME=value``; `volumes` the places
+    where it wants volumes."""
 
     id: str
     environment: list[str]
+    volumes: list[str]
 
 
 class Images:
@@ -48,8 +50,8 @@ class Images:
         reply = await self._engine.request("GET", f"/images/{quote(name, safe='')}/json")
         if reply.status == 200:
             fields = reply.fields()
-            config = cast("dict[str, list[str] | None]", fields.get("Config") or {})
-            return Image(str(fields["Id"]), config.get("Env") or [])
+            config = cast("dict[str, list[str] | dict[str, object] | None]", fields.get("Config") or {})
+            return Image(str(fields["Id"]), list(config.get("Env") or []), list(config.get("Volumes") or {}))
         if reply.status in (400, 404):
             return None
         raise SandboxUnavailable(f"The engine can't look up the image {name}: {reply.message}")

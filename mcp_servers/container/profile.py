@@ -7,12 +7,13 @@ never inside a string that the engine would split.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from state.errors import SandboxUnavailable
 from state.limits import GB, MB
-from state.ports import Mount, SandboxCommand
+from state.ports import Mount, Resources, SandboxCommand
 
 WORK = "/work"
 KEEPER = "/.atlas-keeper"
@@ -28,7 +29,8 @@ NOT_MOUNTABLE = ("/proc", "/sys", "/dev", KEEPER)
 @dataclass(frozen=True, slots=True)
 class Profile:
     """What does not depend on the command. `user` is ``uid:gid``; `network` is what a command with network gets;
-    `cores` are the engine's; `memory` (bytes), `cpus` and `pids` hold for commands that don't say."""
+    `cores` are the engine's; `memory` (bytes), `cpus` and `pids` hold for commands that don't say. `writable_root`:
+    whatever the user may write in the image, it can."""
 
     boot: str
     home: str
@@ -39,31 +41,57 @@ class Profile:
     memory: int = 4 * GB
     cpus: float | None = None
     pids: int = 1024
+    writable_root: bool = False
 
 
 def create_request(command: SandboxCommand, image: str, profile: Profile) -> dict[str, object]:
     """The body of ``POST /containers/create``. The command itself goes to the keeper, later and over its stdin:
     its environment may hold secrets, and the engine writes this request to its disk."""
-    resources = command.resources
+    host = _host(command.resources, profile)
+    host["Mounts"] = [
+        _bind(str(profile.keeper), KEEPER, writable=False),
+        _bind(str(command.workdir), WORK, writable=True),
+        *(_bind(str(mount.source), mount_target(mount), writable=mount.writable) for mount in command.mounts),
+    ]
+    return _request(image, profile, host) | {"Labels": labels(profile) | {COMMAND_LABEL: command.label}}
+
+
+def workshop_request(image: str, volumes: Sequence[str], resources: Resources, profile: Profile) -> dict[str, object]:
+    """A container that has nothing of this host: its working directory is in memory, and so is every volume that its
+    image asks for, since the engine would put those on its disk, where nothing bounds them."""
+    host = _host(resources, profile)
+    memory = max(resources.memory or profile.memory, SMALLEST_MEMORY)
+    places = sorted({str(PurePosixPath("/") / volume) for volume in volumes} - set(NOT_MOUNTABLE) - {"/"})
+    host["Mounts"] = [
+        _bind(str(profile.keeper), KEEPER, writable=False),
+        *({"Type": "tmpfs", "Target": place, "TmpfsOptions": _in_memory(memory // 2)} for place in places),
+    ]
+    own = {"/tmp": _scratch(profile.user, memory // 2), WORK: _scratch(profile.user, memory // 2)}  # noqa: S108
+    host["Tmpfs"] = {place: options for place, options in own.items() if place not in places}
+    return _request(image, profile, host)
+
+
+def labels(profile: Profile) -> dict[str, str]:
+    """What says whose container it is."""
+    return {BOOT_LABEL: profile.boot, HOME_LABEL: profile.home}
+
+
+def _host(resources: Resources, profile: Profile) -> dict[str, object]:
+    """The part that confines, the same for every container."""
     memory = max(resources.memory or profile.memory, SMALLEST_MEMORY)
     cpus = min(resources.cpus or profile.cpus or profile.cores, profile.cores)
-    host: dict[str, object] = {
+    return {
         "AutoRemove": True,
         "CapDrop": ["ALL"],
         "IpcMode": "private",
         "LogConfig": {"Type": "none", "Config": {}},
         "Memory": memory,
         "MemorySwap": memory,
-        "Mounts": [
-            _bind(str(profile.keeper), KEEPER, writable=False),
-            _bind(str(command.workdir), WORK, writable=True),
-            *(_bind(str(mount.source), mount_target(mount), writable=mount.writable) for mount in command.mounts),
-        ],
         "NanoCpus": max(1, round(cpus * 100)) * 10_000_000,
         "NetworkMode": profile.network if resources.network else "none",
         "PidsLimit": resources.pids or profile.pids,
         "Privileged": False,
-        "ReadonlyRootfs": True,
+        "ReadonlyRootfs": not profile.writable_root,
         "SecurityOpt": ["no-new-privileges:true"],
         "ShmSize": min(SHARED_MEMORY, memory // 2),
         "Tmpfs": {"/tmp": _scratch(profile.user, memory // 2)},  # noqa: S108
@@ -72,6 +100,9 @@ def create_request(command: SandboxCommand, image: str, profile: Profile) -> dic
             {"Name": "nofile", "Soft": OPEN_FILES, "Hard": OPEN_FILES},
         ],
     }
+
+
+def _request(image: str, profile: Profile, host: dict[str, object]) -> dict[str, object]:
     return {
         "Image": image,
         "Entrypoint": [KEEPER],
@@ -79,7 +110,7 @@ def create_request(command: SandboxCommand, image: str, profile: Profile) -> dic
         "User": profile.user,
         "WorkingDir": WORK,
         "Hostname": "sandbox",
-        "Labels": {BOOT_LABEL: profile.boot, HOME_LABEL: profile.home, COMMAND_LABEL: command.label},
+        "Labels": labels(profile),
         "OpenStdin": True,
         "StdinOnce": True,
         "AttachStdin": True,
@@ -113,6 +144,10 @@ def _scratch(user: str, size: int) -> str:
     the user's own, since older runtimes give it the mode that the image's directory has."""
     uid, gid = user.split(":")
     return f"rw,exec,nosuid,nodev,size={size},mode=1777,uid={uid},gid={gid}"
+
+
+def _in_memory(size: int) -> dict[str, int]:
+    return {"SizeBytes": size, "Mode": 0o1777}
 
 
 def _bind(source: str, target: str, *, writable: bool) -> dict[str, object]:
