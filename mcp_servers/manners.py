@@ -129,7 +129,7 @@ class MannerlyTool(Tool):
             raise
         except AtlasError as error:
             ended = f"failed ({error.code})"
-            raise ToolError(" ".join(filter(None, (error.message, error.hint)))) from error
+            raise ToolError(_sentences(error)) from error
         except ToolError:
             ended = "refused"
             raise
@@ -210,6 +210,11 @@ def _worded(error: Any, known: list[str]) -> str:  # noqa: ANN401  pydantic's Er
     if error["type"] == "missing":
         return f"`{place}` is missing"
     return f"`{place}`: {error['msg'][0].lower()}{error['msg'][1:]}"
+
+
+def _sentences(error: AtlasError) -> str:
+    end = "" if error.message.endswith((".", "!", "?", ":")) else "."
+    return f"{error.message}{end} {error.hint}" if error.hint else error.message
 
 
 def _shown(value: object) -> str:

@@ -47,6 +47,7 @@ def mcp_server(name: str, title: str, instructions: str, tools: list[Tool], toke
 
     from mcp.server import MCPServer
 
+    logging.getLogger("mcp.server.mcpserver").setLevel(logging.WARNING)  # what is refused has its audit line
     return MCPServer(
         name,
         title=title,

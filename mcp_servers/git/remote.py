@@ -18,7 +18,7 @@ _OID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _REF = re.compile(r"[^~^:?*\\[\\\\\s+][^~^:?*\\[\\\\\s]*")
 _TARGET = "refs/atlas/pinned"
 _SECONDS = 1800.0
-_INHERITED = (
+INHERITED = (
     *("SSH_AUTH_SOCK", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO"),
     *("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy"),
 )
@@ -51,7 +51,7 @@ async def fetch(remote: Remote, ref: str | None, into: Path) -> tuple[Git, str, 
     """A new bare repository with the commit and nothing before it; its id; the short name of the branch or tag."""
     if ref is not None and not _REF.fullmatch(ref):
         raise InputError(f"{ref} can't be fetched", "Name a branch, a tag, or a commit by its full id.")
-    inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
     # Without a terminal there is nobody to ask; saying so makes ssh fail at once.
     reach = {"GIT_ALLOW_PROTOCOL": remote.scheme, "GIT_SSH_COMMAND": "ssh -o BatchMode=yes"}
     # In a repository of its own: one that happens to be above the current directory could redirect the URL.

@@ -1,0 +1,70 @@
+"""What all git tools share: the roots, the neutral program, turns, transfers; and how arguments are described."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from mcp_servers.git.confinement import Repository, Roots
+from mcp_servers.git.neutral import Neutral
+from mcp_servers.git.program import Git
+from mcp_servers.git.transfers import Transfers
+from mcp_servers.git.writing import Turns
+from mcp_servers.storage.threads import in_thread
+
+CALL_SECONDS = 1_200.0
+"""A bound on any single git program; the deadline of the call is shorter."""
+
+Repo = Annotated[str, Field(description="Directory of the repository (or one inside it). Absolute, or below the root.")]
+Revision = Annotated[str, Field(description="Branch, tag, commit, or expression such as HEAD~2.")]
+Paths = Annotated[
+    list[str], Field(description="Only these paths, relative to the top of the repository; literal, no wildcards.")
+]
+Cursor = Annotated[str | None, Field(description="next_cursor of the page before.")]
+Remote = Annotated[str, Field(description="Name of a configured remote.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """`user` is who commits when a repository names nobody (``user.name``, ``user.email``), as environment."""
+
+    roots: Roots
+    transfers: Transfers
+    user: Mapping[str, str] = field(default_factory=dict[str, str])
+    neutral: Neutral = field(default_factory=Neutral)
+    turns: Turns = field(default_factory=Turns)
+
+    async def find(self, repo: str) -> Repository:
+        """The repository, judged. `InputError` when it is not one, or not inside the roots."""
+        return await in_thread(lambda stop: self.roots.repository(repo))
+
+    async def read(self, repo: str) -> Git:
+        """To look at a repository."""
+        return await self.neutral.git(await self.find(repo), timeout=CALL_SECONDS)
+
+    @asynccontextmanager
+    async def write(self, repo: str) -> AsyncGenerator[Git]:
+        """To change a repository, in its turn."""
+        found = await self.find(repo)
+        async with self.turns.of(found.common):
+            yield self._by(await self.neutral.git(found, timeout=CALL_SECONDS))
+
+    @asynccontextmanager
+    async def transfer(self, repo: str) -> AsyncGenerator[Git]:
+        """As `write`, when nothing in the configuration sends transfers elsewhere."""
+        found = await self.find(repo)
+        await self.neutral.refuse_rewrites(found)
+        async with self.turns.of(found.common):
+            yield self._by(await self.neutral.git(found, timeout=CALL_SECONDS))
+
+    async def judged(self, path: str) -> Path:
+        """A path that is to be made, inside the roots."""
+        return await in_thread(lambda stop: self.roots.real(path))
+
+    def _by(self, git: Git) -> Git:
+        return replace(git, environment={**git.environment, **self.user})

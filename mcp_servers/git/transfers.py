@@ -1,0 +1,132 @@
+"""Between repositories: clone, fetch, push. Over https and ssh, and from paths inside the roots; nothing else.
+
+A remote's URL is read from the configuration, judged, and given to git itself: what else the configuration says of the
+remote (programs, proxies, refspecs) has no say.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from pydantic import BaseModel, Field
+
+from mcp_servers.git.confinement import Roots
+from mcp_servers.git.program import SAFE, Git, GitError
+from mcp_servers.git.reading import revision
+from mcp_servers.git.remote import INHERITED, remote_of
+from mcp_servers.storage.threads import completed, in_thread
+from state.errors import InputError
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,99}")
+
+
+class Fetched(BaseModel):
+    """What a fetch brought."""
+
+    updated: list[str] = Field(description="Remote-tracking branches and tags that are new, moved or gone.")
+
+
+class Pushed(BaseModel):
+    """What a push did."""
+
+    ref: str
+    commit: str
+    outcome: str = Field(description="In git's words, such as: [new branch], up to date, 1a2b..3c4d.")
+
+
+class Transfers:
+    """Transfers for repositories below `roots`. `credential_helper` is the operator's; a repository names none."""
+
+    def __init__(self, roots: Roots, credential_helper: str | None = None) -> None:
+        self._roots = roots
+        self._helper = credential_helper
+
+    async def clone(self, url: str, into: Path, *, branch: str | None, depth: int | None, timeout: float) -> None:
+        """Make `into` (judged; must not exist) a clone. Cancelled or failed, nothing of it is left."""
+        source, protocol = await self._source(url)
+        flags = [*(["--branch", revision(branch)] if branch else []), *([f"--depth={depth}"] if depth else [])]
+        parent = into.parent
+        if not await in_thread(lambda stop: parent.is_dir() and not into.exists()):
+            raise InputError(f"{into} exists already, or its parent does not", "Name a new directory.")
+        git = self._reaching(Git(cwd=parent, settings=SAFE, patience=2.0, timeout=timeout), protocol)
+        shape = ("--quiet", "--template=", "--no-local", "--no-recurse-submodules", "--no-shallow-submodules")
+        try:
+            await git.run("clone", *shape, *flags, "--", source, str(into))
+        except BaseException:
+            await completed(in_thread(lambda stop: shutil.rmtree(into, ignore_errors=True)))
+            raise
+
+    async def fetch(self, git: Git, remote: str, *, tags: bool = False, prune: bool = False) -> Fetched:
+        """Bring a remote's branches up to date here."""
+        source, protocol = await self._of(git, remote)
+        before = await _refs(git)
+        flags = [*(["--tags"] if tags else []), *(["--prune"] if prune else [])]
+        await self._reaching(git, protocol).run(
+            "fetch", "--quiet", "--no-recurse-submodules", "--no-write-fetch-head", "--no-auto-maintenance", *flags,
+            "--", source, f"+refs/heads/*:refs/remotes/{remote}/*",
+        )  # fmt: skip
+        after = await _refs(git)
+        return Fetched(updated=sorted(name for name in before | after if before.get(name) != after.get(name)))
+
+    async def push(
+        self, git: Git, remote: str, branch: str, *, force: bool = False, set_upstream: bool = False
+    ) -> Pushed:
+        """Send a branch under its own name. Forced, only over what the last fetch saw there."""
+        source, protocol = await self._of(git, remote, push=True)
+        ref, tracking = f"refs/heads/{revision(branch)}", f"refs/remotes/{remote}/{branch}"
+        oid = await git.text("rev-parse", "--verify", f"{ref}^{{commit}}")
+        lease: list[str] = []
+        if force:
+            known = await git.answer("rev-parse", "--verify", "--quiet", tracking, codes=(0, 1))
+            lease = [f"--force-with-lease={ref}:{known.out.decode().strip()}"]
+        said = await self._reaching(git, protocol).answer(
+            "push", "--porcelain", "--no-verify", "--no-follow-tags", "--no-signed", "--recurse-submodules=no", *lease,
+            "--", source, f"{oid}:{ref}", codes=(0, 1),
+        )  # fmt: skip
+        line = next((each for each in said.out.decode("utf-8", "replace").splitlines() if "\t" in each), "")
+        if said.code:
+            reason = line.rpartition("\t")[2] or said.err.decode("utf-8", "replace").strip()
+            raise GitError(f"the push was refused: {reason}", "Fetch, merge or rebase, and push again.")
+        await git.run("update-ref", tracking, oid)
+        if set_upstream:
+            await git.run("branch", f"--set-upstream-to={remote}/{branch}", "--", branch)
+        return Pushed(ref=ref, commit=oid, outcome=line.rpartition("\t")[2])
+
+    async def _of(self, git: Git, remote: str, *, push: bool = False) -> tuple[str, str]:
+        """(where it is, the protocol): of a remote of this repository."""
+        if not _NAME.fullmatch(remote) or ".." in remote:
+            raise InputError(f"{remote!r} is not the name of a remote", "Name one, such as origin.")
+        for key in (f"remote.{remote}.pushurl", f"remote.{remote}.url") if push else (f"remote.{remote}.url",):
+            said = await git.answer("config", "--get", key, codes=(0, 1))
+            if said.code == 0:
+                return await self._source(said.out.decode("utf-8", "replace").removesuffix("\n"))
+        raise InputError(f"there is no remote {remote}", "See `git remote -v`, or clone the repository.")
+
+    async def _source(self, url: str) -> tuple[str, str]:
+        if (found := remote_of(url)) is not None:
+            return found.url, found.scheme
+        path = url.removeprefix("file://")
+        if not Path(path).is_absolute():
+            raise InputError(f"{url} is neither a URL nor an absolute path", "Name https://…, ssh://… or a path.")
+        repository = await in_thread(lambda stop: self._roots.repository(path))
+        return str(repository.common), "file"
+
+    def _reaching(self, git: Git, protocol: str) -> Git:
+        inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
+        settings = (*git.settings, f"protocol.{protocol}.allow=always")
+        if self._helper:
+            settings = (*settings, f"credential.helper={self._helper}")
+        reach = {"GIT_ALLOW_PROTOCOL": protocol, "GIT_SSH_COMMAND": "ssh -o BatchMode=yes"}
+        environment = {**git.environment, **inherited, **reach}
+        if protocol == "ssh":  # for known_hosts and keys
+            environment["HOME"] = str(Path.home())
+        return replace(git, environment=environment, settings=settings)
+
+
+async def _refs(git: Git) -> dict[str, str]:
+    out = await git.text("for-each-ref", "--format=%(refname:short) %(objectname)", "refs/remotes", "refs/tags")
+    return dict(line.rsplit(" ", 1) for line in out.splitlines())  # type: ignore[arg-type]

@@ -1,0 +1,234 @@
+"""Changing a repository. No hook runs, no editor opens, nothing is signed.
+
+What can stop half-way is taken back: a merge or rebase that meets conflicts is aborted, and the conflicts are the
+answer. Calls that change one repository take turns; other repositories know nothing of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from mcp_servers.git.program import Git, GitError
+from mcp_servers.git.reading import revision
+from mcp_servers.storage.threads import completed
+from state.errors import InputError
+
+Strategy = Literal["ff-only", "merge", "squash"]
+ResetMode = Literal["soft", "mixed", "hard"]
+
+
+class Moved(BaseModel):
+    """Where HEAD is now."""
+
+    branch: str | None = Field(description="Null when HEAD is detached.")
+    commit: str | None = Field(description="Null before the first commit.")
+    said: str = Field(default="", description="What git said.")
+
+
+class Joined(BaseModel):
+    """What became of a merge or rebase."""
+
+    outcome: Literal["up to date", "fast-forward", "merged", "squashed", "rebased", "conflicts"]
+    commit: str | None
+    conflicts: list[str] = Field(default=[], description="Paths in conflict. Everything is as it was before.")
+
+
+class Turns:
+    """One at a time for each repository, in the order in which they came."""
+
+    def __init__(self) -> None:
+        self._locks: dict[Path, tuple[asyncio.Lock, int]] = {}
+
+    @asynccontextmanager
+    async def of(self, common: Path) -> AsyncGenerator[None]:
+        """Wait for this repository's turn."""
+        lock, waiting = self._locks.get(common, (asyncio.Lock(), 0))
+        self._locks[common] = (lock, waiting + 1)
+        try:
+            async with lock:
+                yield
+        finally:
+            lock, waiting = self._locks.pop(common)
+            if waiting > 1:
+                self._locks[common] = (lock, waiting - 1)
+
+
+async def head(git: Git, said: str = "") -> Moved:
+    """The branch and commit that are checked out."""
+    branch = await git.answer("symbolic-ref", "--quiet", "--short", "HEAD", codes=(0, 1))
+    commit = await git.answer("rev-parse", "--verify", "--quiet", "HEAD", codes=(0, 1, 128))
+    name = branch.out.decode("utf-8", "replace").strip() or None
+    return Moved(branch=name, commit=commit.out.decode().strip() or None, said=said)
+
+
+async def add(git: Git, paths: Sequence[str], *, everything: bool = False) -> None:
+    """Stage paths (directories with all in them), or everything that changed, deletions too."""
+    if not paths and not everything:
+        raise InputError("nothing to stage was named", "Name paths, or say everything=true.")
+    await git.run("add", "--all", "--", *(paths or ["."]))
+
+
+async def commit(git: Git, message: str, *, author: str | None = None, allow_empty: bool = False) -> Moved:
+    """Commit what is staged."""
+    if not message.strip():
+        raise InputError("the message is empty", "Say in a line what this commit is for.")
+    flags = [*(["--author", author] if author else []), *(["--allow-empty"] if allow_empty else [])]
+    said = await git.answer(
+        "commit", "--quiet", "--cleanup=whitespace", "--no-verify", "--no-edit", "--file=-", *flags,
+        stdin=message.encode(), codes=(0, 1),
+    )  # fmt: skip
+    if said.code:
+        raise GitError("nothing is staged, so there is nothing to commit", "Stage changes with git_add first.")
+    return await head(git)
+
+
+async def branch(git: Git, name: str, start: str = "HEAD") -> None:
+    """Make a branch; nothing is checked out."""
+    await git.run("branch", "--no-track", "--", await _new_name(git, name), revision(start))
+
+
+async def delete_branch(git: Git, name: str, *, force: bool = False) -> None:
+    """Delete a local branch; unless forced, only one whose commits are elsewhere too."""
+    await git.run("branch", "--delete", *(["--force"] if force else []), "--", revision(name))
+
+
+async def switch(git: Git, name: str, *, create: bool = False, start: str | None = None, detach: bool = False) -> Moved:
+    """Check out a branch. Changes that would be lost stop it."""
+    if create:
+        await git.run("switch", "--no-track", "--create", await _new_name(git, name), revision(start or "HEAD"))
+    elif detach:
+        await git.run("switch", "--detach", revision(name))
+    else:
+        await git.run("switch", "--no-guess", revision(name))
+    return await head(git)
+
+
+async def restore(git: Git, paths: Sequence[str], *, staged: bool, source: str | None = None) -> None:
+    """Bring paths back: the index from HEAD (staged), else the working tree from the index; or from `source`."""
+    if not paths:
+        raise InputError("no paths were named", "Name at least one.")
+    where = ["--staged"] if staged else ["--worktree"]
+    origin = [f"--source={revision(source)}"] if source else []
+    await git.run("restore", *where, *origin, "--", *paths)
+
+
+async def reset(git: Git, to: str, mode: ResetMode) -> Moved:
+    """Move the branch to a commit; `hard` also throws away what is staged and changed."""
+    await git.run("reset", "--quiet", f"--{mode}", revision(to), "--")
+    return await head(git)
+
+
+async def merge(git: Git, other: str, strategy: Strategy, message: str | None = None) -> Joined:
+    """Merge into what is checked out. With conflicts: aborted, and they are named."""
+    before = (await head(git)).commit
+    flags = {"ff-only": ["--ff-only"], "merge": ["--no-edit"], "squash": ["--squash"]}[strategy]
+    said = await _stoppable(
+        git, ("merge", "--abort"), "merge", "--no-verify", "--no-stat", *flags,
+        *(["-m", message] if message and strategy == "merge" else []), revision(other),
+    )  # fmt: skip
+    if isinstance(said, list):
+        if strategy == "squash":  # which leaves no merge to abort
+            await completed(git.run("reset", "--quiet", "--merge"))
+        return Joined(outcome="conflicts", commit=before, conflicts=said)
+    after = (await head(git)).commit
+    if strategy == "squash" and "up to date" not in said:
+        return Joined(outcome="squashed", commit=after)
+    if after == before:
+        return Joined(outcome="up to date", commit=after)
+    return Joined(outcome="fast-forward" if "Fast-forward" in said else "merged", commit=after)
+
+
+async def rebase(git: Git, onto: str) -> Joined:
+    """Replay this branch's commits onto another. With conflicts: aborted, and they are named."""
+    before = (await head(git)).commit
+    flags = ("--no-verify", "--no-stat", "--no-autosquash", "--no-autostash", "--no-fork-point")
+    said = await _stoppable(git, ("rebase", "--abort"), "rebase", *flags, revision(onto))
+    if isinstance(said, list):
+        return Joined(outcome="conflicts", commit=before, conflicts=said)
+    after = (await head(git)).commit
+    return Joined(outcome="up to date" if after == before else "rebased", commit=after)
+
+
+async def tag(git: Git, name: str, target: str = "HEAD", message: str | None = None) -> None:
+    """Make a tag, annotated if it has a message."""
+    annotated = ["--annotate", "--cleanup=whitespace", "--file=-"] if message else []
+    name = revision(name)
+    await git.run("tag", *annotated, "--", name, revision(target), stdin=(message or "").encode())
+
+
+async def delete_tag(git: Git, name: str) -> None:
+    """Delete a local tag."""
+    await git.run("tag", "--delete", "--", revision(name))
+
+
+async def stash(git: Git, message: str | None = None, *, untracked: bool = False) -> bool:
+    """Put changes aside; False when there are none."""
+    flags = [*(["--include-untracked"] if untracked else []), *(["--message", message] if message else [])]
+    return b"No local changes" not in await git.run("stash", "push", *flags)
+
+
+async def unstash(git: Git, index: int, *, drop: bool = True) -> list[str]:
+    """Bring a stashed change back; the paths in conflict, if any (then it stays stashed, and nothing is changed)."""
+    if not (await git.text("status", "--porcelain", "--untracked-files=no", "--ignore-submodules=all")) == "":
+        raise GitError("there are uncommitted changes, which a conflict would mix up", "Commit or stash them first.")
+    said = await git.answer("stash", "apply", "--index", f"stash@{{{index}}}", codes=(0, 1))
+    if said.code:
+        conflicts = await _conflicts(git)
+        await completed(git.run("reset", "--quiet", "--hard"))
+        if not conflicts:
+            raise said.error("stash")
+        return conflicts
+    if drop:
+        await git.run("stash", "drop", "--quiet", f"stash@{{{index}}}")
+    return []
+
+
+async def drop_stash(git: Git, index: int) -> None:
+    """Throw a stashed change away."""
+    await git.run("stash", "drop", "--quiet", f"stash@{{{index}}}")
+
+
+async def add_worktree(git: Git, path: Path, of: str, *, new_branch: str | None = None) -> None:
+    """Another working tree, in a directory that does not exist yet. `path` has been judged."""
+    flags = ["-b", await _new_name(git, new_branch)] if new_branch else []
+    await git.run("worktree", "add", "--quiet", "--no-track", *flags, "--", str(path), revision(of))
+
+
+async def remove_worktree(git: Git, path: Path, *, force: bool = False) -> None:
+    """Remove a working tree; unless forced, only a clean one."""
+    await git.run("worktree", "remove", *(["--force"] if force else []), "--", str(path))
+
+
+async def _stoppable(git: Git, abort: tuple[str, str], *arguments: str) -> str | list[str]:
+    """What git said, or the paths in conflict, after `abort`. Cancelled, it is aborted too."""
+    done = False
+    try:
+        said = await git.answer(*arguments, codes=(0, 1, 128))
+        done = said.code == 0
+        if done:
+            return said.out.decode("utf-8", "replace")
+        conflicts = await _conflicts(git)
+        if not conflicts:
+            raise said.error(arguments[0])
+        return conflicts
+    finally:
+        if not done:
+            await completed(git.answer(*abort, codes=(0, 128)))
+
+
+async def _conflicts(git: Git) -> list[str]:
+    out = await git.run("diff", "--name-only", "--diff-filter=U", "-z", "--no-ext-diff")
+    return [path for path in out.decode("utf-8", "replace").split("\0") if path]
+
+
+async def _new_name(git: Git, name: str) -> str:
+    said = await git.answer("check-ref-format", "--branch", revision(name), codes=(0, 1, 128))
+    if said.code:
+        raise InputError(f"{name!r} can't be the name of a branch", "Use letters, digits, dashes and slashes.")
+    return name
