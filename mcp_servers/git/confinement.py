@@ -8,6 +8,7 @@ told explicitly where everything is, so that ``core.worktree`` and discovery hav
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,7 +128,10 @@ def _is_git_directory(path: Path) -> bool:
 
 def _pointer(path: Path) -> str:
     try:
-        with path.open("rb") as file:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO there can't make us wait
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise GitError(f"{path} is not a file", "")
             return file.read(_POINTER_BYTES).decode("utf-8", "surrogateescape").strip()
     except OSError as error:
         raise GitError(f"{path} can't be read: {error.strerror}", "") from error

@@ -52,6 +52,7 @@ SAFE: tuple[str, ...] = (
     "log.showSignature=false",
     "merge.verifySignatures=false",
     "mailmap.file=/dev/null",
+    "advice.graftFileDeprecated=false",
     "submodule.recurse=false",
     "fetch.recurseSubmodules=false",
     "push.recurseSubmodules=no",

@@ -128,5 +128,8 @@ class Transfers:
 
 
 async def _refs(git: Git) -> dict[str, str]:
-    out = await git.text("for-each-ref", "--format=%(refname:short) %(objectname)", "refs/remotes", "refs/tags")
-    return dict(line.rsplit(" ", 1) for line in out.splitlines())  # type: ignore[arg-type]
+    out = await git.text(
+        "for-each-ref", "--format=%(refname:short) %(objectname) %(symref)", "refs/remotes", "refs/tags"
+    )
+    rows = (line.split(" ") for line in out.splitlines())
+    return {name: oid for name, oid, symbolic in rows if not symbolic}

@@ -196,8 +196,8 @@ async def drop_stash(git: Git, index: int) -> None:
 
 async def add_worktree(git: Git, path: Path, of: str, *, new_branch: str | None = None) -> None:
     """Another working tree, in a directory that does not exist yet. `path` has been judged."""
-    flags = ["-b", await _new_name(git, new_branch)] if new_branch else []
-    await git.run("worktree", "add", "--quiet", "--no-track", *flags, "--", str(path), revision(of))
+    flags = ["--no-track", "-b", await _new_name(git, new_branch)] if new_branch else []
+    await git.run("worktree", "add", "--quiet", *flags, "--", str(path), revision(of))
 
 
 async def remove_worktree(git: Git, path: Path, *, force: bool = False) -> None:

@@ -1,0 +1,193 @@
+"""The git server does what git does, over every transport; and takes back what it can't finish."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from mcp import Client, StdioServerParameters
+from mcp.server import MCPServer
+
+from mcp_servers.git.server import git_server
+from mcp_servers.manners import Policy
+from tests.integration.git_repositories import call, connected, plain, refusal, repository
+
+ATLAS = Path(sys.executable).with_name("atlas")
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> MCPServer[Any]:
+    (tmp_path / "roots").mkdir(exist_ok=True)
+    return git_server([tmp_path / "roots"], Policy(allow_destructive=True), allow_force=True)
+
+
+@pytest.fixture
+async def client(server: MCPServer[Any]) -> AsyncGenerator[Client]:
+    async with connected(server) as found:
+        yield found
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Path:
+    return repository(tmp_path / "roots" / "repo")
+
+
+async def test_status_and_commits(client: Client, repo: Path) -> None:
+    name = str(repo)
+    (repo / "a.txt").write_text("changed\n")
+    (repo / "new ünï\n.txt").write_text("x\n")
+    (repo / "b.txt").unlink()
+    status = await call(client, "git_status", repo=name)
+    assert {each["path"]: each["unstaged"] for each in status["changes"]} == {
+        "a.txt": "modified", "b.txt": "deleted", "new ünï\n.txt": "untracked",
+    }  # fmt: skip
+    assert (status["branch"], status["clean"], status["in_progress"]) == ("main", False, [])
+    await call(client, "git_add", repo=name, paths=["a.txt", "new ünï\n.txt"])
+    await call(client, "git_unstage", repo=name, paths=["a.txt"])
+    moved = await call(client, "git_commit", repo=name, message="third\n\nbody: ünï\n# not a comment")
+    assert plain(repo, "log", "-1", "--format=%H %an%n%B").splitlines() == [
+        f"{moved['commit']} Test", "third", "", "body: ünï", "# not a comment", "",
+    ]  # fmt: skip
+    assert "nothing is staged" in await refusal(client, "git_commit", repo=name, message="again")
+    log = await call(client, "git_log", repo=name, max_count=2)
+    assert [commit["subject"] for commit in log["commits"]] == ["third", "second"]
+    plain(repo, "commit", "--quiet", "--allow-empty", "-m", "meanwhile")
+    rest = await call(client, "git_log", repo=name, max_count=2, cursor=log["next_cursor"])
+    assert [commit["subject"] for commit in rest["commits"]] == ["first"]
+    assert rest["next_cursor"] is None
+    blame = await call(client, "git_blame", repo=name, path="a.txt", revision="HEAD")
+    assert [(line["line"], line["text"]) for line in blame["lines"]] == [(1, "one"), (2, "two")]
+    found = await call(client, "git_grep", repo=name, pattern="TW.", ignore_case=True, revision="HEAD")
+    assert found["text"] == "HEAD:a.txt:2:two\n"
+    assert (await call(client, "git_show", repo=name, revision="HEAD~1:a.txt"))["text"] == "one\ntwo\n"
+
+
+async def test_a_new_repository_has_a_status(client: Client, tmp_path: Path) -> None:
+    empty = tmp_path / "roots" / "empty"
+    empty.mkdir(parents=True)
+    plain(empty, "init", "--quiet", "--initial-branch=main")
+    assert (await call(client, "git_status", repo=str(empty)))["commit"] is None
+    assert await refusal(client, "git_log", repo=str(empty))
+
+
+async def diverge(client: Client, repo: Path) -> None:
+    """main and topic change the same line; main is checked out."""
+    plain(repo, "switch", "--quiet", "-c", "topic", "HEAD~1")
+    (repo / "a.txt").write_text("topic\n")
+    plain(repo, "commit", "--quiet", "-am", "topic")
+    plain(repo, "switch", "--quiet", "main")
+
+
+@pytest.mark.parametrize("how", ["merge", "squash", "rebase", "stash"])
+async def test_conflicts_are_an_answer(client: Client, repo: Path, how: str) -> None:
+    await diverge(client, repo)
+    (repo / "untracked").write_text("mine\n")
+    before = plain(repo, "rev-parse", "HEAD")
+    if how == "rebase":
+        plain(repo, "switch", "--quiet", "topic")
+        before = plain(repo, "rev-parse", "HEAD")
+        answer = await call(client, "git_rebase", repo=str(repo), onto="main")
+    elif how == "stash":
+        (repo / "a.txt").write_text("stashed\n")
+        await call(client, "git_stash", repo=str(repo))
+        plain(repo, "switch", "--quiet", "topic")
+        before = plain(repo, "rev-parse", "HEAD")
+        answer = await call(client, "git_unstash", repo=str(repo))
+        assert len(answer["left"]["stashes"]) == 1
+    else:
+        answer = await call(client, "git_merge", repo=str(repo), revision="topic", strategy=how)
+    assert answer["conflicts"] == ["a.txt"]
+    assert plain(repo, "rev-parse", "HEAD") == before
+    assert plain(repo, "status", "--porcelain") == "?? untracked\n"
+    assert (await call(client, "git_status", repo=str(repo)))["in_progress"] == []
+
+
+async def test_merges(client: Client, repo: Path) -> None:
+    name = str(repo)
+    await call(client, "git_switch", repo=name, name="topic", create=True)
+    (repo / "c.txt").write_text("c\n")
+    await call(client, "git_add", repo=name, everything=True)
+    tip = await call(client, "git_commit", repo=name, message="c")
+    await call(client, "git_switch", repo=name, name="main")
+    merged = await call(client, "git_merge", repo=name, revision="topic")
+    assert (merged["outcome"], merged["commit"]) == ("fast-forward", tip["commit"])
+    assert (await call(client, "git_merge", repo=name, revision="topic"))["outcome"] == "up to date"
+    await call(client, "git_reset", repo=name, revision="HEAD~1", mode="soft")
+    assert (await call(client, "git_status", repo=name))["changes"][0]["staged"] == "added"
+    assert "throws changes away" in await refusal(client, "git_reset", repo=name, mode="hard")
+    await call(client, "git_reset_hard", repo=name)
+    squashed = await call(client, "git_merge", repo=name, revision="topic", strategy="squash")
+    assert squashed["outcome"] == "squashed"
+    await call(client, "git_commit", repo=name, message="squashed")
+    joined = await call(client, "git_merge", repo=name, revision="topic", strategy="merge", message="joined")
+    assert joined["outcome"] == "merged"
+    assert plain(repo, "log", "-1", "--format=%s %P").split()[0] == "joined"
+
+
+async def test_transfers(client: Client, repo: Path, tmp_path: Path) -> None:
+    origin = tmp_path / "roots" / "origin.git"
+    plain(repo, "clone", "--quiet", "--bare", str(repo), str(origin))
+    cloned = await call(client, "git_clone", url=f"file://{origin}", into=str(tmp_path / "roots" / "clone"))
+    clone = Path(cloned["repo"])
+    plain(clone, "config", "user.name", "T")
+    plain(clone, "config", "user.email", "t@x")
+    (clone / "c.txt").write_text("c\n")
+    await call(client, "git_add", repo=str(clone), everything=True)
+    tip = (await call(client, "git_commit", repo=str(clone), message="c"))["commit"]
+    assert (await call(client, "git_push", repo=str(clone), branch="main"))["commit"] == tip
+    assert plain(origin, "rev-parse", "main").strip() == tip
+    plain(repo, "remote", "add", "origin", str(origin))
+    assert (await call(client, "git_pull", repo=str(repo)))["commit"] == tip
+    await call(client, "git_reset_hard", repo=str(clone), revision="HEAD~1")
+    await call(client, "git_commit", repo=str(clone), message="other", allow_empty=True)
+    assert "was refused" in await refusal(client, "git_push", repo=str(clone), branch="main")
+    plain(repo, "commit", "--quiet", "--allow-empty", "-m", "unseen")
+    plain(repo, "push", "--quiet", "origin", "main")
+    assert "was refused" in await refusal(client, "git_push", repo=str(clone), branch="main", force=True)
+    fetched = await call(client, "git_fetch", repo=str(clone))
+    assert fetched["updated"] == ["origin/main"]
+    assert (await call(client, "git_push", repo=str(clone), branch="main", force=True))["ref"] == "refs/heads/main"
+    assert (await call(client, "git_push", repo=str(clone), branch="main"))["outcome"]
+
+
+async def test_what_the_policy_offers(tmp_path: Path) -> None:
+    async def names(policy: Policy) -> set[str]:
+        async with Client(git_server([tmp_path], policy)) as client:
+            tools = (await client.list_tools()).tools
+            assert all(tool.annotations and tool.output_schema and tool.title for tool in tools)
+            return {tool.name for tool in tools}
+
+    looking, changing = await names(Policy(read_only=True)), await names(Policy())
+    everything = await names(Policy(allow_destructive=True))
+    assert looking < changing < everything
+    assert not {name for name in looking if name in ("git_add", "git_fetch", "git_clone", "git_push")}
+    assert everything - changing == {
+        "git_restore", "git_reset_hard", "git_delete_branch", "git_delete_tag", "git_drop_stash", "git_remove_worktree",
+    }  # fmt: skip
+
+
+async def test_a_cancelled_change_leaves_no_lock(client: Client, repo: Path) -> None:
+    for number in range(400):
+        (repo / f"file {number}").write_text(f"{number}\n" * 20_000)
+    adding = asyncio.create_task(client.call_tool("git_add", {"repo": str(repo), "everything": True}))
+    while not (repo / ".git" / "index.lock").exists() and not adding.done():
+        await asyncio.sleep(0.001)
+    assert not adding.done(), "too quick to be cancelled"
+    adding.cancel()
+    await asyncio.gather(adding, return_exceptions=True)
+    assert (await call(client, "git_status", repo=str(repo), timeout=30))["changes"]
+    await call(client, "git_add", repo=str(repo), paths=["file 1"])
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_over_stdio(repo: Path, tmp_path: Path, mode: Literal["auto", "legacy"]) -> None:
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "ATLAS_HOME": str(tmp_path / "home")}
+    command = StdioServerParameters(command=str(ATLAS), args=["mcp", "git", "--root", str(repo)], env=environment)
+    async with Client(command, mode=mode) as client:
+        assert (await call(client, "git_status", repo="."))["clean"]
+        assert "outside" in await refusal(client, "git_status", repo="/")
