@@ -1,0 +1,182 @@
+"""Commands put into a container that runs already, each under a keeper of its own.
+
+The engine can start such a command but not stop it. So what it starts is our keeper as an attendant: its stdin is the
+lifeline, and at its end, or the command's, it kills all that descends from the command, sessions and daemons included.
+A hostile command can kill its attendant, which has the same user; then all of the container but PID 1 is killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import socket
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mcp_servers.container.admission import refusal
+from mcp_servers.container.completion import see_through
+from mcp_servers.container.conversation import Conversation
+from mcp_servers.container.engine import CHUNK, Engine, send_file
+from mcp_servers.container.frames import Frames, order
+from mcp_servers.container.lifelines import Lifelines
+from mcp_servers.container.profile import KEEPER, WORK, environment
+from state.errors import Conflict, InputError, SandboxUnavailable
+from state.ports import Exit, SandboxCommand, WriteOutput
+
+END_SECONDS = 5.0
+"""From the end of the lifeline to the end of all that hung on it; then the container is swept."""
+LONGEST_SECONDS = 86_400.0
+_POLL_SECONDS = 0.02
+_ERROR_BYTES = 4_000
+
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """A command for a container: `workdir` and names are those inside; `image` is its image's environment."""
+
+    argv: Sequence[str]
+    workdir: str = WORK
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
+    image: Sequence[str] = ()
+
+    def order(self, nonce: str) -> bytes:
+        """For the keeper. `InputError`: no system could start this."""
+        command = SandboxCommand(tuple(self.argv), Path(self.workdir), LONGEST_SECONDS, environment=self.environment)
+        if (why := refusal(command)) is not None:
+            raise InputError(f"this can't be a command: {why}")
+        return order(nonce, command.argv, environment(command, list(self.image)), command.timeout)
+
+
+class Attendance:
+    """Runs commands in containers of `engine`. `lifelines` must be pulsed."""
+
+    def __init__(self, engine: Engine, lifelines: Lifelines) -> None:
+        self._engine = engine
+        self._lifelines = lifelines
+
+    async def run(self, container: str, command: Inside, write: WriteOutput) -> Exit:
+        """Until it has ended; nothing of it is left then, nor when this is cancelled."""
+        nonce = f"\x01{secrets.token_hex(16)}"
+        text = command.order(nonce)
+        conversation = Conversation(nonce, write)
+        with self._lifelines.hold() as line:
+            execution = await self._create(container, [KEEPER, "attend"], command.workdir)
+            connection, conversation.early = await self._start(execution)
+            word = None
+            try:
+                await asyncio.get_running_loop().sock_sendall(connection, text)
+                line.connect(connection)
+                word = await conversation.listen(connection)
+            except OSError as error:
+                raise SandboxUnavailable(f"The connection to the engine broke off: {error}.") from error
+            finally:
+                await see_through(self._end(container, execution, connection, well=word is not None))
+        if word is None:
+            return await self._explained(container, execution)
+        return Exit(word.code, "oom" if word.oom_kills else "exit", word.seconds)
+
+    async def feed(self, container: str, argv: Sequence[str], content: Path | bytes) -> tuple[int, str]:
+        """Run a program that reads `content` as its stdin, to the end, and does no more; its exit code and what it
+        said. The end of its stdin is its end, so it needs no attendant."""
+        execution = await self._create(container, argv, "/")
+        connection, early = await self._start(execution)
+        said = bytearray()
+        sending = asyncio.ensure_future(_sent(connection, content))
+        try:
+            await _received(connection, early, said)
+        except OSError as error:
+            raise SandboxUnavailable(f"The connection to the engine broke off: {error}.") from error
+        finally:
+            sending.cancel()
+            await asyncio.wait([sending])
+            await see_through(self._end(container, execution, connection, well=False))
+        return await self._code(execution), said.decode(errors="replace").strip()
+
+    async def _create(self, container: str, argv: Sequence[str], workdir: str) -> str:
+        body = {
+            "AttachStdin": True,
+            "AttachStdout": True,
+            "AttachStderr": True,
+            "Cmd": list(argv),
+            "Privileged": False,
+            "Tty": False,
+            "WorkingDir": workdir,
+        }
+        reply = await self._engine.request("POST", f"/containers/{container}/exec", body=body)
+        if reply.status in (404, 409):
+            raise Conflict(f"the container does not run: {reply.message}", "Make a new one with container_create.")
+        if reply.status != 201:
+            raise SandboxUnavailable(f"The engine refuses this command: {reply.message}")
+        return str(reply.fields()["Id"])
+
+    async def _start(self, execution: str) -> tuple[socket.socket, bytes]:
+        try:
+            return await self._engine.attach(f"/exec/{execution}/start", body={"Detach": False, "Tty": False})
+        except SandboxUnavailable as error:
+            if isinstance(error.__cause__, ConnectionError):  # an answer, but a refusal
+                raise InputError(f"the command could not be started: {error.__cause__}", "Does `workdir` exist?") from (
+                    error
+                )
+            raise
+
+    async def _end(self, container: str, execution: str, connection: socket.socket, *, well: bool) -> None:
+        """Let go, and return when nothing is left."""
+        with connection, suppress(OSError, TimeoutError):
+            connection.shutdown(socket.SHUT_WR)
+            async with asyncio.timeout(END_SECONDS):
+                while await asyncio.get_running_loop().sock_recv(connection, CHUNK):
+                    pass
+                while not well and await self._runs(execution):  # noqa: ASYNC110  only the engine knows
+                    await asyncio.sleep(_POLL_SECONDS)
+                if well or await self._code(execution) != 128 + 9:  # nobody killed it
+                    return
+        with suppress(SandboxUnavailable, Conflict, InputError):
+            await self._sweep(container)
+
+    async def _sweep(self, container: str) -> None:
+        execution = await self._create(container, [KEEPER, "sweep"], "/")
+        connection, _ = await self._start(execution)
+        with connection, suppress(OSError, TimeoutError):
+            async with asyncio.timeout(END_SECONDS):
+                while await asyncio.get_running_loop().sock_recv(connection, CHUNK):
+                    pass
+
+    async def _explained(self, container: str, execution: str) -> Exit:
+        """Without a last word: never started, killed with its attendant, or ended with its container."""
+        reply = await self._engine.request("GET", f"/containers/{container}/json")
+        state = reply.fields().get("State")
+        if reply.status != 200 or not (isinstance(state, dict) and state.get("Running")):  # pyright: ignore[reportUnknownMemberType]
+            raise Conflict("the container ended while the command ran", "Make a new one with container_create.")
+        code = await self._code(execution)
+        if code in (126, 127):
+            raise InputError("the command could not be started", "Does `workdir` exist, and may it be entered?")
+        return Exit(128 + 9, "exit", 0.0)
+
+    async def _runs(self, execution: str) -> bool:
+        reply = await self._engine.request("GET", f"/exec/{execution}/json")
+        return reply.fields().get("Running") is True
+
+    async def _code(self, execution: str) -> int:
+        reply = await self._engine.request("GET", f"/exec/{execution}/json")
+        code = reply.fields().get("ExitCode")
+        return code if isinstance(code, int) else 128 + 9
+
+
+async def _sent(connection: socket.socket, content: Path | bytes) -> None:
+    with suppress(OSError):  # it has read enough: its exit code tells
+        if isinstance(content, bytes):
+            await asyncio.get_running_loop().sock_sendall(connection, content)
+        else:
+            await send_file(connection, content)
+        connection.shutdown(socket.SHUT_WR)
+
+
+async def _received(connection: socket.socket, early: bytes, said: bytearray) -> None:
+    frames = Frames()
+    data = early or await asyncio.get_running_loop().sock_recv(connection, CHUNK)
+    while data:
+        for _, payload in frames.feed(data):
+            said += payload[: _ERROR_BYTES - len(said)]
+        data = await asyncio.get_running_loop().sock_recv(connection, CHUNK)
