@@ -36,8 +36,7 @@ class Images:
 
     async def find(self, name: str) -> Image:
         """The image of this name, pulled if the engine does not have it. `ImageMissing` if that fails."""
-        if not NAME.fullmatch(name) or "//" in name or ".." in name:  # it becomes part of a URL's path
-            raise missing(name, "that is not the name of an image")
+        check(name)
         image = await self._inspect(name)
         if image is None:
             await self._pull(name)
@@ -57,10 +56,7 @@ class Images:
         raise SandboxUnavailable(f"The engine can't look up the image {name}: {reply.message}")
 
     async def _pull(self, name: str) -> None:
-        reference = name if TAGGED.search(name) else f"{name}:latest"  # without a tag the engine would pull them all
-        credentials = await asyncio.to_thread(_credentials, name)
-        headers = {"X-Registry-Auth": credentials} if credentials else {}
-        query = {"fromImage": reference}
+        query, headers = await pull_request(name)
         try:
             reply = await self._engine.request(
                 "POST", "/images/create", query, headers=headers, timeout=self._pull_seconds
@@ -74,6 +70,19 @@ class Images:
         progress = reply.body.splitlines() if isinstance(reply.body, str) else []
         if progress and "error" in (last := _line(progress[-1])):
             raise missing(name, str(last["error"]))
+
+
+def check(name: str) -> None:
+    """`ImageMissing` unless it could be the name of an image: it becomes part of a URL's path."""
+    if not NAME.fullmatch(name) or "//" in name or ".." in name:
+        raise missing(name, "that is not the name of an image")
+
+
+async def pull_request(name: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Query and headers of the request that pulls it."""
+    reference = name if TAGGED.search(name) else f"{name}:latest"  # without a tag the engine would pull them all
+    credentials = await asyncio.to_thread(_credentials, name)
+    return {"fromImage": reference}, {"X-Registry-Auth": credentials} if credentials else {}
 
 
 def missing(name: str, why: str) -> ImageMissing:

@@ -1,0 +1,150 @@
+"""Tar archives between this host and a container. What comes out of one was made by a program we do not trust."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from secrets import token_hex
+from typing import IO
+
+from mcp_servers.container.local_roots import Place, files
+from mcp_servers.storage import beneath
+from mcp_servers.storage.threads import Stop
+from state.errors import InputError, LimitExceeded
+from state.limits import TREE_FILES
+
+_BLOCK = 1 << 20
+_SHOWN = 20
+
+
+@dataclass(slots=True)
+class Packed:
+    """What has been copied."""
+
+    files: int = 0
+    bytes: int = 0
+    left_out: list[str] = field(default_factory=list[str])
+    single: bool = False
+
+    def add(self, size: int, limit: int) -> None:
+        """One more file; `LimitExceeded` if it is one too many."""
+        self.files += 1
+        self.bytes += size
+        if self.bytes > limit or self.files > TREE_FILES:
+            raise LimitExceeded(
+                f"that is more than one copy may hold: {limit:,} bytes in {TREE_FILES:,} files", "Copy it in parts."
+            )
+
+
+def pack(place: Place, archive: IO[bytes], limit: int, stop: Stop, *, name: str) -> Packed:
+    """A tar of the file at `place`, called `name`, or of all files in that directory, by their paths below it. A
+    symbolic link on the way is an `OSError`."""
+    packed = Packed()
+    with tarfile.open(fileobj=archive, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for path in files(place):
+            stop.check()
+            packed.single = path == place.relative
+            with beneath.file(place.root, path) as descriptor, os.fdopen(os.dup(descriptor), "rb") as content:
+                status = os.fstat(descriptor)
+                packed.add(status.st_size, limit)
+                inside = name if packed.single else str(PurePosixPath(path).relative_to(place.relative))
+                add(tar, inside, _Stoppable(content, stop), status.st_size, executable=bool(status.st_mode & 0o111))
+    return packed
+
+
+def unpack(archive: IO[bytes], top: str, place: Place, limit: int, stop: Stop, *, overwrite: bool) -> Packed:
+    """Put the one file or directory `top` of an archive at `place`, all or nothing. Only files and directories are
+    taken: links and devices are left out, so that none is followed later. A name that is not below `top` refuses it
+    all."""
+    if not place.parts:
+        raise InputError("the target is an allowed directory itself", "Name a file or directory below it.")
+    *parts, name = place.parts
+    with beneath.directory(place.root, parts, create=True) as parent:
+        if _exists(name, parent) and not overwrite:
+            raise InputError(f"{place.relative} exists already", "Pass `overwrite`, or another name.")
+        stage = f".atlas-partial-{token_hex(8)}"
+        os.mkdir(stage, 0o700, dir_fd=parent)
+        try:
+            packed = _unpack(archive, top, Path(f"/proc/self/fd/{parent}/{stage}"), limit, stop)
+            os.rename(f"{stage}/item", name, src_dir_fd=parent, dst_dir_fd=parent)
+        finally:
+            shutil.rmtree(f"/proc/self/fd/{parent}/{stage}", ignore_errors=True)
+    return packed
+
+
+def _unpack(archive: IO[bytes], top: str, stage: Path, limit: int, stop: Stop) -> Packed:
+    packed = Packed()
+    try:
+        with tarfile.open(fileobj=archive, mode="r:") as tar:
+            for member, parts in _members(tar, top):
+                stop.check()
+                if member.isdir():
+                    packed.add(0, limit)
+                    with beneath.directory(stage, parts, create=True):
+                        continue
+                if not member.isreg() or member.issparse():
+                    packed.left_out = [*packed.left_out, "/".join(parts[1:]) or top][:_SHOWN]
+                    continue
+                packed.add(member.size, limit)
+                content = tar.extractfile(member)
+                assert content is not None  # noqa: S101  it is a regular file
+                with beneath.directory(stage, parts[:-1], create=True) as directory:
+                    _write(content, parts[-1], directory, member, stop)
+    except (tarfile.TarError, EOFError, ValueError) as error:
+        raise InputError(f"the container's archive can't be read: {error}") from error
+    if not _exists("item", stage):
+        raise InputError("there is nothing to copy but links or devices", "Name a file or a directory.")
+    return packed
+
+
+def _members(tar: tarfile.TarFile, top: str) -> Iterator[tuple[tarfile.TarInfo, list[str]]]:
+    for member in tar:
+        path = PurePosixPath(member.name)
+        if path.is_absolute() or ".." in path.parts or path.parts[:1] != (top,) or "\0" in member.name:
+            raise InputError(f"the container's archive has a name that leads elsewhere: {member.name[:200]!r}")
+        yield member, ["item", *path.parts[1:]]
+
+
+def _write(content: IO[bytes], name: str, directory: int, member: tarfile.TarInfo, stop: Stop) -> None:
+    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+    mode = 0o777 if member.mode & 0o100 else 0o666
+    with os.fdopen(os.open(name, flags, mode, dir_fd=directory), "wb") as file:
+        while block := content.read(_BLOCK):
+            stop.check()
+            file.write(block)
+
+
+def _exists(name: str, directory: int | Path) -> bool:
+    try:
+        if isinstance(directory, Path):
+            (directory / name).lstat()
+        else:
+            os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def add(tar: tarfile.TarFile, name: str, content: IO[bytes], size: int, *, executable: bool = False) -> None:
+    """One more file in an archive."""
+    member = tarfile.TarInfo(name)
+    member.size, member.mode = size, 0o755 if executable else 0o644
+    tar.addfile(member, content)
+
+
+class _Stoppable(io.BytesIO):
+    """A file that is read until the copy is to stop."""
+
+    def __init__(self, file: IO[bytes], stop: Stop) -> None:
+        super().__init__()
+        self._file = file
+        self._stop = stop
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._stop.check()
+        return self._file.read(-1 if size is None else size)
