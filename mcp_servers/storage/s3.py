@@ -15,7 +15,8 @@ from mcp_servers.storage import failures, locations
 from mcp_servers.storage.copying import opened, version
 from mcp_servers.storage.locations import Location
 from mcp_servers.storage.s3_calls import FilePart, S3Calls, S3Settings
-from mcp_servers.storage.s3_parts import copying, sending, upload_in_parts
+from mcp_servers.storage.s3_new import Condition, NewObject
+from mcp_servers.storage.s3_parts import Told, copying, sending, upload_in_parts
 from mcp_servers.storage.threads import Stop, in_thread
 from state.errors import RemoteMissing, RemoteUnavailable
 from state.limits import MB
@@ -42,14 +43,15 @@ class S3Store:
     """`ObjectStore` over ``s3://``. The etag is the server's, without quotes."""
 
     def __init__(self, settings: S3Settings | None = None) -> None:
-        self._calls = S3Calls(settings or S3Settings())
+        self.calls = S3Calls(settings or S3Settings())
+        """For what the port has no word for."""
 
     async def stat(self, url: str) -> ObjectInfo | None:
         location = locations.parse(url)
         if location.directory:
             return None
         try:
-            head = await self._calls.call(
+            head = await self.calls.call(
                 url, "reading", lambda client: client.head_object(Bucket=location.bucket, Key=location.key)
             )
         except RemoteMissing:
@@ -61,7 +63,7 @@ class S3Store:
         root = locations.directory_location(prefix)
         token: str | None = ""
         while token is not None:
-            page = await self._calls.call(prefix, "listing", _page_after(root, token))
+            page = await self.calls.call(prefix, "listing", _page_after(root, token))
             for entry in page.get("Contents", []):
                 key, size = entry.get("Key", ""), entry.get("Size", 0)
                 if size or not key.endswith("/"):
@@ -70,22 +72,37 @@ class S3Store:
 
     async def download(self, url: str, path: Path, *, etag: str | None = None) -> ObjectInfo:
         location = locations.object_location(url)
-        return await self._calls.run(lambda stop: self._download(location, path, etag, stop))
+        return await self.calls.run(lambda stop: self._download(location, path, etag, stop))
 
     async def upload(self, path: Path, url: str) -> ObjectInfo:
         location = locations.object_location(url)
         with ExitStack() as open_file:
-            descriptor, status = await in_thread(lambda stop: _open(path, open_file))
-            size = status.st_size
-            if size <= PART:
-                answer = await self._calls.run(lambda stop: self._put(location, descriptor, size, stop))
-            else:
-                answer = await upload_in_parts(self._calls, location, size, PART, sending(location, descriptor))
-            if version(os.fstat(descriptor)) != version(status):
-                raise RemoteUnavailable(
-                    f"the file for {url} changed while it was read", "Let its writer finish, then try again."
-                )
-        return _info(url, size, answer)
+            return await self.send(await in_thread(lambda stop: _open(path, open_file)), location)
+
+    async def send(
+        self,
+        descriptor: int,
+        location: Location,
+        *,
+        content_type: str | None = None,
+        condition: Condition | None = None,
+        told: Told | None = None,
+    ) -> ObjectInfo:
+        """Upload an open file. `told` hears how many bytes more have arrived."""
+        new = NewObject(location, content_type, condition or Condition())
+        status = os.fstat(descriptor)
+        size = status.st_size
+        if size <= PART:
+            answer = await self.calls.run(lambda stop: self._put(new, descriptor, size, stop))
+            if told:
+                told(size)
+        else:
+            answer = await upload_in_parts(self.calls, new, size, PART, sending(location, descriptor), told)
+        if version(os.fstat(descriptor)) != version(status):
+            raise RemoteUnavailable(
+                f"the file for {location.url} changed while it was read", "Let its writer finish, then try again."
+            )
+        return _info(location.url, size, answer)
 
     async def copy(self, source: str, target: str) -> ObjectInfo:
         start, end = locations.object_location(source), locations.object_location(target)
@@ -95,9 +112,11 @@ class S3Store:
         if source == target:
             return info
         if info.size > _COPY_PART:
-            etag = await upload_in_parts(self._calls, end, info.size, _COPY_PART, copying(start, end, info.etag))
+            etag = await upload_in_parts(
+                self.calls, NewObject(end), info.size, _COPY_PART, copying(start, end, info.etag)
+            )
             return _info(target, info.size, etag)
-        copied = await self._calls.call(
+        copied = await self.calls.call(
             target,
             f"copying {source} to",
             lambda client: client.copy_object(
@@ -112,7 +131,7 @@ class S3Store:
     async def delete(self, url: str) -> None:
         location = locations.object_location(url)
         try:
-            await self._calls.call(
+            await self.calls.call(
                 url, "deleting", lambda client: client.delete_object(Bucket=location.bucket, Key=location.key)
             )
         except RemoteMissing:
@@ -120,34 +139,39 @@ class S3Store:
 
     async def close(self) -> None:
         """No call may be under way."""
-        self._calls.close()
+        self.calls.close()
 
-    def _put(self, location: Location, descriptor: int, size: int, stop: Stop) -> str:
+    def _put(self, new: NewObject, descriptor: int, size: int, stop: Stop) -> str:
         def put(client: S3Client) -> str:
             body = cast("IO[bytes]", FilePart(descriptor, 0, size, stop))
-            return client.put_object(Bucket=location.bucket, Key=location.key, Body=body)["ETag"]
+            with new.condition.kept(new.location.url):
+                return client.put_object(**new.put_request(body))["ETag"]
 
-        return self._calls.attempt(location.url, "writing", put, stop)
+        return self.calls.attempt(new.location.url, "writing", put, stop)
 
     def _download(self, location: Location, path: Path, etag: str | None, stop: Stop) -> ObjectInfo:
         with failures.told(location.url, "reading"):
             target = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
         try:
-            return self._receive(location, target, etag, stop)
+            return self.receive(location, target, etag, stop)
         except BaseException:
             path.unlink(missing_ok=True)
             raise
         finally:
             os.close(target)
 
-    def _receive(self, location: Location, target: int, etag: str | None, stop: Stop) -> ObjectInfo:
-        """Requests until all is here; each goes on where the last one broke off."""
+    def receive(
+        self, location: Location, target: int, etag: str | None, stop: Stop, told: Told | None = None
+    ) -> ObjectInfo:
+        """Write an object to an open file, in this thread: requests until all is here; each goes on where the last one
+        broke off. `told` hears, in this thread, how many bytes more are here."""
         info: ObjectInfo | None = None
         done = since = failed = 0
         while info is None or done < info.size:
             stop.check()
             try:
-                answer = _get(self._calls.client(), location, etag, done)
+                with self.calls.interruptible(stop):
+                    answer = _get(self.calls.client(), location, etag, done)
                 if done and not answer.get("ContentRange", "").startswith(f"bytes {done}-"):
                     raise RemoteUnavailable(f"reading {location.url}: broke off", "Its server can't resume; try again.")
                 if info is None:
@@ -159,13 +183,15 @@ class S3Store:
                     while block := body.read(_BUFFER):
                         stop.check()
                         done += _write(target, block)
+                        if told:
+                            told(len(block))
                 if done < info.size:
                     raise ConnectionError("the connection ended early")
             except Exception as error:
                 if done - since >= _PROGRESS:
                     failed = 0
                 failed, since = failed + 1, done
-                self._calls.pause(location.url, "reading", error, failed, stop)
+                self.calls.pause(location.url, "reading", error, failed, stop)
         return info
 
 
@@ -209,7 +235,6 @@ def _write(target: int, block: bytes) -> int:
     return done
 
 
-def _open(path: Path, stack: ExitStack) -> tuple[int, os.stat_result]:
+def _open(path: Path, stack: ExitStack) -> int:
     with failures.told(str(path), "reading"):
-        descriptor = stack.enter_context(opened(path))
-        return descriptor, os.fstat(descriptor)
+        return stack.enter_context(opened(path))

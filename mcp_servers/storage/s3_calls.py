@@ -7,10 +7,12 @@ import random
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from mcp_servers.storage.s3_errors import from_boto, worth_retrying
+from mcp_servers.storage.s3_lines import Lines
 from mcp_servers.storage.threads import Stop, Stopped, in_thread
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ class S3Settings:
     attempts: int = 4
     connect_timeout: float = 5.0
     read_timeout: float = 20.0
-    """How long a server may say nothing; also the longest that a cancelled request can make its caller wait."""
+    """How long a server may say nothing."""
     threads: int = 16
 
 
@@ -42,26 +44,35 @@ class S3Calls:
         self._settings = settings
         self._pool = ThreadPoolExecutor(settings.threads, thread_name_prefix="atlas-s3")
         self._client: S3Client | None = None
+        self._lines = Lines()
         self._lock = threading.Lock()
 
     async def run(self, work: Callable[[Stop], T]) -> T:
         """Do `work`, which may make several requests, in a thread."""
         return await in_thread(work, self._pool)
 
-    async def call(self, url: str, doing: str, request: Callable[[S3Client], T]) -> T:
-        """One request, in a thread, with retries."""
-        return await self.run(lambda stop: self.attempt(url, doing, request, stop))
+    async def call(self, url: str, doing: str, request: Callable[[S3Client], T], *, answered: bool = False) -> T:
+        """One request, in a thread, with retries. `answered`: see `attempt`."""
+        return await self.run(lambda stop: self.attempt(url, doing, request, stop, answered=answered))
 
-    def attempt(self, url: str, doing: str, request: Callable[[S3Client], T], stop: Stop) -> T:
-        """One request, with retries, in this thread."""
+    def attempt(
+        self, url: str, doing: str, request: Callable[[S3Client], T], stop: Stop, *, answered: bool = False
+    ) -> T:
+        """One request, with retries, in this thread. `answered`: even a stop lets it wait for the server's answer,
+        since something would be left there that only the answer names."""
         failed = 0
         while True:
             stop.check()
             try:
-                return request(self.client())
+                with nullcontext() if answered else self.interruptible(stop):
+                    return request(self.client())
             except Exception as error:
                 failed += 1
                 self.pause(url, doing, error, failed, stop)
+
+    def interruptible(self, stop: Stop) -> AbstractContextManager[None]:
+        """A stop ends the request that this thread makes in the block, whatever it waits for."""
+        return self._lines.interruptible(stop)
 
     def pause(self, url: str, doing: str, error: Exception, failed: int, stop: Stop) -> None:
         """Wait before the next attempt, or raise what `error` means if there is none."""
@@ -99,10 +110,14 @@ class S3Calls:
             # payload, and the lengths we count guard a transfer; digests of our own guard what it is used for.
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
+            # As requests are anyway; presigned URLs would else be signed in a way that newer regions refuse.
+            signature_version="s3v4",
         )
         session = Session(settings.access_key, settings.secret_key, settings.session_token, settings.region)
         connect = cast("Callable[..., S3Client]", session.client)  # pyright: ignore[reportUnknownMemberType]
-        return connect("s3", endpoint_url=settings.endpoint, config=config)
+        client = connect("s3", endpoint_url=settings.endpoint, config=config)
+        self._lines.install(client)
+        return client
 
 
 class FilePart:

@@ -20,7 +20,7 @@ def worth_retrying(error: Exception) -> bool:
     from botocore import exceptions as boto
 
     if isinstance(error, boto.ClientError):
-        status, code = _answer(error)
+        status, code = answer_of(error)
         return status >= 500 or status == 429 or code in _RETRIED
     transient = (boto.ConnectionError, boto.HTTPClientError, boto.IncompleteReadError, boto.ResponseStreamingError)
     return isinstance(error, (*transient, ConnectionError))
@@ -44,14 +44,15 @@ def from_boto(url: str, doing: str, error: Exception) -> AtlasError:
     return RemoteUnavailable(f"{doing} {url}: {error}", _CONNECTION)
 
 
-def _answer(error: Any) -> tuple[int, str]:  # noqa: ANN401  (botocore ships no types for a response)
+def answer_of(error: Any) -> tuple[int, str]:  # noqa: ANN401  (botocore ships no types for a response)
+    """The HTTP status and the code of an answer that is an error."""
     response = cast("dict[str, dict[str, Any]]", error.response)
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     return int(status), str(response.get("Error", {}).get("Code", ""))
 
 
 def _from_answer(url: str, doing: str, error: Exception) -> AtlasError:
-    status, code = _answer(error)
+    status, code = answer_of(error)
     if status == 412:
         return failures.changed(url)
     if code == "NoSuchBucket":

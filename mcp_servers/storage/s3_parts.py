@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, cast
 
 from mcp_servers.storage.locations import Location
 from mcp_servers.storage.s3_calls import FilePart, S3Calls
+from mcp_servers.storage.s3_new import NewObject
 from mcp_servers.storage.threads import Stop, completed, spread
 from state.errors import AtlasError, RemoteMissing
 
@@ -23,16 +24,21 @@ _WIDTH = 4
 
 MakePart = Callable[["S3Client", str, int, int, int, Stop], str]
 """(client, upload id, part number, first byte, size, stop) -> the part's etag, once the server has it."""
+Told = Callable[[int], None]
+"""Hears how many bytes more have been moved."""
 
 
-async def upload_in_parts(calls: S3Calls, target: Location, size: int, least: int, make: MakePart) -> str:
-    """The new object's etag. Parts have at least `least` bytes."""
+async def upload_in_parts(
+    calls: S3Calls, new: NewObject, size: int, least: int, make: MakePart, told: Told | None = None
+) -> str:
+    """The new object's etag. Parts have at least `least` bytes; `told` hears of each that has arrived."""
+    target = new.location
     step = max(least, -(-size // _PARTS))
     # Filled in the thread: a cancellation that comes between the server's answer and ours still finds the id.
     begun: list[str] = []
 
     def begin(client: S3Client) -> None:
-        begun.append(client.create_multipart_upload(Bucket=target.bucket, Key=target.key)["UploadId"])
+        begun.append(client.create_multipart_upload(**new.parts_request())["UploadId"])
 
     async def part(number: int) -> CompletedPartTypeDef:
         first = (number - 1) * step
@@ -43,19 +49,19 @@ async def upload_in_parts(calls: S3Calls, target: Location, size: int, least: in
                 target.url, "writing", lambda client: make(client, begun[0], number, first, length, stop), stop
             )
 
-        return {"ETag": await calls.run(request), "PartNumber": number}
+        etag = await calls.run(request)
+        if told:
+            told(length)
+        return {"ETag": etag, "PartNumber": number}
+
+    def finish(client: S3Client) -> str:
+        with new.condition.kept(target.url):
+            return client.complete_multipart_upload(**new.completion_request(begun[0], parts))["ETag"]
 
     try:
-        await calls.call(target.url, "writing", begin)
+        await calls.call(target.url, "writing", begin, answered=True)
         parts = await spread(range(1, -(-size // step) + 1), part, _WIDTH)
-        done = await calls.call(
-            target.url,
-            "writing",
-            lambda client: client.complete_multipart_upload(
-                Bucket=target.bucket, Key=target.key, UploadId=begun[0], MultipartUpload={"Parts": parts}
-            ),
-        )
-        return done["ETag"]
+        return await calls.call(target.url, "writing", finish)
     except BaseException as error:
         for upload in begun:
             await completed(_abort(calls, target, upload, error))

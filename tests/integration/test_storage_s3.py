@@ -173,6 +173,7 @@ async def test_large_objects(tmp_path: Path, s3_bucket: Bucket, size: int) -> No
 async def test_a_copy_in_parts(tmp_path: Path, s3_bucket: Bucket) -> None:
     from mcp_servers.storage import locations
     from mcp_servers.storage.s3_calls import S3Calls
+    from mcp_servers.storage.s3_new import NewObject
     from mcp_servers.storage.s3_parts import copying, upload_in_parts
 
     content = bytes(range(256)) * 60_000
@@ -181,7 +182,7 @@ async def test_a_copy_in_parts(tmp_path: Path, s3_bucket: Bucket) -> None:
     calls = S3Calls(settings(s3_bucket.service))
     async with store(settings(s3_bucket.service)) as s3:
         put = await s3.upload(tmp_path / "x", start.url)
-        await upload_in_parts(calls, end, put.size, 6 << 20, copying(start, end, put.etag))
+        await upload_in_parts(calls, NewObject(end), put.size, 6 << 20, copying(start, end, put.etag))
         await s3.download(end.url, tmp_path / "got")
     calls.close()
     assert (tmp_path / "got").read_bytes() == content
