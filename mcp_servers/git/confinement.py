@@ -97,8 +97,9 @@ class Roots:
             common = Path(os.path.realpath(directory / _pointer(directory / "commondir")))
             self._require(common, "the git directory that it shares")
         for base in {directory, common}:
-            for part in _PARTS:
-                self._require(Path(os.path.realpath(base / part)), f"its {part}")
+            for part in _PARTS:  # the base is real, so only links lead elsewhere
+                if os.path.islink(f"{base}/{part}"):  # noqa: PTH114  ten times as quick as a Path
+                    self._require(Path(os.path.realpath(base / part)), f"its {part}")
         self._check_alternates([Path(os.path.realpath(common / "objects"))], 0)
         return Repository(directory, common, work_tree)
 

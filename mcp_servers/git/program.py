@@ -11,13 +11,15 @@ import asyncio
 import contextlib
 import os
 import shutil
-import signal
-from collections.abc import Awaitable, Mapping, Sequence
+import time
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Protocol
 
-from mcp_servers.storage.threads import completed
+from mcp_servers.git.locks import remove_locks
+from mcp_servers.git.running import Running, bounded
+from mcp_servers.storage.threads import completed, in_thread
 from state.errors import AtlasError
 from state.limits import MB
 
@@ -145,54 +147,38 @@ class Git:
         given: IO[bytes] | None,
         taken: IO[bytes] | None,
         data: bytes,
-        window: _Window | None = None,
+        out: _Output | None = None,
     ) -> Said:
-        starting = asyncio.ensure_future(
-            asyncio.create_subprocess_exec(
-                *argv,
-                stdin=given or (asyncio.subprocess.PIPE if data else asyncio.subprocess.DEVNULL),
-                stdout=taken or asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                env=self._environment(),
+        out = out or _Whole()
+        err = bytearray()
+        start = time.time()
+        with contextlib.ExitStack() as files:
+            running = Running(
+                argv,
+                environment=self._environment(),
                 cwd=self.cwd,
-                start_new_session=True,
+                stdin=given.fileno() if given else files.enter_context(_input(data)),
+                stdout=taken.fileno() if taken else None,
+                out=out.feed,
+                err=bounded(err, _ERROR_BYTES),
             )
-        )
         try:
-            process = await asyncio.shield(starting)
-        except asyncio.CancelledError:
-            # Cancelled in there, asyncio would kill the process and not its children.
-            await completed(self._end_start(starting))
-            raise
-        try:
-            async with asyncio.timeout(self.timeout), asyncio.TaskGroup() as group:
-                reading = window.read(process) if window else _read(process.stdout, OUTPUT_BYTES, fail=True)
-                out = group.create_task(reading)
-                err = group.create_task(_read(process.stderr, _ERROR_BYTES, fail=False))
-                group.create_task(_feed(process.stdin, data))
-                code = await process.wait()
+            async with asyncio.timeout(self.timeout):
+                code = await running.finished()
         except BaseException as error:
             # Its children too, which may hold the pipes open after it ended by itself.
-            await completed(self._stop(process))
+            await completed(self._stop(running, start, kindly=not isinstance(error, _Enough)))
             if isinstance(error, TimeoutError):
                 raise GitError(f"git {self._verb(argv)} took more than {self.timeout:.0f} s", "Try again.") from None
-            if isinstance(error, BaseExceptionGroup):
-                raise cast("BaseExceptionGroup[BaseException]", error).exceptions[0] from None
-            raise
-        return Said(code, out.result(), err.result())
+            if not isinstance(error, _Enough):
+                raise
+            code = 0
+        return Said(code, bytes(out.kept), bytes(err))
 
-    async def _end_start(self, starting: Awaitable[asyncio.subprocess.Process]) -> None:
-        with contextlib.suppress(OSError):
-            await self._stop(await starting)
-
-    async def _stop(self, process: asyncio.subprocess.Process) -> None:
-        if self.patience and process.returncode is None:
-            _signal_group(process.pid, signal.SIGTERM)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self.patience):
-                    await process.wait()
-        _signal_group(process.pid, signal.SIGKILL)
-        await process.wait()
+    async def _stop(self, running: Running, start: float, *, kindly: bool) -> None:
+        await running.stop(self.patience if kindly else 0.0)
+        if kindly and self.patience and (directory := self.directory):
+            await in_thread(lambda stop: remove_locks(directory, start))
 
     def _verb(self, argv: Sequence[str]) -> str:
         return argv[2 + 2 * len(self.settings)]
@@ -233,6 +219,28 @@ class Said:
         return GitError(f"git {verb}: {reason}", "")
 
 
+class _Enough(Exception):
+    """A page is full."""
+
+
+class _Output(Protocol):
+    kept: bytearray
+
+    def feed(self, data: bytes) -> None: ...
+
+
+class _Whole:
+    """All of a call's output; too much is an error."""
+
+    def __init__(self) -> None:
+        self.kept = bytearray()
+
+    def feed(self, data: bytes) -> None:
+        self.kept += data
+        if len(self.kept) >= OUTPUT_BYTES:
+            raise GitError(f"git printed more than {OUTPUT_BYTES:,} bytes", "The repository is too large for this.")
+
+
 class _Window:
     """A stretch of a call's output; when it is full, the call is stopped."""
 
@@ -242,40 +250,26 @@ class _Window:
         self.kept = bytearray()
         self.full = False
 
-    async def read(self, process: asyncio.subprocess.Process) -> bytes:
-        while process.stdout and (block := await process.stdout.read(1 << 16)):
-            skipped = min(self._before, len(block))
-            self._before -= skipped
-            self.kept += block[skipped:]
-            if len(self.kept) > self._size:
-                del self.kept[self._size :]
-                self.full = True
-                _signal_group(process.pid, signal.SIGKILL)
-                break
-        return b""
+    def feed(self, data: bytes) -> None:
+        skipped = min(self._before, len(data))
+        self._before -= skipped
+        self.kept += data[skipped:]
+        if len(self.kept) > self._size:
+            del self.kept[self._size :]
+            self.full = True
+            raise _Enough
 
 
-async def _read(stream: asyncio.StreamReader | None, limit: int, *, fail: bool) -> bytes:
-    kept = bytearray()
-    while stream and (block := await stream.read(1 << 16)):
-        kept += block[: limit - len(kept)]
-        if fail and len(kept) >= limit:
-            raise GitError(f"git printed more than {limit:,} bytes", "The repository is too large for this.")
-    return bytes(kept)
-
-
-async def _feed(stream: asyncio.StreamWriter | None, data: bytes) -> None:
-    if stream is None:
-        return
-    # A program that needs no more of its input closes it; its exit code tells whether that was right.
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        stream.write(data)
-        await stream.drain()
-    stream.close()
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        await stream.wait_closed()
-
-
-def _signal_group(leader: int, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(leader, number)
+@contextlib.contextmanager
+def _input(data: bytes) -> Generator[int]:
+    """A descriptor to read `data` from: memory, so that nobody has to feed a pipe."""
+    descriptor = os.memfd_create("atlas-git-input") if data else os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        left = memoryview(data)
+        while left:
+            left = left[os.write(descriptor, left) :]
+        if data:
+            os.lseek(descriptor, 0, os.SEEK_SET)
+        yield descriptor
+    finally:
+        os.close(descriptor)

@@ -15,7 +15,7 @@ from mcp.server import MCPServer
 
 from mcp_servers.git.server import git_server
 from mcp_servers.manners import Policy
-from tests.integration.git_repositories import call, connected, plain, refusal, repository
+from tests.integration.git_repositories import call, connected, names_in, plain, refusal, repository
 
 ATLAS = Path(sys.executable).with_name("atlas")
 
@@ -172,16 +172,18 @@ async def test_what_the_policy_offers(tmp_path: Path) -> None:
 
 
 async def test_a_cancelled_change_leaves_no_lock(client: Client, repo: Path) -> None:
+    (repo / ".git" / "HEAD.lock").write_text("somebody else's, and older\n")
     for number in range(400):
         (repo / f"file {number}").write_text(f"{number}\n" * 20_000)
     adding = asyncio.create_task(client.call_tool("git_add", {"repo": str(repo), "everything": True}))
-    while not (repo / ".git" / "index.lock").exists() and not adding.done():
+    while not (repo / ".git" / "index.lock").exists() and not adding.done():  # noqa: ASYNC110  nothing tells of a lock file
         await asyncio.sleep(0.001)
     assert not adding.done(), "too quick to be cancelled"
     adding.cancel()
     await asyncio.gather(adding, return_exceptions=True)
     assert (await call(client, "git_status", repo=str(repo), timeout=30))["changes"]
     await call(client, "git_add", repo=str(repo), paths=["file 1"])
+    assert names_in(repo / ".git").count("HEAD.lock") == 1
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
