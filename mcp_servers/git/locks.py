@@ -5,15 +5,17 @@ git takes its locks along when it gets SIGTERM, but for the moment between makin
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+_CLOCK_SECONDS = 0.02
+"""How far a file's time may lie behind the clock: the kernel's ticks."""
+
 
 def remove_locks(directory: Path, since: float) -> None:
     """Remove lock files made in a git directory after `since` (seconds since the epoch) that no process has open."""
-    young = [lock for lock in _locks(directory) if _made(lock) >= since]
+    young = [lock for lock in _locks(directory) if _made(lock) >= since - _CLOCK_SECONDS]
     if young:
         held = set(_open_files())
         for lock in young:
@@ -37,4 +39,4 @@ def _open_files() -> Iterator[str]:
         with suppress(OSError):  # it has ended, or is somebody else's
             for descriptor in descriptors.iterdir():
                 with suppress(OSError):
-                    yield os.readlink(descriptor)
+                    yield str(descriptor.readlink())

@@ -1,0 +1,239 @@
+"""What every MCP tool promises, whatever it does: in memory and over HTTP, in both protocol eras."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from typing import Annotated, Any, Literal
+
+import httpx2
+import pytest
+from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
+from mcp.server import MCPServer
+from mcp.server.mcpserver import Context
+from pydantic import BaseModel, Field
+
+from mcp_servers.manners import DESCRIPTION_CHARACTERS, Effect, Policy, Tools
+from mcp_servers.serving import Address, mcp_server, serve_http
+from state.errors import InputError
+from tests.integration.git_repositories import call, refusal
+
+Mode = Literal["auto", "legacy"]
+MODES: list[Mode] = ["auto", "legacy"]
+TOKEN = "a long secret token"
+
+
+class Slept(BaseModel):
+    """What a nap answers."""
+
+    seconds: float
+
+
+class Bodies:
+    """Tools that do what a test wants."""
+
+    def __init__(self) -> None:
+        self.started = asyncio.Event()
+        self.cleaned = asyncio.Event()
+
+    async def x_nap(
+        self,
+        seconds: Annotated[float, Field(description="How long.")],
+        ctx: Context,
+        names: list[str] = [],  # noqa: B006
+    ) -> Slept:
+        """Sleeps, and takes a moment to clean up."""
+        self.started.set()
+        try:
+            await ctx.report_progress(1, 2, "half")
+            await asyncio.sleep(seconds)
+        except asyncio.CancelledError:
+            await asyncio.sleep(0.05)
+            self.cleaned.set()
+            raise
+        return Slept(seconds=seconds)
+
+    async def x_fail(self, how: Literal["told", "defect"], password: str = "") -> Slept:
+        """Fails."""
+        if how == "told":
+            raise InputError("no such thing", "Name another.")
+        raise RuntimeError("a secret of ours")
+
+
+@pytest.fixture
+def bodies() -> Bodies:
+    return Bodies()
+
+
+def served(bodies: Bodies, token: str | None = None) -> MCPServer[Any]:
+    tools = Tools(Policy(seconds=20))
+    tools.add(bodies.x_nap, "reads", "Nap", seconds=10, audited=("seconds",))
+    tools.add(bodies.x_fail, "writes", "Fail", audited=("how",))
+    return mcp_server("x", "X", "A test.", tools.tools, token)
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_arguments_are_checked_in_words(bodies: Bodies, mode: Mode) -> None:
+    async with Client(served(bodies), mode=mode) as client:
+        assert await call(client, "x_nap", seconds=0) == {"seconds": 0.0}
+        assert await refusal(client, "x_nap", seconds=0, name=[]) == (
+            "x_nap: there is no argument `name`; did you mean `names`?"
+        )
+        assert await refusal(client, "x_nap", seconds=0, zzz=1) == (
+            "x_nap: there is no argument `zzz` (seconds, names, timeout)"
+        )
+        assert await refusal(client, "x_nap") == "x_nap: `seconds` is missing"
+        assert "should be a valid number" in await refusal(client, "x_nap", seconds="soon")
+        assert "less than or equal to 20" in await refusal(client, "x_nap", seconds=0, timeout=21)
+        assert "greater than 0" in await refusal(client, "x_nap", seconds=0, timeout=0)
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_errors_say_what_to_do_and_defects_say_nothing(
+    bodies: Bodies, mode: Mode, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Client(served(bodies), mode=mode) as client:
+        assert await refusal(client, "x_fail", how="told") == "no such thing. Name another."
+        assert await refusal(client, "x_fail", how="defect") == "x_fail broke; the server's log says where"
+    assert "a secret of ours" in caplog.text
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_deadline_and_a_cancellation_wait_for_the_cleaning_up(bodies: Bodies, mode: Mode) -> None:
+    async with Client(served(bodies), mode=mode) as client:
+        assert "was stopped after 0.1 s" in await refusal(client, "x_nap", seconds=60, timeout=0.1)
+        assert bodies.cleaned.is_set()
+        bodies.cleaned.clear()
+        bodies.started.clear()
+        napping = asyncio.create_task(client.call_tool("x_nap", {"seconds": 60}))
+        await bodies.started.wait()
+        napping.cancel()
+        await asyncio.gather(napping, return_exceptions=True)
+        async with asyncio.timeout(1):
+            await bodies.cleaned.wait()
+        assert await call(client, "x_nap", seconds=0)
+
+
+async def test_one_audit_line_without_content(bodies: Bodies, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "atlas.audit")
+    async with Client(served(bodies)) as client:
+        await call(client, "x_nap", seconds=0, names=["private"])
+        await refusal(client, "x_fail", how="told", password="hunter2")
+    lines = [record.getMessage() for record in caplog.records if record.name == "atlas.audit"]
+    assert len(lines) == 2
+    assert lines[0].startswith("x_nap done in ")
+    assert lines[0].endswith(" seconds=0")
+    assert lines[1].startswith("x_fail failed (bad_input) in ")
+    assert "hunter2" not in caplog.text
+    assert "private" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("policy", "offered"),
+    [
+        (Policy(read_only=True, allow_destructive=True), ["reads"]),
+        (Policy(), ["reads", "writes"]),
+        (Policy(allow_destructive=True), ["reads", "writes", "destroys"]),
+    ],
+)
+def test_a_policy_decides_which_tools_there_are(bodies: Bodies, policy: Policy, offered: list[Effect]) -> None:
+    effects: tuple[Effect, ...] = ("reads", "writes", "destroys")
+    assert [effect for effect in effects if policy.allows(effect)] == offered
+    tools = Tools(policy)
+    for effect in effects:
+        tools.add(bodies.x_nap, effect, effect)
+    assert [tool.title for tool in tools.tools] == offered
+
+
+async def test_annotations(bodies: Bodies) -> None:
+    tools = Tools(Policy(allow_destructive=True))
+    tools.add(bodies.x_fail, "destroys", "Fail", open_world=True)
+    async with Client(mcp_server("x", "X", "", tools.tools)) as client:
+        (tool,) = (await client.list_tools()).tools
+    assert tool.annotations
+    assert tool.annotations.model_dump() == {
+        "title": "Fail", "read_only_hint": False, "destructive_hint": True, "idempotent_hint": False,
+        "open_world_hint": True,
+    }  # fmt: skip
+    assert tool.input_schema["additionalProperties"] is False
+    assert tool.output_schema
+
+
+def test_a_description_must_fit(bodies: Bodies) -> None:
+    async def x_long() -> Slept:
+        raise NotImplementedError
+
+    for text in ("", "x" * (DESCRIPTION_CHARACTERS + 1)):
+        x_long.__doc__ = text
+        with pytest.raises(ValueError, match="needs a docstring"):
+            Tools(Policy()).add(x_long, "reads", "Long")
+
+
+@asynccontextmanager
+async def over_http(server: MCPServer[Any], token: str | None = None) -> AsyncGenerator[str]:
+    """The URL of a server that runs meanwhile."""
+    url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    address = Address(port=0, token=token, origins=["https://pages.example"])
+    running = asyncio.create_task(serve_http(server, address, url.set_result))
+    try:
+        yield await url
+    finally:
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_over_http_with_a_token(bodies: Bodies, mode: Mode) -> None:
+    async with over_http(served(bodies, TOKEN), TOKEN) as url:
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        async with (
+            httpx2.AsyncClient(headers=headers) as http,
+            Client(streamable_http_client(url, http_client=http), mode=mode) as client,
+        ):
+            assert await call(client, "x_nap", seconds=0) == {"seconds": 0.0}
+            assert "was stopped" in await refusal(client, "x_nap", seconds=60, timeout=0.1)
+
+
+BODY: dict[str, object] = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 401),
+        ({"Authorization": "Bearer wrong"}, 401),
+        ({"Authorization": "Bearer \u00fc".encode("latin-1")}, 401),
+        ({"Authorization": f"Bearer {TOKEN}", "Host": "evil.example"}, 421),
+        ({"Authorization": f"Bearer {TOKEN}", "Origin": "https://evil.example"}, 403),
+    ],
+)
+async def test_who_is_kept_out(bodies: Bodies, headers: dict[str, Any], status: int) -> None:
+    accept = {"Accept": "application/json, text/event-stream"}
+    async with over_http(served(bodies, TOKEN), TOKEN) as url, httpx2.AsyncClient() as http:
+        answer = await http.post(url, json=BODY, headers={**accept, **headers})
+        assert answer.status_code == status, answer.text
+
+
+async def test_other_addresses_need_a_token(bodies: Bodies) -> None:
+    with pytest.raises(InputError, match="no token is required"):
+        await serve_http(served(bodies), Address(port=0, host="0.0.0.0"), print)  # noqa: S104
+
+
+async def test_a_port_that_is_taken(bodies: Bodies) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(InputError, match="cannot listen"):
+        await serve_http(served(bodies), Address(port=taken.getsockname()[1]), print)
+
+
+async def test_a_call_costs_little(bodies: Bodies) -> None:
+    async with Client(served(bodies)) as client:
+        await call(client, "x_nap", seconds=0)
+        start = time.perf_counter()
+        for _ in range(100):
+            await call(client, "x_nap", seconds=0)
+        assert (time.perf_counter() - start) / 100 < 0.003 * 10
