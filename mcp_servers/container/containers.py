@@ -29,7 +29,7 @@ from mcp_servers.container.profile import COMMAND_LABEL, Profile, labels, worksh
 from mcp_servers.container.reaping import reap
 from mcp_servers.container.registry import KIND, KIND_LABEL, NAME, Found, Registry
 from state.errors import Conflict, InputError, LimitExceeded, SandboxUnavailable
-from state.limits import GB, PULSE_SECONDS
+from state.limits import GB, MB, PULSE_SECONDS
 from state.ports import Exit, Resources, WriteOutput
 
 _REMOVAL = {"force": "1", "v": "1"}
@@ -41,8 +41,10 @@ class Options:
 
     `network`: the engine's network that containers with network join; None: there is none to be had. `writable_root`:
     images can be changed from inside, on the engine's disk, which nothing bounds. `foreign`: containers that are not
-    ours can be looked at (listed, logs, stats), never touched. `memory` (bytes), `cpus` and `pids` are what a container
-    has unless it asks for less. At most `containers` are kept at a time. `pull_seconds` bound a pull.
+    ours can be looked at (listed, logs, stats), never touched. `builds`: images can be built, whose RUN steps the
+    engine confines in its own, weaker way. `memory` (bytes), `cpus` and `pids` are what a container has unless it asks
+    for less. At most `containers` run at a time; a copy or build context holds `copy_bytes`; a pull takes
+    `pull_seconds`.
     """
 
     network: str | None = "bridge"
@@ -52,7 +54,9 @@ class Options:
     cpus: float | None = None
     pids: int = 512
     containers: int = 16
+    copy_bytes: int = 256 * MB
     pull_seconds: float = 600.0
+    builds: bool = True
 
 
 class Containers:
@@ -77,6 +81,7 @@ class Containers:
         self._alive = alive
         self._lifelines = Lifelines()
         self._held: dict[str, ExitStack] = {}
+        self._made: set[str] = set()
         self._starts = asyncio.Semaphore(os.cpu_count() or 1)
         self._one_shot = OneShot(self.engine, self._starts)
         self.attendance = Attendance(self.engine, self._lifelines)
@@ -106,8 +111,7 @@ class Containers:
         """The id of a new container that runs `command`, or waits for others."""
         if len(self._held) >= self.options.containers:
             raise LimitExceeded(
-                f"there are {len(self._held)} containers already, and no more are allowed",
-                "Remove one with container_remove.",
+                f"{len(self._held)} containers run already, and no more are allowed", "Stop one with container_stop."
             )
         found, request = await self._request(image, resources, label)
         host = cast("dict[str, object]", request["HostConfig"])
@@ -122,6 +126,7 @@ class Containers:
             async with self._starts:
                 identity = await self._start(name, request, text, held)
             self._held[identity] = held
+            self._made.add(identity)
             return identity
         except BaseException:
             held.close()
@@ -140,6 +145,7 @@ class Containers:
         """It and all it holds."""
         await see_through(self._discard(found.id))
         self._let_go(found.id)
+        self._made.discard(found.id)
 
     async def _request(self, name: str, resources: Resources, label: str) -> tuple[Image, dict[str, object]]:
         options = self.options
@@ -195,10 +201,9 @@ class Containers:
 
     async def _close(self) -> None:
         self._lifelines.cut()
-        ours = list(self._held)
-        for identity in ours:
+        for identity in list(self._held):
             self._let_go(identity)
-        await asyncio.gather(*map(self._discard, ours), return_exceptions=True)
+        await asyncio.gather(*map(self._discard, self._made), return_exceptions=True)
         await self._lifelines.idle()
         self._over.set()
         await asyncio.to_thread(self._pulses.join)
