@@ -31,7 +31,7 @@ class Entry(BaseModel):
     url: str
     size: int = Field(description="Bytes.")
     etag: str
-    modified: str = Field(description="When it was written: ISO 8601, UTC.")
+    modified: str = Field(description="When it was written: ISO 8601, UTC; empty where the server does not tell.")
 
 
 class Listing(Page):
@@ -47,7 +47,7 @@ class Head(BaseModel):
     url: str
     size: int = Field(description="Bytes.")
     etag: str
-    modified: str = Field(description="When it was written: ISO 8601, UTC.")
+    modified: str = Field(description="When it was written: ISO 8601, UTC; empty where the server does not tell.")
     content_type: str
     metadata: dict[str, str] = Field(description="What its writer noted with it.")
 

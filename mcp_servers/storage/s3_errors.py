@@ -34,7 +34,8 @@ def from_boto(url: str, doing: str, error: Exception) -> AtlasError:
         return error
     if isinstance(error, boto.ClientError):
         return _from_answer(url, doing, error)
-    if isinstance(error, OSError) and not isinstance(error, ConnectionError):
+    # Some of boto3's own are OSErrors too: its timeouts.
+    if isinstance(error, OSError) and not isinstance(error, (ConnectionError, boto.BotoCoreError)):
         return failures.from_os(url, doing, error)
     missing_keys = (boto.NoCredentialsError, boto.PartialCredentialsError, boto.CredentialRetrievalError)
     if isinstance(error, missing_keys):

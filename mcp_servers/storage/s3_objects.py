@@ -64,8 +64,8 @@ class S3Objects:
         return Head(
             url=location.url,
             size=found["ContentLength"],
-            etag=found["ETag"].strip('"'),
-            modified=_moment(found["LastModified"]),
+            etag=found.get("ETag", "").strip('"'),
+            modified=_moment(found.get("LastModified")),
             content_type=found.get("ContentType", ""),
             metadata=found.get("Metadata", {}),
         )
@@ -175,13 +175,12 @@ def _listing(prefix: Location, page: ListObjectsV2OutputTypeDef) -> Listing:
         if not _nameable(root + key):
             left += 1
             continue
-        modified = entry.get("LastModified")
         objects.append(
             Entry(
                 url=root + key,
                 size=entry.get("Size", 0),
                 etag=entry.get("ETag", "").strip('"'),
-                modified=_moment(modified) if modified else "",
+                modified=_moment(entry.get("LastModified")),
             )
         )
     folded = [each.get("Prefix", "") for each in page.get("CommonPrefixes", [])]
@@ -208,5 +207,5 @@ def _in_order(listing: Listing) -> Iterable[Entry]:
     return sorted([*listing.objects, *folded], key=lambda entry: entry.url.encode())
 
 
-def _moment(when: datetime) -> str:
-    return when.astimezone(UTC).isoformat(timespec="seconds")
+def _moment(when: datetime | None) -> str:
+    return when.astimezone(UTC).isoformat(timespec="seconds") if when else ""

@@ -9,6 +9,7 @@ import time
 import urllib.request
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -230,6 +231,9 @@ async def test_three_thousand_keys(s3_bucket: Bucket) -> None:
         assert rest["next_cursor"] is None
         part = await s3.ask("s3_list_objects", prefix=f"{root}many/07/070")
         assert len(part["objects"]) == 10
+        for start in range(0, 3_000, 1_000):
+            urls = [root + key for key in keys[start : start + 1_000]]
+            assert (await s3.ask("s3_delete_objects", urls=urls))["deleted"] == 1_000
 
 
 @pytest.mark.parametrize(
@@ -399,11 +403,12 @@ async def test_a_dead_endpoint(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("tool", ["s3_list_objects", "s3_put_object"])
-async def test_an_endpoint_that_says_nothing(tool: str) -> None:
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_an_endpoint_that_says_nothing(tool: str, scheme: str) -> None:
     arguments = {"prefix": "s3://bucket/"} if tool == "s3_list_objects" else {"url": "s3://bucket/x", "content": "x"}
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        service = S3Service(f"http://127.0.0.1:{silent.getsockname()[1]}")
-        async with talking(service, "s3://bucket", read_timeout=3_600.0) as s3:
+        service = S3Service(f"{scheme}://127.0.0.1:{silent.getsockname()[1]}")
+        async with talking(service, "s3://bucket", connect_timeout=3_600.0, read_timeout=3_600.0) as s3:
             started = time.monotonic()
             answer = await s3.refused(tool, **arguments, timeout=1)
             assert "was stopped after 1 s" in answer
@@ -460,6 +465,25 @@ async def test_no_credential_is_told(s3_bucket: Bucket, tmp_path: Path, caplog: 
     assert f"url='{root}x'" in caplog.text
     for secret in ("AKIDATLAS", "top-secret", "X-Amz-", "Signature"):
         assert secret not in told
+
+
+async def test_an_address_that_does_not_answer() -> None:
+    """A connection that is never accepted: its queue is full."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        address = full.getsockname()
+        with ExitStack() as waiting:
+            for _ in range(3):
+                one = waiting.enter_context(socket.socket())
+                one.setblocking(False)
+                one.connect_ex(address)
+            service = S3Service(f"http://127.0.0.1:{address[1]}")
+            async with talking(service, "s3://bucket", connect_timeout=3_600.0) as s3:
+                started = time.monotonic()
+                answer = await s3.refused("s3_list_objects", prefix="s3://bucket/", timeout=1)
+                assert "was stopped after 1 s" in answer
+                assert time.monotonic() - started < 2
+            async with talking(service, "s3://bucket", connect_timeout=0.5) as s3:
+                assert "Check the endpoint" in await s3.refused("s3_list_objects", prefix="s3://bucket/")
 
 
 def test_a_root_must_be_there(tmp_path: Path) -> None:

@@ -14,6 +14,10 @@ class SlowProxy:
 
     upstream: int
     stall_after: int | None = None
+    lose: int = 0
+    """So many answers never arrive: the connection ends instead."""
+    hold: asyncio.Event | None = None
+    """Answers wait for it."""
     port: int = 0
     stalled: asyncio.Event = field(default_factory=asyncio.Event)
     quiet: asyncio.Event = field(default_factory=asyncio.Event)
@@ -26,7 +30,7 @@ class SlowProxy:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_connection("127.0.0.1", self.upstream)
-        answers = asyncio.create_task(_pump(there, writer))
+        answers = asyncio.create_task(self._answer(there, writer))
         try:
             with suppress(ConnectionError):
                 await self._forward(reader, back)
@@ -53,6 +57,18 @@ class SlowProxy:
             if stalls:
                 self._count(-1)
 
+    async def _answer(self, there: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while data := await there.read(1 << 16):
+                if self.hold:
+                    await self.hold.wait()
+                if self.lose and not data.startswith(b"HTTP/1.1 100"):
+                    self.lose -= 1
+                    writer.close()
+                    return
+                writer.write(data)
+                await writer.drain()
+
     def _count(self, more: int) -> None:
         self._stalling += more
         if self._stalling:
@@ -70,10 +86,3 @@ async def slow_proxy(upstream: int) -> AsyncGenerator[SlowProxy]:
     proxy.port = server.sockets[0].getsockname()[1]
     async with server:
         yield proxy
-
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(ConnectionError):
-        while data := await reader.read(1 << 16):
-            writer.write(data)
-            await writer.drain()
