@@ -13,6 +13,7 @@ from mcp_servers.storage import locations
 from mcp_servers.storage.locations import Location
 from state.errors import InputError, RemoteForbidden, SettingsError
 
+_SHOWN = 20
 _FORMS = "Write s3://bucket, or s3://bucket/prefix."
 
 
@@ -38,6 +39,12 @@ class Reach:
         """The entries of one bucket, as URLs."""
         return [entry.url for entry in self.entries if entry.bucket == bucket]
 
+    @property
+    def shown(self) -> str:
+        """The entries, for a caller to read; the first of them, where they are many."""
+        more = [f"and {len(self.entries) - _SHOWN} more"] if len(self.entries) > _SHOWN else []
+        return ", ".join([*(entry.url for entry in self.entries[:_SHOWN]), *more])
+
     def an_object(self, url: str) -> Location:
         """The location of one object that is allowed; `RemoteForbidden`, before anything is asked, if it is not."""
         _only_s3(url)
@@ -55,13 +62,14 @@ class Reach:
         return location
 
     def _refusal(self, url: str) -> RemoteForbidden:
-        allowed = ", ".join(entry.url for entry in self.entries)
-        return RemoteForbidden(f"{url} is outside what the operator allows", f"Allowed is what is below: {allowed}.")
+        return RemoteForbidden(f"{url} is outside what the operator allows", f"Allowed is what is below: {self.shown}.")
 
 
 def _entry(url: str) -> Location:
     if not url.startswith("s3://"):
         raise SettingsError(f"{url!r} is not an S3 location that could be allowed", _FORMS)
+    if url.endswith("*"):
+        raise SettingsError(f"{url!r} has a wildcard, and can't be allowed", f"Leave it out. {_FORMS}")
     try:
         return locations.parse(url if "/" in url.removeprefix("s3://") else f"{url}/")
     except InputError as error:

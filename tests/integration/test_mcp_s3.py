@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mcp_servers.manners import Policy
+from mcp_servers.storage.s3_tools import PUT_BYTES
 from mcp_servers.storage.s3_transfers import LocalRoots
-from mcp_servers.storage.server import PUT_BYTES
 from state.errors import SettingsError
 from state.limits import TOOL_RESULT_BYTES
 from tests.services.ports import free_port

@@ -234,6 +234,7 @@ async def test_an_upload_that_is_cancelled_while_it_begins(tmp_path: Path, s3_bu
         call = asyncio.create_task(s3.client.call_tool("s3_upload_file", {"path": str(path), "url": url}))
         await until(lambda: uploads(s3_bucket) == ["large"])
         call.cancel()
+        assert not (await asyncio.wait([call], timeout=0.3))[0]
         proxy.hold.set()
         with pytest.raises(asyncio.CancelledError):
             await call

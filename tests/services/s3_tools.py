@@ -12,11 +12,10 @@ from mcp import Client
 from mcp.types import TextContent
 
 from mcp_servers.manners import Policy
-from mcp_servers.serving import mcp_server
 from mcp_servers.storage.s3 import S3Store
 from mcp_servers.storage.s3_calls import S3Settings
 from mcp_servers.storage.s3_reach import Reach
-from mcp_servers.storage.server import s3_tools
+from mcp_servers.storage.server import s3_server
 from tests.services.s3 import S3Service
 
 EVERYTHING = Policy(allow_destructive=True)
@@ -67,8 +66,8 @@ async def talking(
     found = S3Settings(service.endpoint, service.region, service.access_key, service.secret_key, attempts=2)
     store = S3Store(replace(found, **settings))
     try:
-        tools = s3_tools(Reach.of(allowed), store, policy, roots=roots, presign_seconds=presign_seconds)
-        async with Client(mcp_server("atlas-s3", "S3", "", tools), mode=mode) as client:
+        server = s3_server(Reach.of(allowed), store, policy, roots=roots, presign_seconds=presign_seconds)
+        async with Client(server, mode=mode) as client:
             yield Talk(client)
     finally:
         await store.close()

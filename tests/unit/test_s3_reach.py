@@ -62,7 +62,9 @@ def test_a_directory_is_no_object() -> None:
         Reach.of(["s3://b"]).an_object("s3://b/x/")
 
 
-@pytest.mark.parametrize("entries", [[], ["b"], ["file:///x"], ["s3://"], ["s3:///x"], ["s3://b/../c"], ["s3://b", ""]])
+@pytest.mark.parametrize(
+    "entries", [[], ["b"], ["file:///x"], ["s3://"], ["s3:///x"], ["s3://b/../c"], ["s3://b", ""], ["s3://b/*"]]
+)
 def test_a_wrong_list_allows_nothing(entries: list[str]) -> None:
     with pytest.raises(SettingsError):
         Reach.of(entries)
@@ -72,3 +74,9 @@ def test_buckets_in_order_and_once() -> None:
     reach = Reach.of(["s3://b/x", "s3://a", "s3://b/y/", "s3://b/x"])
     assert reach.buckets == ["b", "a"]
     assert reach.of_bucket("b") == ["s3://b/x", "s3://b/y/"]
+
+
+def test_many_entries_are_told_in_short() -> None:
+    reach = Reach.of([f"s3://bucket/{number}" for number in range(50)])
+    assert reach.shown.startswith("s3://bucket/0, s3://bucket/1, ")
+    assert reach.shown.endswith("s3://bucket/19, and 30 more")
