@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import re
-import tarfile
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from mcp_servers.container.containers import Options
 from mcp_servers.container.engine import Engine
 from mcp_servers.container.images import check, missing, pull_request
 from mcp_servers.container.local_roots import LocalRoots, refusals
-from mcp_servers.container.packing import add, pack
+from mcp_servers.container.packing import add, exact_tar, pack
 from mcp_servers.storage.threads import Stop, in_thread
 from state.errors import InputError, SandboxUnavailable
 from state.limits import TOOL_RESULT_BYTES
@@ -125,8 +124,8 @@ class Builds:
                 if packed.single:
                     raise InputError(f"{recipe.context} is a file", "A context is a directory.")
         if recipe.dockerfile is not None:
-            with tarfile.open(path, "a" if recipe.context is not None else "w") as tar:
-                text = recipe.dockerfile.encode()
+            text = recipe.dockerfile.encode()
+            with path.open("r+b") as file, exact_tar(file, "w" if recipe.context is None else "a") as tar:
                 add(tar, _DOCKERFILE, io.BytesIO(text), len(text))
 
     async def _identity(self, name: str) -> str:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import cast
 from urllib.parse import urlencode, urlsplit
 
+from mcp_servers.container.chunks import Body
 from state.errors import SandboxUnavailable
 
 DEFAULT_SOCKET = "/var/run/docker.sock"
@@ -115,8 +116,7 @@ class Engine:
         fields = {"Content-Type": "application/x-tar", "Content-Length": str(size)} if content else {}
         connection: socket.socket | None = None
         try:
-            # HTTP/1.0: the body comes as it is, without the framing of chunks.
-            connection = await self._send(method, path, query, None, fields | (headers or {}), version="1.0")
+            connection = await self._send(method, path, query, None, fields | (headers or {}))
             if content is not None:
                 await send_file(connection, content)
             head, early = await _head(connection)
@@ -125,7 +125,7 @@ class Engine:
                 connection.close()
             raise self._unavailable(error) if isinstance(error, OSError) else error from error
         with connection:
-            yield int(head.split()[1]), self._rest(connection, early)
+            yield int(head.split()[1]), self._rest(connection, Body(head), early)
 
     async def attach(
         self, path: str, query: dict[str, str] | None = None, *, body: object = None
@@ -156,8 +156,6 @@ class Engine:
         query: dict[str, str] | None,
         body: object,
         headers: dict[str, str],
-        *,
-        version: str = "1.1",
     ) -> socket.socket:
         content = b"" if body is None else json.dumps(body).encode()
         target = f"{path}?{urlencode(query)}" if query else path
@@ -165,7 +163,7 @@ class Engine:
         head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
         connection = await self._connect()
         try:
-            message = f"{method} {target} HTTP/{version}\r\n{head}\r\n".encode() + content
+            message = f"{method} {target} HTTP/1.1\r\n{head}\r\n".encode() + content
             await asyncio.get_running_loop().sock_sendall(connection, message)
         except BaseException:
             connection.close()
@@ -193,14 +191,19 @@ class Engine:
             raise
         return connection
 
-    async def _rest(self, connection: socket.socket, early: bytes) -> AsyncGenerator[bytes]:
-        if early:
-            yield early
+    async def _rest(self, connection: socket.socket, body: Body, early: bytes) -> AsyncGenerator[bytes]:
         loop = asyncio.get_running_loop()
         try:
-            while data := await loop.sock_recv(connection, CHUNK):
-                yield data
-        except OSError as error:
+            if content := body.feed(early):
+                yield content
+            while not body.over:
+                if not (data := await loop.sock_recv(connection, CHUNK)):
+                    if body.open_ended:
+                        return
+                    raise ConnectionError("the answer broke off")
+                if content := body.feed(data):
+                    yield content
+        except (OSError, ValueError) as error:
             raise self._unavailable(error) from error
 
     def _unavailable(self, error: Exception) -> SandboxUnavailable:

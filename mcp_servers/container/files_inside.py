@@ -50,7 +50,7 @@ find -H "$1" -mindepth 1 -maxdepth "$2" -exec stat -c '%f %s %Y %n//' {} + | hea
 """
 _SEARCH = """
 [ -e "$1" ] || { echo "there is no such file or directory" >&2; exit 65; }
-grep $2 -e "$3" < /dev/null; [ $? -le 1 ] || exit 66
+echo | grep -q $2 -e "$3"; [ $? -le 1 ] || exit 66
 find -H "$1" \\( -path /proc -o -path /sys -o -path /dev \\) -prune -o -type f -name "$4" \
 -exec grep -H -n $2 -e "$3" {} + | head -c "$5"
 """

@@ -6,11 +6,12 @@ import io
 import os
 import shutil
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from secrets import token_hex
-from typing import IO
+from typing import IO, Literal
 
 from mcp_servers.container.local_roots import Place, files
 from mcp_servers.storage import beneath
@@ -45,7 +46,7 @@ def pack(place: Place, archive: IO[bytes], limit: int, stop: Stop, *, name: str)
     """A tar of the file at `place`, called `name`, or of all files in that directory, by their paths below it. A
     symbolic link on the way is an `OSError`."""
     packed = Packed()
-    with tarfile.open(fileobj=archive, mode="w", format=tarfile.PAX_FORMAT) as tar:
+    with exact_tar(archive) as tar:
         for path in files(place):
             stop.check()
             packed.single = path == place.relative
@@ -55,6 +56,15 @@ def pack(place: Place, archive: IO[bytes], limit: int, stop: Stop, *, name: str)
                 inside = name if packed.single else str(PurePosixPath(path).relative_to(place.relative))
                 add(tar, inside, _Stoppable(content, stop), status.st_size, executable=bool(status.st_mode & 0o111))
     return packed
+
+
+@contextmanager
+def exact_tar(archive: IO[bytes], mode: Literal["w", "a"] = "w") -> Generator[tarfile.TarFile]:
+    """An archive without padding at its end. The engine would not read that, and not notice then that we leave."""
+    with tarfile.open(fileobj=archive, mode=mode, format=tarfile.PAX_FORMAT) as tar:
+        yield tar
+        end = tar.offset + 2 * tarfile.BLOCKSIZE
+    archive.truncate(end)
 
 
 def unpack(archive: IO[bytes], top: str, place: Place, limit: int, stop: Stop, *, overwrite: bool) -> Packed:
@@ -81,10 +91,11 @@ def _unpack(archive: IO[bytes], top: str, stage: Path, limit: int, stop: Stop) -
     packed = Packed()
     try:
         with tarfile.open(fileobj=archive, mode="r:") as tar:
-            for member, parts in _members(tar, top):
+            for count, (member, parts) in enumerate(_members(tar, top)):
                 stop.check()
+                if count >= TREE_FILES:
+                    raise LimitExceeded(f"that is more than {TREE_FILES:,} files", "Copy it in parts.")
                 if member.isdir():
-                    packed.add(0, limit)
                     with beneath.directory(stage, parts, create=True):
                         continue
                 if not member.isreg() or member.issparse():

@@ -62,12 +62,8 @@ def workshop_request(image: str, volumes: Sequence[str], resources: Resources, p
     host = _host(resources, profile)
     memory = max(resources.memory or profile.memory, SMALLEST_MEMORY)
     places = sorted({str(PurePosixPath("/") / volume) for volume in volumes} - set(NOT_MOUNTABLE) - {"/"})
-    host["Mounts"] = [
-        _bind(str(profile.keeper), KEEPER, writable=False),
-        *({"Type": "tmpfs", "Target": place, "TmpfsOptions": _in_memory(memory // 2)} for place in places),
-    ]
-    own = {"/tmp": _scratch(profile.user, memory // 2), WORK: _scratch(profile.user, memory // 2)}  # noqa: S108
-    host["Tmpfs"] = {place: options for place, options in own.items() if place not in places}
+    host["Mounts"] = [_bind(str(profile.keeper), KEEPER, writable=False)]
+    host["Tmpfs"] = {place: _scratch(profile.user, memory // 2) for place in ("/tmp", WORK, *places)}  # noqa: S108
     return _request(image, profile, host)
 
 
@@ -144,10 +140,6 @@ def _scratch(user: str, size: int) -> str:
     the user's own, since older runtimes give it the mode that the image's directory has."""
     uid, gid = user.split(":")
     return f"rw,exec,nosuid,nodev,size={size},mode=1777,uid={uid},gid={gid}"
-
-
-def _in_memory(size: int) -> dict[str, int]:
-    return {"SizeBytes": size, "Mode": 0o1777}
 
 
 def _bind(source: str, target: str, *, writable: bool) -> dict[str, object]:
