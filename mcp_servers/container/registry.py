@@ -81,7 +81,7 @@ class Registry:
         listed = cast("list[dict[str, object]]", reply.body)
         if self._foreign:
             return listed
-        return [each for each in listed if str(cast("list[str]", each["Names"] or [""])[0]).startswith(f"/{NAME}")]
+        return [each for each in listed if each["Command"] == KEEPER]
 
     def owns(self, container: Mapping[str, object]) -> bool:
         """Whether an entry of `list` is ours."""
