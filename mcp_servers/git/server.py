@@ -16,6 +16,7 @@ from mcp_servers.serving import mcp_server
 
 if TYPE_CHECKING:
     from mcp.server import MCPServer
+    from mcp.server.mcpserver.tools import Tool
 
 _INSTRUCTIONS = """\
 Git on this machine, in repositories below {roots} only. Every call names its `repo`; there is no current directory.
@@ -36,9 +37,21 @@ def git_server(
     """A server for the repositories below `directories`. `user` is environment (``GIT_CONFIG_GLOBAL`` of a file with
     name and mail); `credential_helper` is git's, for https. `SettingsError` without a directory."""
     roots = Roots(directories)
+    tools = _tools(roots, policy, allow_force, credential_helper, user)
+    shown = ", ".join(map(str, roots.directories))
+    return mcp_server("atlas-git", "Atlas Git", _INSTRUCTIONS.format(roots=shown), tools, token)
+
+
+def git_tools(directories: Sequence[Path], policy: Policy) -> list[Tool]:
+    """The tools of such a server."""
+    return _tools(Roots(directories), policy, False, None, None)
+
+
+def _tools(
+    roots: Roots, policy: Policy, allow_force: bool, credential_helper: str | None, user: Mapping[str, str] | None
+) -> list[Tool]:
     desk = Desk(roots, Transfers(roots, credential_helper), user or {})
     tools = Tools(policy)
     LookingTools(desk).register(tools)
     ChangingTools(desk, allow_force=allow_force).register(tools)
-    shown = ", ".join(map(str, roots.directories))
-    return mcp_server("atlas-git", "Atlas Git", _INSTRUCTIONS.format(roots=shown), tools.tools, token)
+    return tools.tools

@@ -1,0 +1,58 @@
+"""The tables of tools in docs/mcp.md, from the servers themselves: ``python -m mcp_servers.catalogue``."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mcp_servers.container.containers import Containers
+from mcp_servers.container.server import container_tools
+from mcp_servers.git.server import git_tools
+from mcp_servers.manners import Policy
+from mcp_servers.storage.s3 import S3Store
+from mcp_servers.storage.s3_reach import Reach
+from mcp_servers.storage.server import s3_tools
+
+if TYPE_CHECKING:
+    from mcp.server.mcpserver.tools import Tool
+
+
+def tables() -> str:
+    """Markdown: for each server its tools, what they do to the world, and the first sentence of what they say."""
+    everything = Policy(allow_destructive=True)
+    anywhere = [Path("/")]
+    servers: dict[str, Sequence[Tool]] = {
+        "git": git_tools(anywhere, everything),
+        "s3": s3_tools(Reach.of(["s3://bucket"]), S3Store(), everything, roots=anywhere),
+        "container": container_tools(Containers(boot="", home=""), everything, anywhere),
+    }
+    return "\n\n".join(_table(name, tools) for name, tools in servers.items()) + "\n"
+
+
+def _table(server: str, tools: Sequence[Tool]) -> str:
+    rows = [f"### `atlas mcp {server}`: {len(tools)} tools", "", "| tool | effect | |", "|---|---|---|"]
+    rows += [f"| `{tool.name}` | {_effect(tool)} | {_first_sentence(tool.description)} |" for tool in tools]
+    return "\n".join(rows)
+
+
+def _effect(tool: Tool) -> str:
+    hints = tool.annotations
+    if hints is None or hints.read_only_hint:
+        return "reads"
+    return "destroys" if hints.destructive_hint else "writes"
+
+
+def _first_sentence(text: str) -> str:
+    sentence = " ".join(text.split()).partition(". ")[0].removesuffix(".")
+    return sentence.replace("|", "\\|") + "."
+
+
+async def _main() -> None:
+    sys.stdout.write(tables())
+
+
+if __name__ == "__main__":
+    asyncio.run(_main())
