@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
+from mcp_servers.container.reaping import reap
 from mcp_servers.manners import Policy
 from tests.integration.container_workshop import Workshop, alive, eventually, running, within, workshop
 
@@ -225,6 +227,51 @@ async def test_there_is_a_bound_to_containers(docker_url: str, busybox_image: st
         await shop.create()
     async with workshop(docker_url, tmp_path) as again:
         assert await again.made() == [], "the end of the server is the end of its containers, stopped ones too"
+
+
+SERVER = """
+import asyncio, sys
+from mcp_servers.container.attendance import Inside
+from mcp_servers.container.containers import Containers
+from state.ports import Resources
+
+url, home, mark = sys.argv[1:]
+
+async def main():
+    async def write(stream, data):
+        pass
+    async with Containers(boot="killed", home=home, url=url) as containers:
+        service = Inside(["sleep", mark])
+        box = await containers.create("atlas-test/busybox:1", service, Resources(), "")
+        await containers.attendance.run(box, Inside(["sh", "-c", f"setsid sleep {mark} & sleep {mark}"]), write)
+
+asyncio.run(main())
+"""
+
+
+async def test_a_killed_server_takes_its_containers_along(docker_url: str, busybox_image: str, tmp_path: Path) -> None:
+    mark = marker()
+    arguments = ("-c", SERVER, docker_url, str(tmp_path), mark)
+    server = await asyncio.create_subprocess_exec(sys.executable, *arguments)
+    sleeping = f"sleep {mark}"
+
+    async def ended() -> bool:
+        return not alive(sleeping)
+
+    try:
+        await running(sleeping, 3)
+    finally:
+        server.kill()
+        await server.wait()
+    await eventually(ended)
+    async with workshop(docker_url, tmp_path) as shop:
+
+        async def exited() -> bool:
+            return [each["State"] for each in await shop.made()] == ["exited"]
+
+        await eventually(exited)
+        assert await reap(shop.engine, str(tmp_path), lambda boot: boot != "killed") == 1
+        assert await shop.made() == []
 
 
 async def test_both_eras(docker_url: str, busybox_image: str, tmp_path: Path) -> None:
