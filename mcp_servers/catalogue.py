@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mcp_servers.container.containers import Containers
 from mcp_servers.container.server import container_tools
 from mcp_servers.git.server import git_tools
-from mcp_servers.manners import Policy
+from mcp_servers.manners import MannerlyTool, Policy
 from mcp_servers.storage.s3 import S3Store
 from mcp_servers.storage.s3_reach import Reach
 from mcp_servers.storage.server import s3_tools
@@ -39,10 +39,7 @@ def _table(server: str, tools: Sequence[Tool]) -> str:
 
 
 def _effect(tool: Tool) -> str:
-    hints = tool.annotations
-    if hints is None or hints.read_only_hint:
-        return "reads"
-    return "destroys" if hints.destructive_hint else "writes"
+    return tool.effect if isinstance(tool, MannerlyTool) else ""
 
 
 def _first_sentence(text: str) -> str:

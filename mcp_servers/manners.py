@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Body = Callable[..., Coroutine[Any, Any, Any]]
-Effect = Literal["reads", "writes", "destroys"]
-"""What a tool does to the world; what is destroyed can't be had back."""
+Effect = Literal["reads", "writes", "replaces", "destroys"]
+"""What a tool does to the world. What ``replaces`` may put something new in the place of what was there, which is what
+it is for; what ``destroys`` only takes away, and it can't be had back."""
 
 DESCRIPTION_CHARACTERS = 2_048
 """Clients cut what is longer."""
@@ -54,7 +55,7 @@ class Policy:
 
     def allows(self, effect: Effect) -> bool:
         """Whether a tool with this effect is offered at all."""
-        return effect == "reads" or (not self.read_only and (effect == "writes" or self.allow_destructive))
+        return effect == "reads" or (not self.read_only and (effect != "destroys" or self.allow_destructive))
 
 
 class Tools:
@@ -90,12 +91,12 @@ class Tools:
             annotations=ToolAnnotations(
                 title=title,
                 read_only_hint=effect == "reads",
-                destructive_hint=effect == "destroys",
+                destructive_hint=effect in ("replaces", "destroys"),
                 idempotent_hint=effect == "reads" or idempotent,
                 open_world_hint=open_world,
             ),
         )
-        cast("MannerlyTool", tool).finish(audited)
+        cast("MannerlyTool", tool).finish(effect, audited)
         self.tools.append(tool)
 
 
@@ -103,10 +104,16 @@ class MannerlyTool(Tool):
     """See the module. (The SDK's own would pass over arguments it does not know, and tell errors its own way.)"""
 
     _audited: tuple[str, ...] = PrivateAttr(default=())
+    _effect: Effect = PrivateAttr(default="destroys")
 
-    def finish(self, audited: tuple[str, ...]) -> None:
+    @property
+    def effect(self) -> Effect:
+        """What it does to the world."""
+        return self._effect
+
+    def finish(self, effect: Effect, audited: tuple[str, ...]) -> None:
         """Unknown arguments become errors: a misspelt one must not pass for a default. `audited`: see `Tools.add`."""
-        self._audited = audited
+        self._effect, self._audited = effect, audited
         model = self.fn_metadata.arg_model
         model.model_config["extra"] = "forbid"
         model.model_rebuild(force=True)

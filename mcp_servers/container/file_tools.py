@@ -50,10 +50,10 @@ class FileTools:
             (self.container_search_files, "Search files"),
         ):
             tools.add(body, "reads", title, audited=shown)
-        tools.add(self.container_write_file, "writes", "Write file", idempotent=True, audited=shown)
-        tools.add(self.container_edit_file, "writes", "Edit file", audited=shown)
+        tools.add(self.container_write_file, "replaces", "Write file", idempotent=True, audited=shown)
+        tools.add(self.container_edit_file, "replaces", "Edit file", audited=shown)
         for body, title in ((self.container_copy_in, "Copy in"), (self.container_copy_out, "Copy out")):
-            tools.add(body, "writes", title, seconds=_COPY_SECONDS, audited=shown)
+            tools.add(body, "replaces", title, seconds=_COPY_SECONDS, audited=shown)
 
     async def container_read_file(
         self, container: given.Container, path: given.Path, encoding: Encoding = "text", cursor: given.Cursor = None

@@ -34,7 +34,7 @@ class WorkingTools:
         run = ("image", "network", "container")
         tools.add(self.container_run, "writes", "Run", seconds=_RUN_SECONDS, open_world=True, audited=run)
         tools.add(self.container_create, "writes", "Create", seconds=_RUN_SECONDS, open_world=True, audited=run)
-        tools.add(self.container_exec, "writes", "Execute", seconds=_RUN_SECONDS, open_world=True, audited=run)
+        tools.add(self.container_exec, "replaces", "Execute", seconds=_RUN_SECONDS, open_world=True, audited=run)
         tools.add(self.container_logs, "reads", "Logs", audited=("container",))
         tools.add(self.container_stats, "reads", "Statistics", audited=("container",))
         tools.add(self.container_list, "reads", "List")

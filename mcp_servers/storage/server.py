@@ -59,10 +59,10 @@ def s3_tools(
     add(bodies.s3_list_objects, "reads", "List objects", open_world=True, audited=("prefix",))
     add(bodies.s3_head_object, "reads", "Look at an object", open_world=True, audited=("url",))
     add(bodies.s3_get_object, "reads", "Read an object", open_world=True, audited=("url", "offset", "length"))
-    add(bodies.s3_put_object, "writes", "Write an object", open_world=True, idempotent=True, audited=("url",))
+    add(bodies.s3_put_object, "replaces", "Write an object", open_world=True, idempotent=True, audited=("url",))
     add(
         bodies.s3_copy_object,
-        "writes",
+        "replaces",
         "Copy an object",
         seconds=LONGEST_SECONDS,
         open_world=True,
@@ -76,7 +76,7 @@ def s3_tools(
         files = ("path", "url")
         add(
             bodies.s3_upload_file,
-            "writes",
+            "replaces",
             "Upload a local file",
             seconds=LONGEST_SECONDS,
             open_world=True,

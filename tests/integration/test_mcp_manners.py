@@ -137,12 +137,12 @@ async def test_one_audit_line_without_content(bodies: Bodies, caplog: pytest.Log
     ("policy", "offered"),
     [
         (Policy(read_only=True, allow_destructive=True), ["reads"]),
-        (Policy(), ["reads", "writes"]),
-        (Policy(allow_destructive=True), ["reads", "writes", "destroys"]),
+        (Policy(), ["reads", "writes", "replaces"]),
+        (Policy(allow_destructive=True), ["reads", "writes", "replaces", "destroys"]),
     ],
 )
 def test_a_policy_decides_which_tools_there_are(bodies: Bodies, policy: Policy, offered: list[Effect]) -> None:
-    effects: tuple[Effect, ...] = ("reads", "writes", "destroys")
+    effects: tuple[Effect, ...] = ("reads", "writes", "replaces", "destroys")
     assert [effect for effect in effects if policy.allows(effect)] == offered
     tools = Tools(policy)
     for effect in effects:
