@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +18,8 @@ from mcp_servers.git.transfers import Transfers
 from mcp_servers.git.writing import Turns
 from mcp_servers.storage.threads import in_thread
 
+_THREADS = 32
+"""Look at directories at a time; one on a file system that does not answer keeps its thread."""
 CALL_SECONDS = 1_200.0
 """A bound on any single git program; the deadline of the call is shorter."""
 
@@ -38,10 +41,11 @@ class Desk:
     user: Mapping[str, str] = field(default_factory=dict[str, str])
     neutral: Neutral = field(default_factory=Neutral)
     turns: Turns = field(default_factory=Turns)
+    threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(_THREADS, "atlas-git"))
 
     async def find(self, repo: str) -> Repository:
         """The repository, judged. `InputError` when it is not one, or not inside the roots."""
-        return await in_thread(lambda stop: self.roots.repository(repo))
+        return await in_thread(lambda stop: self.roots.repository(repo), self.threads)
 
     async def read(self, repo: str) -> Git:
         """To look at a repository."""
@@ -64,7 +68,7 @@ class Desk:
 
     async def judged(self, path: str) -> Path:
         """A path that is to be made, inside the roots."""
-        return await in_thread(lambda stop: self.roots.real(path))
+        return await in_thread(lambda stop: self.roots.real(path), self.threads)
 
     def _by(self, git: Git) -> Git:
         return replace(git, environment={**git.environment, **self.user})

@@ -110,7 +110,8 @@ async def test_the_policy_decides_what_there_is(tmp_path: Path, policy: Policy, 
             hints = tool.annotations
             assert hints is not None
             assert hints.read_only_hint == (name in READERS)
-            assert hints.destructive_hint == (name == "s3_delete_objects")
+            replacing = ("s3_put_object", "s3_copy_object", "s3_upload_file", "s3_delete_objects")
+            assert hints.destructive_hint == (name in replacing)
             assert hints.open_world_hint is True
             assert tool.output_schema is not None
             undescribed = [key for key, each in tool.input_schema["properties"].items() if "description" not in each]
