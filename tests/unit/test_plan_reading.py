@@ -255,9 +255,9 @@ class Careful(yaml.SafeDumper):
     """Quotes what is a number in YAML 1.2, though not in PyYAML's 1.1 (0E0), as a person must."""
 
 
-def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+def _text(_: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     style = '"' if text[:1] in set("+-.0123456789") else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+    return yaml.ScalarNode("tag:yaml.org,2002:str", text, style=style)
 
 
 Careful.add_representer(str, _text)
