@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from mcp.server.mcpserver.tools import Tool
     from starlette.applications import Starlette
 
+    from mcp_servers.subscriptions import Subscriptions
+
 log = logging.getLogger(__name__)
 
 PATH = "/mcp"
@@ -41,14 +43,22 @@ class Address:
     token: str | None = None
 
 
-def mcp_server(name: str, title: str, instructions: str, tools: list[Tool], token: str | None = None) -> MCPServer[Any]:
-    """A server with these tools; with a token, over HTTP for its bearers only."""
+def mcp_server(
+    name: str,
+    title: str,
+    instructions: str,
+    tools: list[Tool],
+    token: str | None = None,
+    subscriptions: Subscriptions | None = None,
+) -> MCPServer[Any]:
+    """A server with these tools; with a token, over HTTP for its bearers only; with resources that can be subscribed
+    to, if its changes are published to `subscriptions`."""
     from importlib.metadata import version
 
     from mcp.server import MCPServer
 
     logging.getLogger("mcp.server.mcpserver").setLevel(logging.WARNING)  # what is refused has its audit line
-    return MCPServer(
+    server: MCPServer[Any] = MCPServer(
         name,
         title=title,
         instructions=instructions,
@@ -57,7 +67,11 @@ def mcp_server(name: str, title: str, instructions: str, tools: list[Tool], toke
         auth=_auth() if token else None,
         token_verifier=_Bearer(token) if token else None,
         log_level="WARNING",
+        subscriptions=subscriptions,
     )
+    if subscriptions:
+        subscriptions.serve(server)
+    return server
 
 
 async def serve_stdio(server: MCPServer[Any]) -> None:

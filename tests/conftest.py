@@ -2,4 +2,9 @@
 
 from __future__ import annotations
 
-pytest_plugins = ["tests.services.postgres", "tests.services.s3", "tests.services.docker_engine"]
+pytest_plugins = [
+    "tests.services.postgres",
+    "tests.services.s3",
+    "tests.services.docker_engine",
+    "tests.services.node",
+]

@@ -6,8 +6,6 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
 from typing import Annotated, Any, Literal
 
 import httpx2
@@ -22,6 +20,7 @@ from mcp_servers.manners import DESCRIPTION_CHARACTERS, Effect, Policy, Tools
 from mcp_servers.serving import Address, mcp_server, serve_http
 from state.errors import InputError
 from tests.integration.git_repositories import call, refusal
+from tests.integration.mcp_serving import over_http
 
 Mode = Literal["auto", "legacy"]
 MODES: list[Mode] = ["auto", "legacy"]
@@ -174,23 +173,9 @@ def test_a_description_must_fit(bodies: Bodies) -> None:
             Tools(Policy()).add(x_long, "reads", "Long")
 
 
-@asynccontextmanager
-async def over_http(server: MCPServer[Any], token: str | None = None) -> AsyncGenerator[str]:
-    """The URL of a server that runs meanwhile."""
-    url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    address = Address(port=0, token=token, origins=["https://pages.example"])
-    running = asyncio.create_task(serve_http(server, address, url.set_result))
-    try:
-        yield await url
-    finally:
-        running.cancel()
-        with suppress(asyncio.CancelledError):
-            await running
-
-
 @pytest.mark.parametrize("mode", MODES)
 async def test_over_http_with_a_token(bodies: Bodies, mode: Mode) -> None:
-    async with over_http(served(bodies, TOKEN), TOKEN) as url:
+    async with over_http(served(bodies, TOKEN), Address(port=0, token=TOKEN, origins=["https://pages.example"])) as url:
         headers = {"Authorization": f"Bearer {TOKEN}"}
         async with (
             httpx2.AsyncClient(headers=headers) as http,
@@ -215,7 +200,10 @@ BODY: dict[str, object] = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "p
 )
 async def test_who_is_kept_out(bodies: Bodies, headers: dict[str, Any], status: int) -> None:
     accept = {"Accept": "application/json, text/event-stream"}
-    async with over_http(served(bodies, TOKEN), TOKEN) as url, httpx2.AsyncClient() as http:
+    async with (
+        over_http(served(bodies, TOKEN), Address(port=0, token=TOKEN, origins=["https://pages.example"])) as url,
+        httpx2.AsyncClient() as http,
+    ):
         answer = await http.post(url, json=BODY, headers={**accept, **headers})
         assert answer.status_code == status, answer.text
 
