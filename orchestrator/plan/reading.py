@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
 from orchestrator.plan.checks import not_available, plan_problems
 from orchestrator.plan.document import Plan
-from orchestrator.plan.source import read_bytes, read_source
+from orchestrator.plan.source import UNPRINTABLE, read_bytes, read_source
 from orchestrator.plan.tree import Node
 from orchestrator.plan.values import line
 from orchestrator.plan.wording import worded
@@ -50,12 +51,17 @@ def canonical(document: BaseModel) -> str:
     It can be read again, and is the same whether the document was YAML or JSON.
     """
     tree = document.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-    return _CANONICAL.encode(tree)
+    return UNPRINTABLE.sub(_escaped, _CANONICAL.encode(tree))
 
 
 def canonical_hash(text: str) -> str:
     """The SHA-256 of canonical JSON, in hex."""
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _escaped(found: re.Match[str]) -> str:
+    """A character that may stand in a document as its escape only."""
+    return f"\\u{ord(found.group()):04x}"
 
 
 def _name(path: Path | None) -> str:

@@ -17,7 +17,8 @@ from state.errors import DocumentError, InputError, LimitExceeded
 from state.limits import DOCUMENT_BYTES, DOCUMENT_PROBLEMS
 
 # What YAML 1.2 calls printable; JSON may not hold the others in its strings either, or has escapes for them.
-_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+"""What a document can't hold as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ def read_source(data: bytes | str, name: str) -> Source:
     """
     _bounded(len(data), name)
     text = _decoded(data, name) if isinstance(data, bytes) else data.removeprefix("\ufeff")
-    if (found := _UNPRINTABLE.search(text)) is not None:
+    if (found := UNPRINTABLE.search(text)) is not None:
         place = _place_of(text, found.start())
         code = f"U+{ord(found.group()):04X}"
         what = f"a NUL character ({code})" if found.group() == "\0" else f"the control character {code}"

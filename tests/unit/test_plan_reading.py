@@ -289,6 +289,13 @@ def test_equal_durations_and_sizes_have_one_hash() -> None:
     assert canonical(read_plan(PLAN, one)) == canonical(read_plan(PLAN, two))
 
 
+@pytest.mark.parametrize("character", ["\x7f", "\x80", "\x9f", "\ufeff", "\ufffe", "\U0010ffff", "\x85", "\u2028"])
+def test_what_was_written_as_an_escape_can_be_read_again(character: str) -> None:
+    plan = read_plan(PLAN, json.dumps({"atlas": 1, "todos": [{"id": "a", "run": "x", "env": {"X": character}}]}))
+    assert plan.todos[0].env == {"X": character}
+    assert read_plan(PLAN, canonical(plan)) == plan
+
+
 def test_a_different_plan_has_a_different_hash() -> None:
     one = canonical(read_plan(PLAN, "atlas: 1\ntodos: [{id: a, run: x}]"))
     two = canonical(read_plan(PLAN, "atlas: 1\ntodos: [{id: a, run: [x]}]"))
