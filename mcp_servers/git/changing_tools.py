@@ -14,6 +14,7 @@ from mcp_servers.git.results import Stashes, Status, Worktrees
 from mcp_servers.git.transfers import Fetched, Pushed
 from mcp_servers.git.writing import Joined, Moved, ResetMode, Strategy
 from mcp_servers.manners import Tools
+from mcp_servers.storage.threads import in_thread
 from state.errors import InputError
 
 BranchName = Annotated[str, Field(description="Name of a local branch.")]
@@ -75,7 +76,7 @@ class ChangingTools:
     ) -> Status:
         """Stage changes, deletions among them; what comes back is the status afterwards. Paths outside the repository,
         or behind a symbolic link, are refused."""
-        async with self._desk.write(repo) as git:
+        async with self._desk.write(repo, submodules=True) as git:
             await writing.add(git, paths, everything=everything)
             return await status(git)
 
@@ -204,7 +205,7 @@ class ChangingTools:
         untracked: Annotated[bool, Field(description="Untracked files too.")] = False,
     ) -> Stashes:
         """Put uncommitted changes aside. Comes back with all that is stashed."""
-        async with self._desk.write(repo) as git:
+        async with self._desk.write(repo, submodules=True) as git:
             if not await writing.stash(git, message, untracked=untracked):
                 raise GitError("there are no changes to stash", "git_status shows what there is.")
             return await stashes(git)
@@ -247,7 +248,8 @@ class ChangingTools:
     ) -> Worktrees:
         """Remove a working tree and its directory. Comes back with those that are left."""
         target = await self._desk.judged(path)
-        async with self._desk.write(repo) as git:
+        there = target if await in_thread(lambda stop: target.is_dir()) else None
+        async with self._desk.write(repo, also=there) as git:
             await writing.remove_worktree(git, target, force=force)
             return await worktrees(git)
 

@@ -1,8 +1,9 @@
 """Which repositories the git tools may touch: those that lie, with all they consist of, below the allowed roots.
 
 A path is judged by where it really is. What a repository's own files point at (a ``.git`` file, ``commondir``,
-alternates, symbolic links) is followed and judged too, because whoever can write a file can write those. Then git is
-told explicitly where everything is, so that ``core.worktree`` and discovery have no say.
+alternates, symbolic links anywhere in a git directory) is followed and judged too, because whoever can write a file can
+write those. They are read exactly as git reads them. Then git is told explicitly where everything is, so that
+``core.worktree`` and discovery have no say.
 """
 
 from __future__ import annotations
@@ -13,16 +14,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mcp_servers.git.innards import Innards
 from mcp_servers.git.program import GitError
 from state.errors import InputError, SettingsError
 
 _POINTER_BYTES = 4_096
+_ALTERNATES_BYTES = 1 << 20
 _ALTERNATES = 5
 """git follows alternates of alternates to this depth."""
-_PARTS = (
-    "HEAD", "config", "config.worktree", "index", "info", "info/attributes", "info/exclude", "logs", "objects",
-    "objects/info", "objects/pack", "packed-refs", "refs", "refs/heads", "refs/tags", "refs/remotes", "worktrees",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +44,7 @@ class Roots:
             if not directory.is_dir():
                 raise SettingsError(f"--root {directory} is not a directory", "Name a directory that exists.")
         self.directories = [Path(os.path.realpath(directory)) for directory in directories]
+        self._innards = Innards()
 
     def contain(self, path: Path) -> bool:
         """Whether a real path is one of the roots or below one."""
@@ -97,11 +97,22 @@ class Roots:
             common = Path(os.path.realpath(directory / _pointer(directory / "commondir")))
             self._require(common, "the git directory that it shares")
         for base in {directory, common}:
-            for part in _PARTS:  # the base is real, so only links lead elsewhere
-                if os.path.islink(f"{base}/{part}"):  # noqa: PTH114  ten times as quick as a Path
-                    self._require(Path(os.path.realpath(base / part)), f"its {part}")
+            if os.path.lexists(base / ".git"):  # which a transfer would enter instead
+                raise GitError(f"{base} is a git directory and has a .git of its own", "")
+            self._check_links(base)
         self._check_alternates([Path(os.path.realpath(common / "objects"))], 0)
         return Repository(directory, common, work_tree)
+
+    def _check_links(self, base: Path) -> None:
+        waiting, judged = [str(base)], set[str]()
+        while waiting:
+            directory = waiting.pop()
+            judged.add(directory)
+            for link in self._innards.links(directory):
+                target = os.path.realpath(link)
+                self._require(Path(target), f"its {os.path.relpath(link, base)}")
+                if target not in judged and os.path.isdir(target):  # noqa: PTH112  these are many
+                    waiting.append(target)
 
     def _check_alternates(self, stores: Iterable[Path], depth: int) -> None:
         for store in stores:
@@ -109,11 +120,16 @@ class Roots:
             listing = store / "info" / "alternates"
             if depth > _ALTERNATES or not listing.is_file():
                 continue
-            lines = listing.read_bytes()[: 1 << 20].decode("utf-8", "surrogateescape").splitlines()
+            if len(content := _read(listing, _ALTERNATES_BYTES)) >= _ALTERNATES_BYTES:
+                raise GitError(f"{listing} is too large to judge the alternates in it", "")
+            lines = content.split("\n")
             named = [line for line in lines if line and not line.startswith("#")]
             if any(name.startswith('"') for name in named):
                 raise GitError(f"{listing} has names that are quoted; such are not followed here", "")
-            self._check_alternates([Path(os.path.realpath(store / name)) for name in named], depth + 1)
+            lent = [Path(os.path.realpath(store / name)) for name in named]
+            self._check_alternates(lent, depth + 1)
+            for each in lent:
+                self._check_links(each)
 
     def _require(self, path: Path, what: str) -> None:
         if not self.contain(path):
@@ -128,11 +144,19 @@ def _is_git_directory(path: Path) -> bool:
 
 
 def _pointer(path: Path) -> str:
+    content = _read(path, _POINTER_BYTES)
+    if len(content) >= _POINTER_BYTES:
+        raise GitError(f"{path} is too large to point at a directory", "")
+    return content.rstrip("\r\n")
+
+
+def _read(path: Path, limit: int) -> str:
+    """The beginning of a file. `GitError`: it can't be read, or is something else."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO there can't make us wait
         with os.fdopen(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise GitError(f"{path} is not a file", "")
-            return file.read(_POINTER_BYTES).decode("utf-8", "surrogateescape").strip()
+            return file.read(limit).decode("utf-8", "surrogateescape")
     except OSError as error:
         raise GitError(f"{path} can't be read: {error.strerror}", "") from error

@@ -14,6 +14,7 @@ from pydantic import Field
 from mcp_servers.git.confinement import Repository, Roots
 from mcp_servers.git.neutral import Neutral
 from mcp_servers.git.program import Git
+from mcp_servers.git.submodules import entered
 from mcp_servers.git.transfers import Transfers
 from mcp_servers.git.writing import Turns
 from mcp_servers.storage.threads import in_thread
@@ -52,11 +53,14 @@ class Desk:
         return await self.neutral.git(await self.find(repo), timeout=CALL_SECONDS)
 
     @asynccontextmanager
-    async def write(self, repo: str) -> AsyncGenerator[Git]:
-        """To change a repository, in its turn."""
+    async def write(self, repo: str, *, submodules: bool = False, also: Path | None = None) -> AsyncGenerator[Git]:
+        """To change a repository, in its turn. `submodules`: git will enter those; `also`: and this working tree."""
         found = await self.find(repo)
         async with self.turns.of(found.common):
-            yield self._by(await self.neutral.git(found, timeout=CALL_SECONDS))
+            entering = await entered(found, self.roots, self.neutral) if submodules else []
+            if also:
+                entering.append(await self.find(str(also)))
+            yield self._by(await self.neutral.git(found, timeout=CALL_SECONDS, entering=entering))
 
     @asynccontextmanager
     async def transfer(self, repo: str) -> AsyncGenerator[Git]:

@@ -9,7 +9,8 @@ run, files under one (Git LFS) are seen and stored as they lie there.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mcp_servers.git.confinement import Repository
@@ -27,8 +28,17 @@ _FAMILIES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"remote\..*\.proxy", re.DOTALL), ""),
     (re.compile(r"gpg\..*\.program", re.DOTALL), "false"),
     (re.compile(r"pager\..*", re.DOTALL), "false"),
+    (re.compile(r"hook\..*\.command", re.DOTALL), "true"),
+    (re.compile(r"branch\..*\.mergeoptions", re.DOTALL), ""),  # -F reads a message from any file
 )
-_REWRITTEN = re.compile(r"(url\..*\.(insteadof|pushinsteadof)|remote\..*\.vcs)", re.DOTALL | re.IGNORECASE)
+_REWRITTEN = re.compile(
+    r"url\..*\.(insteadof|pushinsteadof)"
+    r"|remote\.(.*\.vcs|.*:.*\.(url|pushurl))"  # a remote may be named like a URL, and then takes its place
+    r"|(fetch|transfer)\.bundleuri"
+    r"|http\.(.*\.)?(proxy.*|sslverify|sslca.*|sslcert.*|sslkey|cookiefile|savecookies|curloptresolve)",
+    re.DOTALL | re.IGNORECASE,
+)
+_CONDITIONAL = re.compile(r"includeif\..*\.path", re.DOTALL | re.IGNORECASE)
 _KEPT = 256
 """Repositories whose look is remembered."""
 
@@ -38,10 +48,13 @@ Stamp = tuple[tuple[int, int, int] | None, ...]
 @dataclass(frozen=True, slots=True)
 class Looked:
     """What a repository's configuration holds that must not count. `rewrites` are settings that would send a transfer
-    elsewhere, or have it made by another program."""
+    elsewhere, or have it made by another program; `conditions` are includes that may count later."""
 
-    overrides: tuple[tuple[str, str], ...]
-    rewrites: tuple[str, ...]
+    overrides: dict[str, str] = field(default_factory=dict[str, str])
+    rewrites: list[str] = field(default_factory=list[str])
+    conditions: list[str] = field(default_factory=list[str])
+    work_tree: bool = False
+    """Whether it says where the work tree is."""
 
 
 class Neutral:
@@ -50,14 +63,18 @@ class Neutral:
     def __init__(self) -> None:
         self._looks: dict[Path, tuple[Stamp, Looked]] = {}
 
-    async def git(self, repository: Repository, *, timeout: float = 600.0) -> Git:
-        """To call git in this repository, from the top of its work tree."""
-        looked = await self.look(repository)
+    async def git(self, repository: Repository, *, timeout: float = 600.0, entering: Sequence[Repository] = ()) -> Git:
+        """To call git in this repository, from the top of its work tree. `entering`: others that it will work in."""
+        overrides: dict[str, str] = {}
+        for each in (repository, *entering):
+            looked = await self.look(each)
+            _refuse_surprises(each, looked)
+            overrides |= looked.overrides
         return Git(
             repository.directory,
             repository.work_tree,
             cwd=repository.work_tree or repository.directory,
-            environment=_environment(looked.overrides),
+            environment=_variables(overrides) | _places(repository),
             timeout=timeout,
             settings=SAFE,
             patience=1.0,
@@ -77,7 +94,7 @@ class Neutral:
         stamp = tuple(map(_stamp, files))
         if (kept := self._looks.get(repository.directory)) and kept[0] == stamp:
             return kept[1]
-        git = Git(repository.directory, cwd=repository.directory, settings=SAFE)
+        git = Git(repository.directory, cwd=repository.directory, environment=_places(repository), settings=SAFE)
         listing = await git.run("config", "--list", "-z", "--show-origin", "--includes")
         looked, origins = _looked(listing.decode("utf-8", "surrogateescape"), repository.directory)
         if origins <= set(files):  # what it includes could change without our noticing
@@ -87,10 +104,22 @@ class Neutral:
         return looked
 
 
+def _refuse_surprises(repository: Repository, looked: Looked) -> None:
+    """`InputError` for a configuration that may be another by the time that git obeys it, or leads elsewhere."""
+    if looked.conditions:
+        raise InputError(
+            f"refused: the configuration of {repository.directory} includes files on a condition",
+            "Include them without one, or remove the includeIf.",
+        )
+    if looked.work_tree and repository.work_tree is None:
+        raise InputError(
+            f"refused: {repository.directory} has a work tree elsewhere (core.worktree)", "Name the work tree instead."
+        )
+
+
 def _looked(listing: str, directory: Path) -> tuple[Looked, set[Path]]:
     """(what must not count, the files that say so)"""
-    overrides: dict[str, str] = {}
-    rewrites: list[str] = []
+    looked = Looked()
     origins: set[Path] = set()
     fields = listing.split("\0")
     for origin, setting in zip(fields[::2], fields[1::2], strict=False):
@@ -100,16 +129,24 @@ def _looked(listing: str, directory: Path) -> tuple[Looked, set[Path]]:
         key = setting.partition("\n")[0]
         for family, harmless in _FAMILIES:
             if family.fullmatch(key):
-                overrides[key] = harmless
+                looked.overrides[key] = harmless
         if _REWRITTEN.fullmatch(key):
-            rewrites.append(key)
-    return Looked(tuple(overrides.items()), tuple(rewrites)), origins
+            looked.rewrites.append(key)
+        if _CONDITIONAL.fullmatch(key):
+            looked.conditions.append(key)
+    return replace(looked, work_tree="\0core.worktree\n" in listing), origins
 
 
-def _environment(overrides: tuple[tuple[str, str], ...]) -> dict[str, str]:
+def _places(repository: Repository) -> dict[str, str]:
+    """Variables that tell git what it would else read from files."""
+    places = {"GIT_COMMON_DIR": str(repository.common)} if repository.common != repository.directory else {}
+    return places if repository.work_tree else places | {"GIT_IMPLICIT_WORK_TREE": "0"}
+
+
+def _variables(overrides: Mapping[str, str]) -> dict[str, str]:
     """As variables: ``-c`` would take a name with a ``=`` in it apart at the wrong place."""
     environment = {"GIT_CONFIG_COUNT": str(len(overrides))}
-    for number, (key, value) in enumerate(overrides):
+    for number, (key, value) in enumerate(overrides.items()):
         environment[f"GIT_CONFIG_KEY_{number}"] = key
         environment[f"GIT_CONFIG_VALUE_{number}"] = value
     return environment

@@ -1,7 +1,7 @@
 """Looking at a repository: nothing here changes it, nor the index. `Git` comes from `neutral`.
 
-Revisions and paths are never taken for options: a revision that begins with a dash is refused, paths come after ``--``
-and stand for themselves.
+Revisions and paths are never taken for options: what `naming` lets through, and paths come after ``--`` and stand for
+themselves.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from mcp_servers.git.naming import inside, refuse_link, refuse_links, revision
 from mcp_servers.git.porcelain import (
     COMMIT,
     ahead_behind,
@@ -49,13 +50,6 @@ _UNFINISHED = {
 _BLAMED = 2_000
 """Lines that one page of blame looks at."""
 _CURSOR = re.compile(r"([0-9a-f]{40,64}):([0-9]{1,9})")
-
-
-def revision(text: str) -> str:
-    """A revision or a range, fit for a command line."""
-    if not text or text.startswith("-") or not text.isprintable():
-        raise InputError(f"{text!r} is not a revision", "Name a branch, a tag, a commit, or a range like main..topic.")
-    return text
 
 
 async def status(git: Git, *, untracked: bool = True, cursor: str | None = None) -> Status:
@@ -99,7 +93,7 @@ async def diff(
     if not chosen:
         chosen = {"unstaged": [], "staged": ["--cached"], "all": ["HEAD"]}[compared]
     shape = ("--stat=120",) if summary else (f"--unified={context}",)
-    return await _text(git, cursor, "diff", *PLAIN_DIFF, *shape, *chosen, "--", *paths)
+    return await _text(git, cursor, "diff", *PLAIN_DIFF, *shape, *chosen, "--", *inside(git, paths))
 
 
 async def log(
@@ -119,7 +113,8 @@ async def log(
         of, skip = match[1], int(match[2])
     out = await git.run(
         "log", "-z", f"--format=format:{COMMIT}", "--encoding=UTF-8", "--no-mailmap", "--no-show-signature",
-        f"--max-count={limit + 1}", f"--skip={skip}", *filters, revision(of), "--", *paths,
+        f"--max-count={limit + 1}", f"--skip={skip}", *filters, revision(of), "--",
+        *inside(git, paths),
     )  # fmt: skip
     commits = parsed_commits(out.decode("utf-8", "replace"))
     shown = commits[: min(limit, fitting(commits))]
@@ -152,6 +147,9 @@ async def blame(
     git: Git, path: str, of: str | None = None, *, first: int = 1, last: int | None = None, cursor: str | None = None
 ) -> Blame:
     """Who wrote each line of a file, in which commit."""
+    [path] = inside(git, [path])
+    if not of:
+        refuse_link(git, [path])
     start = position(cursor) or first
     end = min(start + _BLAMED, last + 1) if last else start + _BLAMED
     where = [revision(of)] if of else []
@@ -180,7 +178,9 @@ async def grep(
 ) -> Text:
     """Lines of tracked files that match: ``path:line:text``. Binary files are left out."""
     flags = ["--extended-regexp" if regex else "--fixed-strings", *(["--ignore-case"] if ignore_case else [])]
-    where = [revision(of)] if of else []
+    where, paths = [revision(of)] if of else [], inside(git, paths)
+    if not where:
+        await refuse_links(git, paths)
     return await _text(
         git, cursor, "grep", "-n", "-I", "--no-color", "--full-name", "--no-textconv", "--no-recurse-submodules",
         *flags, "-e", pattern, *where, "--", *paths, codes=(0, 1),

@@ -1,22 +1,25 @@
 """Between repositories: clone, fetch, push. Over https and ssh, and from paths inside the roots; nothing else.
 
 A remote's URL is read from the configuration, judged, and given to git itself: what else the configuration says of the
-remote (programs, proxies, refspecs) has no say.
+remote (programs, proxies, refspecs) has no say. Where the other end is on this host too, it runs with the same
+settings: git forgets them on the way there, and the other repository's hooks would run.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, Field
 
 from mcp_servers.git.confinement import Roots
+from mcp_servers.git.naming import revision
 from mcp_servers.git.program import SAFE, Git, GitError
-from mcp_servers.git.reading import revision
 from mcp_servers.git.remote import INHERITED, remote_of
 from mcp_servers.storage.threads import completed, in_thread
 from state.errors import InputError
@@ -53,7 +56,10 @@ class Transfers:
         if not await in_thread(lambda stop: parent.is_dir() and not into.exists()):
             raise InputError(f"{into} exists already, or its parent does not", "Name a new directory.")
         git = self._reaching(Git(cwd=parent, settings=SAFE, patience=2.0, timeout=timeout), protocol)
-        shape = ("--quiet", "--template=", "--no-local", "--no-recurse-submodules", "--no-shallow-submodules")
+        shape = (
+            "--quiet", "--template=", "--no-local", "--no-recurse-submodules", "--no-shallow-submodules",
+            *_other_end(protocol, "upload-pack"),
+        )  # fmt: skip
         try:
             await git.run("clone", *shape, *flags, "--", source, str(into))
         except BaseException:
@@ -67,7 +73,7 @@ class Transfers:
         flags = [*(["--tags"] if tags else []), *(["--prune"] if prune else [])]
         await self._reaching(git, protocol).run(
             "fetch", "--quiet", "--no-recurse-submodules", "--no-write-fetch-head", "--no-auto-maintenance", *flags,
-            "--", source, f"+refs/heads/*:refs/remotes/{remote}/*",
+            *_other_end(protocol, "upload-pack"), "--", source, f"+refs/heads/*:refs/remotes/{remote}/*",
         )  # fmt: skip
         after = await _refs(git)
         return Fetched(updated=sorted(name for name in before | after if before.get(name) != after.get(name)))
@@ -85,7 +91,7 @@ class Transfers:
             lease = [f"--force-with-lease={ref}:{known.out.decode().strip()}"]
         said = await self._reaching(git, protocol).answer(
             "push", "--porcelain", "--no-verify", "--no-follow-tags", "--no-signed", "--recurse-submodules=no", *lease,
-            "--", source, f"{oid}:{ref}", codes=(0, 1),
+            *_other_end(protocol, "receive-pack"), "--", source, f"{oid}:{ref}", codes=(0, 1),
         )  # fmt: skip
         line = next((each for each in said.out.decode("utf-8", "replace").splitlines() if "\t" in each), "")
         if said.code:
@@ -125,6 +131,14 @@ class Transfers:
         if protocol == "ssh":  # for known_hosts and keys
             environment["HOME"] = str(Path.home())
         return replace(git, environment=environment, settings=settings)
+
+
+def _other_end(protocol: str, program: Literal["upload-pack", "receive-pack"]) -> list[str]:
+    """How the program at the other end is started, where that is on this host."""
+    if protocol != "file":
+        return []
+    settings = (*SAFE, "receive.denyCurrentBranch=refuse")  # else it could check out there, with filters
+    return [f"--{program}={shlex.join(['git', *(part for each in settings for part in ('-c', each)), program])}"]
 
 
 async def _refs(git: Git) -> dict[str, str]:

@@ -1,4 +1,5 @@
-"""Changing a repository. No hook runs, no editor opens, nothing is signed.
+"""Changing a repository. No hook runs, no editor opens, nothing is signed; no command shows, at its end, what has
+changed in the work tree, for which it would enter submodules.
 
 What can stop half-way is taken back: a merge or rebase that meets conflicts is aborted, and the conflicts are the
 answer. Calls that change one repository take turns; other repositories know nothing of it.
@@ -14,8 +15,8 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from mcp_servers.git.naming import inside, revision
 from mcp_servers.git.program import Git, GitError
-from mcp_servers.git.reading import revision
 from mcp_servers.storage.threads import completed
 from state.errors import InputError
 
@@ -71,21 +72,34 @@ async def add(git: Git, paths: Sequence[str], *, everything: bool = False) -> No
     """Stage paths (directories with all in them), or everything that changed, deletions too."""
     if not paths and not everything:
         raise InputError("nothing to stage was named", "Name paths, or say everything=true.")
-    await git.run("add", "--all", "--", *(paths or ["."]))
+    await git.run("add", "--all", "--", *(inside(git, paths) or ["."]))
 
 
 async def commit(git: Git, message: str, *, author: str | None = None, allow_empty: bool = False) -> Moved:
     """Commit what is staged."""
     if not message.strip():
         raise InputError("the message is empty", "Say in a line what this commit is for.")
+    if not allow_empty and await _nothing_staged(git):
+        raise _nothing_to_commit()
     flags = [*(["--author", author] if author else []), *(["--allow-empty"] if allow_empty else [])]
     said = await git.answer(
         "commit", "--quiet", "--cleanup=whitespace", "--no-verify", "--no-edit", "--file=-", *flags,
         stdin=message.encode(), codes=(0, 1),
     )  # fmt: skip
     if said.code:
-        raise GitError("nothing is staged, so there is nothing to commit", "Stage changes with git_add first.")
+        raise _nothing_to_commit()
     return await head(git)
+
+
+async def _nothing_staged(git: Git) -> bool:
+    """git would say so itself, but by a status that enters submodules and obeys their configuration."""
+    if git.directory and (git.directory / "MERGE_HEAD").exists():
+        return False
+    return (await git.answer("diff", "--cached", "--quiet", "--ignore-submodules=dirty", codes=(0, 1))).code == 0
+
+
+def _nothing_to_commit() -> GitError:
+    return GitError("nothing is staged, so there is nothing to commit", "Stage changes with git_add first.")
 
 
 async def branch(git: Git, name: str, start: str = "HEAD") -> None:
@@ -101,11 +115,13 @@ async def delete_branch(git: Git, name: str, *, force: bool = False) -> None:
 async def switch(git: Git, name: str, *, create: bool = False, start: str | None = None, detach: bool = False) -> Moved:
     """Check out a branch. Changes that would be lost stop it."""
     if create:
-        await git.run("switch", "--no-track", "--create", await _new_name(git, name), revision(start or "HEAD"))
+        await git.run(
+            "switch", "--quiet", "--no-track", "--create", await _new_name(git, name), revision(start or "HEAD")
+        )
     elif detach:
-        await git.run("switch", "--detach", revision(name))
+        await git.run("switch", "--quiet", "--detach", revision(name))
     else:
-        await git.run("switch", "--no-guess", revision(name))
+        await git.run("switch", "--quiet", "--no-guess", revision(name))
     return await head(git)
 
 
@@ -115,7 +131,7 @@ async def restore(git: Git, paths: Sequence[str], *, staged: bool, source: str |
         raise InputError("no paths were named", "Name at least one.")
     where = ["--staged"] if staged else ["--worktree"]
     origin = [f"--source={revision(source)}"] if source else []
-    await git.run("restore", *where, *origin, "--", *paths)
+    await git.run("restore", *where, *origin, "--", *inside(git, paths))
 
 
 async def reset(git: Git, to: str, mode: ResetMode) -> Moved:
@@ -177,7 +193,7 @@ async def unstash(git: Git, index: int, *, drop: bool = True) -> list[str]:
     """Bring a stashed change back; the paths in conflict, if any (then it stays stashed, and nothing is changed)."""
     if not (await git.text("status", "--porcelain", "--untracked-files=no", "--ignore-submodules=all")) == "":
         raise GitError("there are uncommitted changes, which a conflict would mix up", "Commit or stash them first.")
-    said = await git.answer("stash", "apply", "--index", f"stash@{{{index}}}", codes=(0, 1))
+    said = await git.answer("stash", "apply", "--quiet", "--index", f"stash@{{{index}}}", codes=(0, 1))
     if said.code:
         conflicts = await _conflicts(git)
         await completed(git.run("reset", "--quiet", "--hard"))
@@ -223,7 +239,7 @@ async def _stoppable(git: Git, abort: tuple[str, str], *arguments: str) -> str |
 
 
 async def _conflicts(git: Git) -> list[str]:
-    out = await git.run("diff", "--name-only", "--diff-filter=U", "-z", "--no-ext-diff")
+    out = await git.run("diff", "--name-only", "--diff-filter=U", "-z", "--no-ext-diff", "--ignore-submodules=dirty")
     return [path for path in out.decode("utf-8", "replace").split("\0") if path]
 
 

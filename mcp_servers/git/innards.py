@@ -1,0 +1,79 @@
+"""Symbolic links inside git directories. git follows them, to read and to write: a reflog or a message that is one
+would be written where it leads, and objects would be read from there.
+
+Every call looks anew, but lists only the directories in which a name has changed since.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mcp_servers.git.program import GitError
+
+_NOT_GITS = frozenset(("hooks", "modules", "lfs"))
+"""At the top: hooks never run, and the others git does not read as part of this repository."""
+_DIRECTORIES = 100_000
+_KEPT = 200_000
+_SETTLED_NS = 2_000_000_000
+"""A directory that changed less long ago could change again without its time telling."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What a directory held when its `stamp` was this."""
+
+    stamp: tuple[int, int]
+    directories: list[str]
+
+
+class Innards:
+    """Remembers what it has seen; may be asked from several threads."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, _Seen] = {}
+
+    def links(self, directory: str) -> Iterator[str]:
+        """All symbolic links in and below a git directory (a real path), and in directories inside that they lead to.
+        `GitError`: there are too many directories to tell."""
+        waiting, looked = [directory], 0
+        while waiting:
+            path = waiting.pop()
+            looked += 1
+            if looked > _DIRECTORIES:
+                raise GitError(f"{directory} has more than {_DIRECTORIES:,} directories", "Pack its refs.")
+            directories, links = self._look(path)
+            yield from (f"{path}/{name}" for name in links)
+            waiting += [f"{path}/{name}" for name in directories if path != directory or name not in _NOT_GITS]
+
+    def _look(self, path: str) -> tuple[list[str], list[str]]:
+        try:
+            status = os.stat(path, follow_symlinks=False)  # noqa: PTH116  ten times as quick as a Path
+            stamp = (status.st_ino, status.st_ctime_ns)  # no program can set a ctime
+            if (seen := self._seen.get(path)) and seen.stamp == stamp:
+                return seen.directories, []
+            directories, links = _listed(path)
+        except (FileNotFoundError, NotADirectoryError):  # git took it away meanwhile
+            return [], []
+        except OSError as error:
+            raise GitError(f"{path} can't be read: {error.strerror}", "") from error
+        if not links and stat.S_ISDIR(status.st_mode) and time.time_ns() - status.st_ctime_ns > _SETTLED_NS:
+            if len(self._seen) >= _KEPT:
+                self._seen.clear()
+            self._seen[path] = _Seen(stamp, directories)
+        return directories, links
+
+
+def _listed(path: str) -> tuple[list[str], list[str]]:
+    directories: list[str] = []
+    links: list[str] = []
+    with os.scandir(path) as entries:
+        for entry in entries:
+            if entry.is_symlink():
+                links.append(entry.name)
+            elif entry.is_dir(follow_symlinks=False):
+                directories.append(entry.name)
+    return directories, links
