@@ -8,6 +8,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, cast
@@ -95,12 +96,19 @@ def s3_service() -> Generator[S3Service]:
 
 @pytest.fixture
 def s3_bucket(s3_service: S3Service) -> Generator[Bucket]:
+    """One for this test."""
+    with new_bucket(s3_service) as bucket:
+        yield bucket
+
+
+@contextmanager
+def new_bucket(service: S3Service) -> Generator[Bucket]:
     """Empty, and gone afterwards with all that is in it."""
     name = f"atlas-test-{uuid.uuid4().hex}"
-    client = s3_service.client()
+    client = service.client()
     client.create_bucket(Bucket=name)
     try:
-        yield Bucket(s3_service, name)
+        yield Bucket(service, name)
     finally:
         for upload in client.list_multipart_uploads(Bucket=name).get("Uploads", []):
             client.abort_multipart_upload(Bucket=name, Key=upload.get("Key", ""), UploadId=upload.get("UploadId", ""))
