@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import tarfile
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
@@ -13,13 +14,14 @@ from typing import cast
 
 from mcp_servers.container.capture import Capture
 from mcp_servers.container.containers import Options
+from mcp_servers.container.dockerfile import bases, check_steps, instructions
 from mcp_servers.container.engine import Engine
-from mcp_servers.container.images import check, missing, pull_request
+from mcp_servers.container.images import Images, check, missing, pull_request
 from mcp_servers.container.local_roots import LocalRoots, refusals
 from mcp_servers.container.packing import add, exact_tar, pack
 from mcp_servers.storage.threads import Stop, in_thread
 from state.errors import InputError, SandboxUnavailable
-from state.limits import TOOL_RESULT_BYTES
+from state.limits import DOCUMENT_BYTES, TOOL_RESULT_BYTES
 
 PREFIX = "atlas-mcp/"
 """How the names of images built here begin: no build can put itself in the place of an image that others trust."""
@@ -55,6 +57,7 @@ class Builds:
 
     def __init__(self, engine: Engine, options: Options, roots: LocalRoots, limit: int) -> None:
         self._engine = engine
+        self._images = Images(engine, options.pull_seconds)
         self._options = options
         self._roots = roots
         self._limit = limit
@@ -86,7 +89,8 @@ class Builds:
         with tempfile.NamedTemporaryFile(prefix="atlas-build-") as archive:
             path = Path(archive.name)
             with refusals(recipe.context or "the build context"):
-                await in_thread(lambda stop: self._pack(recipe, path, stop))
+                text = await in_thread(lambda stop: self._pack(recipe, path, stop))
+            await self._check(text, recipe)
             async with self._engine.stream("POST", "/build", self._query(name, recipe), content=path) as (
                 status,
                 body,
@@ -97,6 +101,13 @@ class Builds:
                         why = str(line.get("error") or line.get("message"))
                         raise InputError(f"the build failed: {why}\n{log.text()}")
         return Made(name, await self._identity(name), log.text())
+
+    async def _check(self, dockerfile: str, recipe: Recipe) -> None:
+        """`InputError` if it, or an image that it starts from, would have the engine fetch something."""
+        steps = instructions(dockerfile)
+        check_steps(steps, "the Dockerfile")
+        for base in bases(steps, recipe.arguments):
+            check_steps((await self._images.find(base)).triggers, f"the image {base}")
 
     def _query(self, name: str, recipe: Recipe) -> dict[str, str]:
         options = self._options
@@ -117,22 +128,35 @@ class Builds:
             query["target"] = recipe.target
         return query
 
-    def _pack(self, recipe: Recipe, path: Path, stop: Stop) -> None:
+    def _pack(self, recipe: Recipe, path: Path, stop: Stop) -> str:
+        """The Dockerfile, whose context is in the file `path` now."""
         with path.open("wb") as file:
             if recipe.context is not None:
                 packed = pack(self._roots.place(recipe.context), file, self._limit, stop, name="")
                 if packed.single:
                     raise InputError(f"{recipe.context} is a file", "A context is a directory.")
-        if recipe.dockerfile is not None:
-            text = recipe.dockerfile.encode()
-            with path.open("r+b") as file, exact_tar(file, "w" if recipe.context is None else "a") as tar:
-                add(tar, _DOCKERFILE, io.BytesIO(text), len(text))
+        if recipe.dockerfile is None:
+            return _dockerfile_in(path)
+        text = recipe.dockerfile.encode()
+        with path.open("r+b") as file, exact_tar(file, "w" if recipe.context is None else "a") as tar:
+            add(tar, _DOCKERFILE, io.BytesIO(text), len(text))
+        return recipe.dockerfile
 
     async def _identity(self, name: str) -> str:
         reply = await self._engine.request("GET", f"/images/{name}/json")
         if reply.status != 200:
             raise SandboxUnavailable(f"The engine does not have {name}: {reply.message}")
         return str(reply.fields()["Id"])
+
+
+def _dockerfile_in(archive: Path) -> str:
+    with tarfile.open(archive, "r:") as tar:
+        named = next((each for each in tar if each.name == "Dockerfile"), None)
+        if named is None or (content := tar.extractfile(named)) is None:
+            raise InputError("the context has no Dockerfile", "Pass `dockerfile`.")
+        if named.size > DOCUMENT_BYTES:
+            raise InputError(f"the Dockerfile has more than {DOCUMENT_BYTES:,} bytes")
+        return content.read().decode("utf-8", "replace")
 
 
 def _tell(text: str, log: Capture, say: Callable[[bytes], None]) -> None:

@@ -85,7 +85,7 @@ class ImageTools:
 
         RUN steps run as the Dockerfile's user, root at first, in the engine's own confinement for builds (no mounts or
         devices of the host, bounded memory): weaker than container_run's. The context may hold no symbolic links, and
-        256 MB at most; .dockerignore is not read. FROM pulls what is missing."""
+        256 MB at most; .dockerignore is not read. FROM pulls what is missing; ADD takes plain local names, no URLs."""
         recipe = Recipe(name, dockerfile, context, arguments, target, network)
         async with telling(ctx) as say:
             return _ready(await self._builds.build(recipe, say))

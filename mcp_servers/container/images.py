@@ -20,11 +20,12 @@ TAGGED = re.compile(r"(:[\w.-]+|@[\w:.+-]+)$")
 @dataclass(frozen=True, slots=True)
 class Image:
     """`id` is its digest on this engine; `environment` the variables it sets, as ``NAME=value``; `volumes` the places
-    where it wants volumes."""
+    where it wants volumes; `triggers` the steps that a build from it begins with."""
 
     id: str
     environment: list[str]
     volumes: list[str]
+    triggers: list[str]
 
 
 class Images:
@@ -50,7 +51,8 @@ class Images:
         if reply.status == 200:
             fields = reply.fields()
             config = cast("dict[str, list[str] | dict[str, object] | None]", fields.get("Config") or {})
-            return Image(str(fields["Id"]), list(config.get("Env") or []), list(config.get("Volumes") or {}))
+            listed = [list(config.get(name) or []) for name in ("Env", "Volumes", "OnBuild")]
+            return Image(str(fields["Id"]), *listed)
         if reply.status in (400, 404):
             return None
         raise SandboxUnavailable(f"The engine can't look up the image {name}: {reply.message}")
