@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 import logging
 import time
 from collections.abc import Callable, Coroutine, Mapping
@@ -24,6 +25,7 @@ from mcp.shared.exceptions import MCPError
 from mcp.types import ToolAnnotations
 from pydantic import Field, PrivateAttr, ValidationError
 
+from mcp_servers.sharing import Sharing
 from state.errors import AtlasError
 
 if TYPE_CHECKING:
@@ -75,12 +77,14 @@ class Tools:
         idempotent: bool = False,
         open_world: bool = False,
         audited: tuple[str, ...] = (),
+        shared: bool = False,
     ) -> None:
         """Offer `body`, if the policy allows its effect. Its name is the tool's and its docstring the description.
 
         `seconds` is the deadline of a call that names none. `idempotent`: done twice, it has no more effect.
         `open_world`: it reaches beyond this host. `audited` are the arguments that the audit line shows: handles, never
-        content.
+        content. `shared`: calls with the same arguments at the same time may share a run; it must only look, and tell
+        no progress.
         """
         if not self.policy.allows(effect):
             return
@@ -96,7 +100,7 @@ class Tools:
                 open_world_hint=open_world,
             ),
         )
-        cast("MannerlyTool", tool).finish(effect, audited)
+        cast("MannerlyTool", tool).finish(effect, audited, Sharing() if shared else None)
         self.tools.append(tool)
 
 
@@ -105,15 +109,16 @@ class MannerlyTool(Tool):
 
     _audited: tuple[str, ...] = PrivateAttr(default=())
     _effect: Effect = PrivateAttr(default="destroys")
+    _sharing: Sharing | None = PrivateAttr(default=None)
 
     @property
     def effect(self) -> Effect:
         """What it does to the world."""
         return self._effect
 
-    def finish(self, effect: Effect, audited: tuple[str, ...]) -> None:
-        """Unknown arguments become errors: a misspelt one must not pass for a default. `audited`: see `Tools.add`."""
-        self._effect, self._audited = effect, audited
+    def finish(self, effect: Effect, audited: tuple[str, ...], sharing: Sharing | None) -> None:
+        """Unknown arguments become errors: a misspelt one must not pass for a default. For the rest see `Tools.add`."""
+        self._effect, self._audited, self._sharing = effect, audited, sharing
         model = self.fn_metadata.arg_model
         model.model_config["extra"] = "forbid"
         model.model_rebuild(force=True)
@@ -128,7 +133,7 @@ class MannerlyTool(Tool):
             seconds = given.pop("timeout")
             if self.context_kwarg:
                 given[self.context_kwarg] = context
-            result = await self._within(seconds, self.fn(**given))
+            result = await self._within(seconds, self._call(given))
             ended = "done"
             return self.fn_metadata.convert_result(result) if convert_result else result
         except asyncio.CancelledError:
@@ -146,6 +151,11 @@ class MannerlyTool(Tool):
             raise UnexpectedToolError(f"{self.name} broke; the server's log says where") from error
         finally:
             self._leave_a_line(arguments, ended, time.monotonic() - started)
+
+    def _call(self, given: dict[str, Any]) -> Coroutine[Any, Any, Any]:
+        if self._sharing is None:
+            return self.fn(**given)
+        return self._sharing.ask(json.dumps(given, sort_keys=True), lambda: self.fn(**given))
 
     def _checked(self, arguments: dict[str, Any]) -> dict[str, Any]:
         try:

@@ -13,11 +13,12 @@ import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from state.errors import InputError
 
 if TYPE_CHECKING:
+    from anyio import AsyncFile
     from mcp.server import MCPServer
     from mcp.server.auth.provider import AccessToken, TokenVerifier
     from mcp.server.auth.settings import AuthSettings
@@ -76,7 +77,18 @@ def mcp_server(
 
 async def serve_stdio(server: MCPServer[Any]) -> None:
     """Until the client closes our input."""
-    await server.run_stdio_async()
+    from mcp.server.stdio import stdio_server
+
+    from mcp_servers.stdio import claimed
+
+    wire = claimed()
+    if wire is None:
+        await server.run_stdio_async()
+        return
+    lines, writing = cast("tuple[AsyncFile[str], AsyncFile[str]]", wire)  # as much of them as the SDK uses
+    served = server._lowlevel_server  # pyright: ignore[reportPrivateUsage]  as `run_stdio_async` does
+    async with stdio_server(lines, writing) as (incoming, outgoing):
+        await served.run(incoming, outgoing, served.create_initialization_options())
 
 
 async def serve_http(server: MCPServer[Any], address: Address, say: Callable[[str], None]) -> None:

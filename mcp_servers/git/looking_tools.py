@@ -26,7 +26,7 @@ class LookingTools:
             (self.git_blame, "Blame"), (self.git_grep, "Search"), (self.git_list_branches, "Branches"),
             (self.git_list_tags, "Tags"), (self.git_list_worktrees, "Worktrees"), (self.git_list_stashes, "Stashes"),
         ):  # fmt: skip
-            tools.add(body, "reads", title, audited=("repo", "revision", "path", "paths"))
+            tools.add(body, "reads", title, audited=("repo", "revision", "path", "paths"), shared=True)
 
     async def git_status(
         self,

@@ -107,18 +107,17 @@ class Git:
 
     async def run(self, *arguments: str, stdin: bytes | Path = b"", stdout: Path | None = None) -> bytes:
         """Its standard output (or empty, with that in the new file `stdout`). `GitError` unless it exits with 0."""
-        argv = self._argv(arguments)
         with contextlib.ExitStack() as files:
             given = files.enter_context(stdin.open("rb")) if isinstance(stdin, Path) else None
             taken = files.enter_context(stdout.open("xb")) if stdout else None
-            said = await self._call(argv, given, taken, stdin if isinstance(stdin, bytes) else b"")
+            said = await self._call(arguments, given, taken, stdin if isinstance(stdin, bytes) else b"")
         if said.code:
             raise said.error(arguments[0])
         return said.out
 
     async def answer(self, *arguments: str, stdin: bytes = b"", codes: Sequence[int] = (0,)) -> Said:
         """What it said and its exit code, which is one of `codes`."""
-        said = await self._call(self._argv(arguments), None, None, stdin)
+        said = await self._call(arguments, None, None, stdin)
         if said.code not in codes:
             raise said.error(arguments[0])
         return said
@@ -126,7 +125,7 @@ class Git:
     async def page(self, *arguments: str, start: int, size: int, codes: Sequence[int] = (0,)) -> tuple[bytes, bool]:
         """`size` bytes of its output from byte `start`, and whether there are more; git is stopped then."""
         window = _Window(start, size)
-        said = await self._call(self._argv(arguments), None, None, b"", window)
+        said = await self._call(arguments, None, None, b"", window)
         if said.code not in codes and not window.full:
             raise said.error(arguments[0])
         return bytes(window.kept), window.full
@@ -139,11 +138,13 @@ class Git:
         program = shutil.which("git")
         if program is None:
             raise GitError("git is not installed, or not on PATH", "Install git 2.39 or newer.")
-        return [program, "--no-pager", *(part for setting in self.settings for part in ("-c", setting)), *arguments]
+        place = ("-C", str(self.cwd)) if self.cwd else ()
+        settings = (part for setting in self.settings for part in ("-c", setting))
+        return [program, *place, "--no-pager", *settings, *arguments]
 
     async def _call(
         self,
-        argv: Sequence[str],
+        arguments: Sequence[str],
         given: IO[bytes] | None,
         taken: IO[bytes] | None,
         data: bytes,
@@ -154,9 +155,8 @@ class Git:
         start = time.time()
         with contextlib.ExitStack() as files:
             running = Running(
-                argv,
+                self._argv(arguments),
                 environment=self._environment(),
-                cwd=self.cwd,
                 stdin=given.fileno() if given else files.enter_context(_input(data)),
                 stdout=taken.fileno() if taken else None,
                 out=out.feed,
@@ -169,7 +169,7 @@ class Git:
             # Its children too, which may hold the pipes open after it ended by itself.
             await completed(self._stop(running, start, kindly=not isinstance(error, _Enough)))
             if isinstance(error, TimeoutError):
-                raise GitError(f"git {self._verb(argv)} took more than {self.timeout:.0f} s", "Try again.") from None
+                raise GitError(f"git {arguments[0]} took more than {self.timeout:.0f} s", "Try again.") from None
             if not isinstance(error, _Enough):
                 raise
             code = 0
@@ -179,9 +179,6 @@ class Git:
         await running.stop(self.patience if kindly else 0.0)
         if kindly and self.patience and (directory := self.directory):
             await in_thread(lambda stop: remove_locks(directory, start))
-
-    def _verb(self, argv: Sequence[str]) -> str:
-        return argv[2 + 2 * len(self.settings)]
 
     def _environment(self) -> dict[str, str]:
         environment = {
