@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mcp_servers.git.confinement import Repository
+from mcp_servers.git.entries import Entries
 from mcp_servers.git.program import SAFE, Git
 from state.errors import InputError
 
@@ -62,6 +63,7 @@ class Neutral:
 
     def __init__(self) -> None:
         self._looks: dict[Path, tuple[Stamp, Looked]] = {}
+        self._entries = Entries()
 
     async def git(self, repository: Repository, *, timeout: float = 600.0, entering: Sequence[Repository] = ()) -> Git:
         """To call git in this repository, from the top of its work tree. `entering`: others that it will work in."""
@@ -70,15 +72,9 @@ class Neutral:
             looked = await self.look(each)
             _refuse_surprises(each, looked)
             overrides |= looked.overrides
-        return Git(
-            repository.directory,
-            repository.work_tree,
-            cwd=repository.work_tree or repository.directory,
-            environment=_variables(overrides) | _places(repository),
-            timeout=timeout,
-            settings=SAFE,
-            patience=1.0,
-        )
+            if each.work_tree:
+                await self._entries.check(_git(each, looked.overrides, timeout), each.directory)
+        return _git(repository, overrides, timeout)
 
     async def refuse_rewrites(self, repository: Repository) -> None:
         """Before a transfer: `InputError` when the configuration would have it go elsewhere."""
@@ -102,6 +98,18 @@ class Neutral:
                 self._looks.clear()
             self._looks[repository.directory] = (stamp, looked)
         return looked
+
+
+def _git(repository: Repository, overrides: Mapping[str, str], timeout: float) -> Git:
+    return Git(
+        repository.directory,
+        repository.work_tree,
+        cwd=repository.work_tree or repository.directory,
+        environment=_variables(overrides) | _places(repository),
+        timeout=timeout,
+        settings=SAFE,
+        patience=1.0,
+    )
 
 
 def _refuse_surprises(repository: Repository, looked: Looked) -> None:

@@ -3,8 +3,10 @@ link to or configure is the attacker's; what lies outside of the roots must stay
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
+import struct
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
@@ -138,6 +140,33 @@ async def test_a_link_is_seen_however_late_it_comes(client: Client, repo: Path, 
     (logs / "new").symlink_to(outside / "secret.txt")
     os.utime(logs, (0, 0))
     assert "refused: its" in await refusal(client, "git_log", repo=str(repo))
+
+
+@pytest.mark.parametrize("name", ["../../outside/secret.txt", "a/../../../outside/secret.txt", "{outside}/secret.txt"])
+async def test_an_index_that_git_did_not_write(client: Client, repo: Path, outside: Path, name: str) -> None:
+    """git takes the names in it for verified."""
+    assert (await call(client, "git_status", repo=str(repo)))["clean"]
+    blob = plain(repo, "rev-parse", "HEAD:b.txt").strip()
+    (repo / ".git" / "index").write_bytes(index_of(name.format(outside=outside), blob))
+    (repo / "a").mkdir()
+    assert SECRET in plain(repo, "diff"), "plain git was expected to show it"
+    for tool, more in (
+        ("git_diff", {}), ("git_status", {}), ("git_restore", {"paths": ["."]}), ("git_stash", {}),
+        ("git_grep", {"pattern": "secret"}), ("git_reset_hard", {}), ("git_add", {"everything": True}),
+    ):  # fmt: skip
+        assert "which leads out" in await refusal(client, tool, repo=str(repo), **more)
+    assert (outside / "secret.txt").read_text() == f"{SECRET}\n"
+    (repo / ".git" / "index").unlink()
+    await call(client, "git_reset", repo=str(repo))
+    assert (await call(client, "git_status", repo=str(repo)))["clean"]
+
+
+def index_of(name: str, blob: str) -> bytes:
+    """An index with one file."""
+    path = name.encode()
+    entry = struct.pack(">10I", *[0] * 6, 0o100644, 0, 0, 0) + bytes.fromhex(blob) + struct.pack(">H", len(path)) + path
+    body = b"DIRC" + struct.pack(">2I", 2, 1) + entry + bytes(8 - len(entry) % 8)
+    return body + hashlib.sha1(body).digest()  # noqa: S324  as git has it
 
 
 @pytest.mark.parametrize("character", [" ", "\x0b", "\x85"])
