@@ -71,7 +71,7 @@ async def status(git: Git, *, untracked: bool = True, cursor: str | None = None)
         upstream=facts.get("branch.upstream"),
         ahead=ahead,
         behind=behind,
-        in_progress=_unfinished(git.directory),
+        in_progress=unfinished(git.directory),
         clean=not changes,
         changes=rest[:count],
         **_rest(start + count, len(changes), "changed paths"),
@@ -252,7 +252,8 @@ def _rest(end: int, total: int, things: str) -> dict[str, str | None]:
     return {"next_cursor": str(end), "note": f"{end:,} of {total:,} {things}; pass next_cursor for more."}
 
 
-def _unfinished(directory: Path | None) -> list[str]:
+def unfinished(directory: Path | None) -> list[str]:
+    """The operations that stopped half-way in a git directory."""
     if directory is None:
         return []
     return sorted({name for mark, name in _UNFINISHED.items() if (directory / mark).exists()})

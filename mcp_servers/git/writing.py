@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field
 
 from mcp_servers.git.naming import inside, revision
 from mcp_servers.git.program import Git, GitError
+from mcp_servers.git.reading import unfinished
 from mcp_servers.storage.threads import completed
 from state.errors import InputError
 
@@ -223,6 +224,7 @@ async def remove_worktree(git: Git, path: Path, *, force: bool = False) -> None:
 
 async def _stoppable(git: Git, abort: tuple[str, str], *arguments: str) -> str | list[str]:
     """What git said, or the paths in conflict, after `abort`. Cancelled, it is aborted too."""
+    await _refuse_unfinished(git)
     done = False
     try:
         said = await git.answer(*arguments, codes=(0, 1, 128))
@@ -236,6 +238,14 @@ async def _stoppable(git: Git, abort: tuple[str, str], *arguments: str) -> str |
     finally:
         if not done:
             await completed(git.answer(*abort, codes=(0, 128)))
+
+
+async def _refuse_unfinished(git: Git) -> None:
+    """What somebody else began is theirs to abort: what they resolved by hand would be lost."""
+    stopped = [each for each in unfinished(git.directory) if each != "bisect"]
+    if stopped or await _conflicts(git):
+        what = f"a {stopped[0]} is in progress" if stopped else "there are unresolved conflicts"
+        raise GitError(f"{what}, which this would throw away", "See git_status; have it finished or aborted first.")
 
 
 async def _conflicts(git: Git) -> list[str]:

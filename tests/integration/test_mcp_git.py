@@ -107,6 +107,32 @@ async def test_conflicts_are_an_answer(client: Client, repo: Path, how: str) -> 
     assert (await call(client, "git_status", repo=str(repo)))["in_progress"] == []
 
 
+@pytest.mark.parametrize("begun", ["merge", "rebase", "stash"])
+async def test_what_another_has_begun_is_not_aborted(client: Client, repo: Path, begun: str) -> None:
+    name = str(repo)
+    plain(repo, "switch", "--quiet", "--create", "topic", "HEAD~1")
+    (repo / "a.txt").write_text("other\n")
+    plain(repo, "commit", "--quiet", "-am", "topic")
+    plain(repo, "switch", "--quiet", "main")
+    if begun == "stash":
+        (repo / "a.txt").write_text("stashed\n")
+        plain(repo, "stash")
+        plain(repo, "reset", "--quiet", "--hard", "topic")
+        plain(repo, "stash", "pop", check=False)
+    else:
+        plain(repo, begun, "topic", check=False)
+    (repo / "a.txt").write_text("resolved with care\n")
+    before = plain(repo, "status")
+    for tool, more in (
+        ("git_merge", {"revision": "topic"}), ("git_merge", {"revision": "main", "strategy": "squash"}),
+        ("git_rebase", {"onto": "topic"}),
+    ):  # fmt: skip
+        words = await refusal(client, tool, repo=name, **more)
+        assert "which this would throw away" in words
+    assert (repo / "a.txt").read_text() == "resolved with care\n"
+    assert plain(repo, "status") == before
+
+
 async def test_merges(client: Client, repo: Path) -> None:
     name = str(repo)
     await call(client, "git_switch", repo=name, name="topic", create=True)
