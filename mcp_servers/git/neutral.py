@@ -107,7 +107,7 @@ def _git(repository: Repository, overrides: Mapping[str, str], timeout: float) -
         cwd=repository.work_tree or repository.directory,
         environment=_variables(overrides) | _places(repository),
         timeout=timeout,
-        settings=SAFE,
+        settings=(*SAFE, "core.untrackedCache=false"),  # it lies in the index, and names directories to list
         patience=1.0,
     )
 

@@ -52,10 +52,8 @@ class Transfers:
         """Make `into` (judged; must not exist) a clone. Cancelled or failed, nothing of it is left."""
         source, protocol = await self._source(url)
         flags = [*(["--branch", revision(branch)] if branch else []), *([f"--depth={depth}"] if depth else [])]
-        parent = into.parent
-        if not await in_thread(lambda stop: parent.is_dir() and not into.exists()):
-            raise InputError(f"{into} exists already, or its parent does not", "Name a new directory.")
-        git = self._reaching(Git(cwd=parent, settings=SAFE, patience=2.0, timeout=timeout), protocol)
+        await in_thread(lambda stop: _make(into))
+        git = self._reaching(Git(cwd=into.parent, settings=SAFE, patience=2.0, timeout=timeout), protocol)
         shape = (
             "--quiet", "--template=", "--no-local", "--no-recurse-submodules", "--no-shallow-submodules",
             *_other_end(protocol, "upload-pack"),
@@ -131,6 +129,14 @@ class Transfers:
         if protocol == "ssh":  # for known_hosts and keys
             environment["HOME"] = str(Path.home())
         return replace(git, environment=environment, settings=settings)
+
+
+def _make(into: Path) -> None:
+    """A directory that nobody else has made: if the clone fails, it is ours to remove."""
+    try:
+        into.mkdir()
+    except OSError as error:
+        raise InputError(f"{into} exists already, or its parent does not", "Name a new directory.") from error
 
 
 def _other_end(protocol: str, program: Literal["upload-pack", "receive-pack"]) -> list[str]:
