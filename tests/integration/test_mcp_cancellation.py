@@ -22,6 +22,7 @@ from typing import Literal, cast
 
 import pytest
 from mcp import Client
+from mcp.types import CallToolResult
 
 from tests.integration import cancellation_wires as wires
 from tests.integration.cancellation_calls import (
@@ -83,10 +84,9 @@ async def test_a_scope_is_cancelled(area: Area, transport: Transport, era: Era) 
 
         async def cancel(number: int) -> None:
             asking[number].cancel()
-            with suppress(asyncio.CancelledError):
-                await asking[number]
 
         await one_after_the_other(calls, cancel, lambda tool, arguments: called(server, tool, **arguments))
+        await over(asking)
 
 
 @with_notifications
@@ -115,7 +115,7 @@ async def test_a_client_is_killed(area: Area, transport: Transport, era: Era) ->
             await caller.wait()
         await all_gone(calls, later)
         if transport == "stdio":
-            await ended(lambda: not any(Path(f"/proc/{server}").exists() for server in servers))
+            await ended(lambda: not any(map(lives, servers)))
         else:
             await next_ones_are_answered(area, era, calls)
 
@@ -140,9 +140,9 @@ async def test_a_deadline_passes(area: Area, transport: Transport, era: Era) -> 
     async with connected(area, transport, era) as server, area.calls() as calls:
         asking = [asyncio.create_task(server.call_tool(call.tool, call.within(area.seconds))) for call in calls]
         await asyncio.gather(*(under_way([call], asking) for call in calls))
+        await over(asking, area.seconds)
         for call, each in zip(calls, asking, strict=True):
-            result = await each
-            assert f"{call.tool} was stopped after" in said(result)
+            assert f"{call.tool} was stopped after" in said(each.result())
             await assert_gone(call)
             await at_once(call, lambda tool, arguments: called(server, tool, **arguments))
 
@@ -155,6 +155,12 @@ async def one_after_the_other(calls: list[Call], end: Callable[[int], Awaitable[
         await assert_gone(call)
         await at_once(call, ask)
         await under_way(calls[number + 1 :])
+
+
+async def over(asking: list[asyncio.Task[CallToolResult]], later: float = 0.0) -> None:
+    """No client waits any longer; `later` as in `assert_gone`."""
+    _, waiting = await asyncio.wait(asking, timeout=later + GONE_SECONDS * PATIENCE)
+    assert not waiting
 
 
 async def all_gone(calls: list[Call], later: float) -> None:
@@ -174,10 +180,10 @@ async def at_once(call: Call, ask: Ask) -> None:
     assert time.monotonic() - start < GONE_SECONDS * PATIENCE, f"after {call.tool}"
 
 
-async def ended(over: Callable[[], bool]) -> None:
+async def ended(condition: Callable[[], bool]) -> None:
     """A server over stdio ends with its client."""
     async with asyncio.timeout(GONE_SECONDS * PATIENCE):
-        while not over():  # noqa: ASYNC110  nothing tells of another process
+        while not condition():  # noqa: ASYNC110  nothing tells of another process
             await asyncio.sleep(0.01)
 
 
@@ -190,6 +196,13 @@ def deadline(area: Area, transport: Transport, era: Era) -> tuple[float, float]:
 def children(process: int) -> list[int]:
     listed = subprocess.run(["pgrep", "--parent", str(process)], capture_output=True, text=True, check=False)
     return [int(each) for each in listed.stdout.split()]
+
+
+def lives(process: int) -> bool:
+    """And not only its name, which stays until its new parent has asked for it."""
+    with suppress(OSError):
+        return bool(Path(f"/proc/{process}/cmdline").read_bytes())
+    return False
 
 
 def asking_over(wire: Wire) -> Ask:
