@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 from mcp_servers.git.program import GitError
 
-_NOT_GITS = frozenset(("hooks", "modules", "lfs"))
-"""At the top: hooks never run, and the others git does not read as part of this repository."""
+_NOT_GITS = frozenset(("hooks", "modules", "lfs", "annex", "svn", "jj"))
+"""At the top: hooks never run, and the others git does not read as part of this repository. People share these."""
 _DIRECTORIES = 100_000
 _KEPT = 200_000
 _SETTLED_NS = 2_000_000_000
@@ -46,8 +46,9 @@ class Innards:
             if looked > _DIRECTORIES:
                 raise GitError(f"{directory} has more than {_DIRECTORIES:,} directories", "Pack its refs.")
             directories, links = self._look(path)
-            yield from (f"{path}/{name}" for name in links)
-            waiting += [f"{path}/{name}" for name in directories if path != directory or name not in _NOT_GITS]
+            skipped = _NOT_GITS if path == directory else frozenset[str]()
+            yield from (f"{path}/{name}" for name in links if name not in skipped)
+            waiting += [f"{path}/{name}" for name in directories if name not in skipped]
 
     def _look(self, path: str) -> tuple[list[str], list[str]]:
         try:

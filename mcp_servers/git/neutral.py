@@ -14,8 +14,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mcp_servers.git.confinement import Repository
-from mcp_servers.git.entries import Entries
+from mcp_servers.git.entries import Entries, IndexStamp, index_stamp
 from mcp_servers.git.program import SAFE, Git
+from mcp_servers.storage.threads import in_thread
 from state.errors import InputError
 
 _FAMILIES: tuple[tuple[re.Pattern[str], str], ...] = (
@@ -35,7 +36,7 @@ _FAMILIES: tuple[tuple[re.Pattern[str], str], ...] = (
 _REWRITTEN = re.compile(
     r"url\..*\.(insteadof|pushinsteadof)"
     r"|remote\.(.*\.vcs|.*:.*\.(url|pushurl))"  # a remote may be named like a URL, and then takes its place
-    r"|(fetch|transfer)\.bundleuri"
+    r"|(fetch|transfer)\.bundleuri|fetch\.fsck\.skiplist"  # the latter quotes any file that it can't read
     r"|http\.(.*\.)?(proxy.*|sslverify|sslca.*|sslcert.*|sslkey|cookiefile|savecookies|curloptresolve)",
     re.DOTALL | re.IGNORECASE,
 )
@@ -43,7 +44,21 @@ _CONDITIONAL = re.compile(r"includeif\..*\.path", re.DOTALL | re.IGNORECASE)
 _KEPT = 256
 """Repositories whose look is remembered."""
 
-Stamp = tuple[tuple[int, int, int] | None, ...]
+ConfigurationStamp = tuple[tuple[int, int, int] | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stamps:
+    """They change with what a look at a repository depends on."""
+
+    configuration: ConfigurationStamp
+    index: IndexStamp
+
+    @staticmethod
+    def of(repository: Repository) -> Stamps:
+        """As it is now; blocks."""
+        configuration = tuple(_stamp(path) for path in _configuration(repository))
+        return Stamps(configuration, index_stamp(repository.directory) if repository.work_tree else ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,42 +77,58 @@ class Neutral:
     """Makes `Git` for repositories that `confinement` has judged."""
 
     def __init__(self) -> None:
-        self._looks: dict[Path, tuple[Stamp, Looked]] = {}
+        self._looks: dict[Path, tuple[ConfigurationStamp, Looked]] = {}
         self._entries = Entries()
 
-    async def git(self, repository: Repository, *, timeout: float = 600.0, entering: Sequence[Repository] = ()) -> Git:
-        """To call git in this repository, from the top of its work tree. `entering`: others that it will work in."""
-        overrides: dict[str, str] = {}
-        for each in (repository, *entering):
-            looked = await self.look(each)
-            _refuse_surprises(each, looked)
-            overrides |= looked.overrides
-            if each.work_tree:
-                await self._entries.check(_git(each, looked.overrides, timeout), each.directory)
+    async def git(
+        self,
+        repository: Repository,
+        *,
+        timeout: float = 600.0,
+        entering: Sequence[Repository] = (),
+        stamps: Stamps | None = None,
+    ) -> Git:
+        """To call git in this repository, from the top of its work tree. `entering`: others that it will work in.
+        `stamps`: of the repository, when they are known."""
+        overrides = await self._overrides(repository, timeout, stamps)
+        for each in entering:
+            overrides = {**overrides, **await self._overrides(each, timeout, None)}
         return _git(repository, overrides, timeout)
+
+    async def _overrides(self, repository: Repository, timeout: float, stamps: Stamps | None) -> dict[str, str]:
+        seen = stamps or await in_thread(lambda stop: Stamps.of(repository))
+        looked = await self._look(repository, seen.configuration)
+        _refuse_surprises(repository, looked)
+        if repository.work_tree:
+            git = _git(repository, looked.overrides, timeout)
+            await self._entries.check(git, repository.directory, seen.index)
+        return looked.overrides
 
     async def refuse_rewrites(self, repository: Repository) -> None:
         """Before a transfer: `InputError` when the configuration would have it go elsewhere."""
-        if rewrites := (await self.look(repository)).rewrites:
+        seen = await in_thread(lambda stop: Stamps.of(repository))
+        if rewrites := (await self._look(repository, seen.configuration)).rewrites:
             raise InputError(
                 f"refused: the repository's configuration has {rewrites[0]}, which sends transfers elsewhere",
-                "Remove it from .git/config, and name the real URL there.",
+                "Remove it from .git/config; if it is a URL, name the real one there.",
             )
 
-    async def look(self, repository: Repository) -> Looked:
+    async def _look(self, repository: Repository, stamp: ConfigurationStamp) -> Looked:
         """Read the configuration, unless it is as it was."""
-        files = (repository.common / "config", repository.directory / "config.worktree")
-        stamp = tuple(map(_stamp, files))
         if (kept := self._looks.get(repository.directory)) and kept[0] == stamp:
             return kept[1]
         git = Git(repository.directory, cwd=repository.directory, environment=_places(repository), settings=SAFE)
         listing = await git.run("config", "--list", "-z", "--show-origin", "--includes")
         looked, origins = _looked(listing.decode("utf-8", "surrogateescape"), repository.directory)
-        if origins <= set(files):  # what it includes could change without our noticing
+        if origins <= set(_configuration(repository)):  # what it includes could change without our noticing
             if len(self._looks) >= _KEPT:
                 self._looks.clear()
             self._looks[repository.directory] = (stamp, looked)
         return looked
+
+
+def _configuration(repository: Repository) -> tuple[Path, Path]:
+    return repository.common / "config", repository.directory / "config.worktree"
 
 
 def _git(repository: Repository, overrides: Mapping[str, str], timeout: float) -> Git:

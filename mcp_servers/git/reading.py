@@ -154,8 +154,8 @@ async def blame(
     end = min(start + _BLAMED, last + 1) if last else start + _BLAMED
     where = [revision(of)] if of else []
     said = await git.answer(
-        "blame", "--line-porcelain", "--no-progress", "--no-textconv", f"-L{start},{end - 1}", *where, "--", path,
-        codes=(0, 128),
+        "blame", "--line-porcelain", "--no-progress", "--no-textconv", "--no-ignore-revs-file",
+        f"-L{start},{end - 1}", *where, "--", path, codes=(0, 128),
     )  # fmt: skip
     if said.code and not (cursor and b"has only" in said.err):
         raise said.error("blame")

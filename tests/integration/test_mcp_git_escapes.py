@@ -123,6 +123,8 @@ async def test_no_part_of_a_git_directory_leads_out(client: Client, repo: Path, 
 
 
 async def test_links_inside_the_roots_are_followed_and_judged(client: Client, repo: Path, outside: Path) -> None:
+    shutil.rmtree(repo / ".git" / "hooks", ignore_errors=True)
+    (repo / ".git" / "hooks").symlink_to(outside)  # never read
     store = repo.parent / "store"
     (repo / ".git" / "objects").rename(store)
     (repo / ".git" / "objects").symlink_to(store)
