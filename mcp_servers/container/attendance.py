@@ -27,6 +27,8 @@ from state.ports import Exit, SandboxCommand, WriteOutput
 
 END_SECONDS = 5.0
 """From the end of the lifeline to the end of all that hung on it; then the container is swept."""
+_FED_SECONDS = 0.3
+"""From the end of its stdin to that of a program which reads it; then it is killed."""
 LONGEST_SECONDS = 86_400.0
 _POLL_SECONDS = 0.02
 _ERROR_BYTES = 4_000
@@ -79,8 +81,10 @@ class Attendance:
 
     async def feed(self, container: str, argv: Sequence[str], content: Path | bytes) -> tuple[int, str]:
         """Run a program that reads `content` as its stdin, to the end, and does no more; its exit code and what it
-        said. The end of its stdin is its end, so it needs no attendant."""
-        execution = await self._create(container, argv, "/")
+        said. The end of its stdin is its end, so it needs no attendant; one that does not keep to that is known by its
+        environment."""
+        mark = f"ATLAS_FED={secrets.token_hex(16)}"
+        execution = await self._create(container, argv, "/", [mark])
         connection, early = await self._start(execution)
         said = bytearray()
         sending = asyncio.ensure_future(_sent(connection, content))
@@ -91,15 +95,16 @@ class Attendance:
         finally:
             sending.cancel()
             await asyncio.wait([sending])
-            await see_through(self._end(container, execution, connection, well=False))
+            await see_through(self._end_fed(container, execution, connection, mark))
         return await self._code(execution), said.decode(errors="replace").strip()
 
-    async def _create(self, container: str, argv: Sequence[str], workdir: str) -> str:
+    async def _create(self, container: str, argv: Sequence[str], workdir: str, environment: Sequence[str] = ()) -> str:
         body = {
             "AttachStdin": True,
             "AttachStdout": True,
             "AttachStderr": True,
             "Cmd": list(argv),
+            "Env": list(environment),
             "Privileged": False,
             "Tty": False,
             "WorkingDir": workdir,
@@ -123,25 +128,43 @@ class Attendance:
 
     async def _end(self, container: str, execution: str, connection: socket.socket, *, well: bool) -> None:
         """Let go, and return when nothing is left."""
-        with connection, suppress(OSError, TimeoutError):
+        with connection, suppress(OSError):
             connection.shutdown(socket.SHUT_WR)
-            async with asyncio.timeout(END_SECONDS):
+            over = await self._over(execution, connection, END_SECONDS, well=well)
+            if over and (well or await self._code(execution) != 128 + 9):  # nobody killed it
+                return
+        await self._keep(container, "sweep")
+
+    async def _end_fed(self, container: str, execution: str, connection: socket.socket, mark: str) -> None:
+        """The same, without an attendant."""
+        with connection, suppress(OSError):
+            connection.shutdown(socket.SHUT_WR)
+            over = await self._over(execution, connection, _FED_SECONDS)
+            if over and await self._code(execution) != 128 + 9:
+                return
+            await self._keep(container, "end", mark)
+            if await self._over(execution, connection, END_SECONDS):
+                return
+        await self._keep(container, "sweep")
+
+    async def _over(self, execution: str, connection: socket.socket, seconds: float, *, well: bool = False) -> bool:
+        """Whether it ends within so many seconds; `well`: what it has said is known to be all."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
                 while await asyncio.get_running_loop().sock_recv(connection, CHUNK):
                     pass
                 while not well and await self._runs(execution):  # noqa: ASYNC110  only the engine knows
                     await asyncio.sleep(_POLL_SECONDS)
-                if well or await self._code(execution) != 128 + 9:  # nobody killed it
-                    return
-        with suppress(SandboxUnavailable, Conflict, InputError):
-            await self._sweep(container)
+                return True
+        return False
 
-    async def _sweep(self, container: str) -> None:
-        execution = await self._create(container, [KEEPER, "sweep"], "/")
-        connection, _ = await self._start(execution)
-        with connection, suppress(OSError, TimeoutError):
-            async with asyncio.timeout(END_SECONDS):
-                while await asyncio.get_running_loop().sock_recv(connection, CHUNK):
-                    pass
+    async def _keep(self, container: str, *order: str) -> None:
+        """Have the keeper do something in the container at once."""
+        with suppress(SandboxUnavailable, Conflict, InputError):
+            execution = await self._create(container, [KEEPER, *order], "/")
+            connection, _ = await self._start(execution)
+            with connection, suppress(OSError):
+                await self._over(execution, connection, END_SECONDS, well=True)
 
     async def _explained(self, container: str, execution: str) -> Exit:
         """Without a last word: never started, killed with its attendant, or ended with its container."""

@@ -94,6 +94,13 @@ async def workshop(
         await living
 
 
+def stuck(image: str, mark: str) -> str:
+    """A Dockerfile: `image`, but its shell does nothing, and does not end when its input does."""
+    return (
+        f"FROM {image}\nRUN rm /bin/sh && printf '#!/bin/busybox sh\\nexec sleep {mark}' > /bin/sh && chmod 755 /bin/sh"
+    )
+
+
 async def eventually(condition: Callable[[], Awaitable[object]]) -> None:
     """Wait until `condition` holds."""
     async with asyncio.timeout(SOON):

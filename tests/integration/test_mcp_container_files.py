@@ -9,6 +9,7 @@ import os
 import tarfile
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -17,7 +18,7 @@ from mcp_servers.container.packing import unpack
 from mcp_servers.storage.threads import Stop
 from state.errors import InputError, LimitExceeded
 from state.limits import MB
-from tests.integration.container_workshop import Workshop, workshop
+from tests.integration.container_workshop import Workshop, alive, running, stuck, within, workshop
 
 pytestmark = pytest.mark.docker
 ODD = "ünï 'quo\"te $(x);\n-n"
@@ -289,3 +290,25 @@ def test_a_link_that_is_swapped_in_is_not_followed(root: Path, tmp_path: Path) -
     unpack(hostile, "t", LocalRoots([root]).place("d/target"), MB, Stop(), overwrite=False)
     assert list(outside.iterdir()) == []
     assert (root / "moved" / "target" / "b").read_text() == "evil"
+
+
+@pytest.mark.parametrize("tool", ["container_write_file", "container_copy_in"])
+async def test_a_cancelled_write_ends_alone(shop: Workshop, root: Path, busybox_image: str, tool: str) -> None:
+    """Soon, though the program that takes it does not end with its input; what else runs there goes on."""
+    mark, other = (f"9{uuid4().int % 10**8:08d}" for _ in range(2))
+    image = (await shop.call("container_build", name="stuck", dockerfile=stuck(busybox_image, mark)))["image"]
+    box = await shop.create(image)
+    (root / "large").write_bytes(bytes(3 * MB))
+    arguments = {"local": f"{root}/large"} if tool == "container_copy_in" else {"content": "x"}
+    sleeping = ["/bin/busybox", "sleep", other]
+    neighbour = asyncio.ensure_future(shop.call("container_exec", container=box, argv=sleeping))
+    write = asyncio.ensure_future(shop.call(tool, container=box, path="x", **arguments))
+    await running(f"sleep {mark}")
+    await running(f"sleep {other}")
+    with within(3):
+        write.cancel()
+        await asyncio.wait([write])
+    assert not alive(f"sleep {mark}")
+    assert alive(f"sleep {other}")
+    neighbour.cancel()
+    await asyncio.wait([neighbour])

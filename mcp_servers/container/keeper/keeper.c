@@ -2,8 +2,9 @@
  * waits: a container to work in.
  *
  * As `attend` it is put into such a container by the engine's exec, and runs one of many commands: all that descends from
- * its command is killed with it, since what loses its parent falls to the nearest subreaper above, which it is. As `sweep`
- * it kills everything but PID 1. Both only where they were put in from outside (their parent has no number here).
+ * its command is killed with it, since what loses its parent falls to the nearest subreaper above, which it is. As `end` it
+ * kills whatever was started with a certain text in its environment, as `sweep` everything but PID 1. All that only where it
+ * was put in from outside (its parent has no number here).
  *
  * stdin, held open by the worker:
  *   end of file    the worker is gone or wants an end: exit, and the kernel kills whatever is in the container
@@ -248,23 +249,74 @@ static unsigned long parent_of(const char *process)
 	return at > 0 && at + 4 < (long)sizeof text ? number(text + at + 4) : 0; /* ") S <parent>" */
 }
 
-static void kill_children(void)
+static int is_child_of(const char *process, const void *parent)
+{
+	return parent_of(process) == *(const unsigned long *)parent;
+}
+
+static int bears(const char *process, const void *mark)
+{
+	static char text[32768];
+	const char *wanted = mark;
+	char path[64];
+	unsigned long size = length(wanted), kept = 0, i;
+	int found = 0;
+	if (length(process) > 20)
+		return 0;
+	*append(append(append(path, "/proc/"), process), "/environ") = 0;
+	long file = SYS(openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0), got;
+	if (file < 0)
+		return 0;
+	while (!found && (got = SYS(read, file, text + kept, sizeof text - kept, 0)) > 0) {
+		unsigned long end = kept + (unsigned long)got;
+		for (unsigned long at = 0; !found && at + size <= end; at++) {
+			for (i = 0; i < size && text[at + i] == wanted[i]; i++)
+				;
+			found = i == size;
+		}
+		kept = end < size ? end : size - 1; /* it may go on in what is read next */
+		for (i = 0; i < kept; i++)
+			text[i] = text[end - kept + i];
+	}
+	SYS(close, file, 0, 0, 0);
+	return found;
+}
+
+/* Kill the processes that are meant; how many there were, or -1 if nothing can be seen of processes here. */
+static int kill_those(int (*meant)(const char *, const void *), const void *which)
 {
 	static char entries[32768];
-	unsigned long self = (unsigned long)SYS(getpid, 0, 0, 0, 0);
+	int count = 0;
 	long processes = SYS(openat, AT_FDCWD, "/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0), size;
-	if (processes < 0) {
-		SYS(kill, -1, SIGKILL, 0, 0);
-		return;
-	}
+	if (processes < 0)
+		return -1;
 	while ((size = SYS(getdents64, processes, entries, sizeof entries, 0)) > 0)
 		for (long at = 0; at < size;) {
 			struct entry *entry = (struct entry *)(entries + at);
 			at += entry->size;
-			if (number(entry->name) && parent_of(entry->name) == self)
+			if (number(entry->name) && meant(entry->name, which)) {
 				SYS(kill, number(entry->name), SIGKILL, 0, 0);
+				count++;
+			}
 		}
 	SYS(close, processes, 0, 0, 0);
+	return count;
+}
+
+static void kill_children(void)
+{
+	unsigned long self = (unsigned long)SYS(getpid, 0, 0, 0, 0);
+	if (kill_those(is_child_of, &self) < 0)
+		SYS(kill, -1, SIGKILL, 0, 0);
+}
+
+/* Until there are none: they may have forked meanwhile. */
+__attribute__((noreturn)) static void end_all_with(const char *mark)
+{
+	unsigned long until = now() + CHASE * SECOND;
+	while (*mark && now() < until && kill_those(bears, mark) > 0)
+		wait_for(0, 0, now() + SECOND / 1000);
+	leave(0);
 }
 
 /* Kill and reap what is left; its status if `child` is among it. PID 1 kills all at once. An attendant kills its
@@ -374,7 +426,7 @@ __attribute__((noreturn, used)) void keeper(long *stack)
 	int child = 0, status = 0;
 
 	if (SYS(getpid, 0, 0, 0, 0) != 1) {
-		if (*stack != 2 || SYS(getppid, 0, 0, 0, 0) != 0) {
+		if (*stack < 2 || *stack > 3 || SYS(getppid, 0, 0, 0, 0) != 0) {
 			say("keeper", "runs as PID 1 of a container only");
 			leave(125);
 		}
@@ -382,6 +434,8 @@ __attribute__((noreturn, used)) void keeper(long *stack)
 			SYS(kill, -1, SIGKILL, 0, 0);
 			leave(0);
 		}
+		if (same(argv[1], "end"))
+			end_all_with(*stack == 3 ? argv[2] : "");
 		attendant = 1;
 		SYS(prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0);
 	}
