@@ -14,7 +14,7 @@ from benchmarks.reporting import Figure, Goal, as_json, as_table
 
 BENCHMARKS = {
     "embedded": "durable TODOs/s and start latency with a no-op executor on SQLite, beside DBOS",
-    "mcp": "git tools over MCP, beside the reference server",
+    "mcp": "round trips of MCP tools over stdio and HTTP, beside the reference server",
     "plan": "seconds per TODO for plans of 100, 1,000 and 10,000 TODOs",
     "sandbox": "overhead per real command: host sandbox beside GNU make, containers beside docker run",
     "startup": "wall and CPU time of the command line",

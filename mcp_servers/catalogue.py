@@ -22,14 +22,18 @@ if TYPE_CHECKING:
 
 def tables() -> str:
     """Markdown: for each server its tools, what they do to the world, and the first sentence of what they say."""
+    return "\n\n".join(_table(name, tools) for name, tools in servers().items()) + "\n"
+
+
+def servers() -> dict[str, Sequence[Tool]]:
+    """All tools of each."""
     everything = Policy(allow_destructive=True)
     anywhere = [Path("/")]
-    servers: dict[str, Sequence[Tool]] = {
+    return {
         "git": git_tools(anywhere, everything),
         "s3": s3_tools(Reach.of(["s3://bucket"]), S3Store(), everything, roots=anywhere),
         "container": container_tools(Containers(boot="", home=""), everything, anywhere),
     }
-    return "\n\n".join(_table(name, tools) for name, tools in servers.items()) + "\n"
 
 
 def _table(server: str, tools: Sequence[Tool]) -> str:

@@ -25,6 +25,7 @@ from mcp.shared.exceptions import MCPError
 from mcp.types import ToolAnnotations
 from pydantic import Field, PrivateAttr, ValidationError
 
+from mcp_servers.schemas import untitled
 from mcp_servers.sharing import Sharing
 from state.errors import AtlasError
 
@@ -123,6 +124,8 @@ class MannerlyTool(Tool):
         model.model_config["extra"] = "forbid"
         model.model_rebuild(force=True)
         self.parameters = model.model_json_schema(by_alias=True)
+        if answered := self.fn_metadata.output_schema:
+            self.fn_metadata.output_schema = untitled(answered)
 
     async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Any:  # noqa: ANN401  as the SDK declares it
         """One call. Raises `ToolError` with words for the caller; `UnexpectedToolError` hides a defect of ours."""

@@ -184,6 +184,8 @@ class Engine:
             )
         connection = socket.socket(family, socket.SOCK_STREAM)
         connection.setblocking(False)
+        if family != socket.AF_UNIX:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             await asyncio.get_running_loop().sock_connect(connection, address)
         except BaseException:

@@ -44,11 +44,12 @@ class Roots:
             if not directory.is_dir():
                 raise SettingsError(f"--root {directory} is not a directory", "Name a directory that exists.")
         self.directories = [Path(os.path.realpath(directory)) for directory in directories]
+        self._prefixes = tuple(f"{directory}".rstrip("/") + "/" for directory in self.directories)
         self._innards = Innards()
 
     def contain(self, path: Path) -> bool:
         """Whether a real path is one of the roots or below one."""
-        return any(path == root or root in path.parents for root in self.directories)
+        return f"{path}/".startswith(self._prefixes)
 
     def real(self, path: str) -> Path:
         """Where an absolute path (or one relative to the only root) really is: `InputError` if outside. It need not
@@ -68,20 +69,20 @@ class Roots:
     def repository(self, repo: str) -> Repository:
         """The repository that `repo` is, or is in. Looks no higher than the root."""
         start = self.real(repo)
-        if not start.is_dir():
+        if not os.path.isdir(start):  # noqa: PTH112  here and below: every call asks, and a Path takes ten times as long
             raise InputError(f"{repo} is not a directory", self._hint())
         for place in (start, *start.parents):
             if not self.contain(place):
                 break
             if _is_git_directory(place):
                 return self._judged(place, None if place.name != ".git" else place.parent)
-            if (place / ".git").exists():
+            if os.path.exists(f"{place}/.git"):  # noqa: PTH110
                 return self._judged(self._pointed(place / ".git"), place)
         raise InputError(f"{repo} is not in a git repository", f"Make one with git_init or git_clone. {self._hint()}")
 
     def _pointed(self, entry: Path) -> Path:
         """The git directory that ``.git`` is, or names."""
-        if entry.is_dir():
+        if os.path.isdir(entry):  # noqa: PTH112
             return Path(os.path.realpath(entry))
         text = _pointer(entry)
         if not text.startswith("gitdir: "):
@@ -90,10 +91,11 @@ class Roots:
 
     def _judged(self, directory: Path, work_tree: Path | None) -> Repository:
         self._require(directory, "its git directory")
-        if not _is_git_directory(directory) and not (directory / "commondir").exists():
+        shares = os.path.exists(f"{directory}/commondir")  # noqa: PTH110
+        if not shares and not _is_git_directory(directory):
             raise GitError(f"{directory} is not a git directory", "")
         common = directory
-        if (directory / "commondir").exists():
+        if shares:
             common = Path(os.path.realpath(directory / _pointer(directory / "commondir")))
             self._require(common, "the git directory that it shares")
         for base in {directory, common}:
@@ -118,7 +120,7 @@ class Roots:
         for store in stores:
             self._require(store, "an object store that it borrows from")
             listing = store / "info" / "alternates"
-            if depth > _ALTERNATES or not listing.is_file():
+            if depth > _ALTERNATES or not os.path.isfile(listing):  # noqa: PTH113
                 continue
             if len(content := _read(listing, _ALTERNATES_BYTES)) >= _ALTERNATES_BYTES:
                 raise GitError(f"{listing} is too large to judge the alternates in it", "")
@@ -140,7 +142,11 @@ class Roots:
 
 
 def _is_git_directory(path: Path) -> bool:
-    return (path / "HEAD").is_file() and (path / "objects").is_dir() and (path / "refs").is_dir()
+    return (
+        os.path.isfile(f"{path}/HEAD")  # noqa: PTH113
+        and os.path.isdir(f"{path}/objects")  # noqa: PTH112
+        and os.path.isdir(f"{path}/refs")  # noqa: PTH112
+    )
 
 
 def _pointer(path: Path) -> str:

@@ -12,7 +12,7 @@ from typing import Annotated
 from pydantic import Field
 
 from mcp_servers.git.confinement import Repository, Roots
-from mcp_servers.git.neutral import Neutral
+from mcp_servers.git.neutral import Neutral, Stamps
 from mcp_servers.git.program import Git
 from mcp_servers.git.submodules import entered
 from mcp_servers.git.transfers import Transfers
@@ -50,7 +50,13 @@ class Desk:
 
     async def read(self, repo: str) -> Git:
         """To look at a repository."""
-        return await self.neutral.git(await self.find(repo), timeout=CALL_SECONDS)
+
+        def look() -> tuple[Repository, Stamps]:
+            found = self.roots.repository(repo)
+            return found, Stamps.of(found)
+
+        found, stamps = await in_thread(lambda stop: look(), self.threads)
+        return await self.neutral.git(found, timeout=CALL_SECONDS, stamps=stamps)
 
     @asynccontextmanager
     async def write(self, repo: str, *, submodules: bool = False, also: Path | None = None) -> AsyncGenerator[Git]:

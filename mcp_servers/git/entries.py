@@ -3,6 +3,7 @@ be ``../x`` or ``/etc/x``, and is then compared, shown and checked out like any 
 
 from __future__ import annotations
 
+import os
 import re
 import tempfile
 import time
@@ -16,18 +17,18 @@ _KEPT = 1_000
 _SETTLED_NS = 50_000_000
 """An index that changed less long ago could change again without its time telling."""
 
-_Stamp = tuple[tuple[int, int, int], ...]
+IndexStamp = tuple[tuple[int, int, int], ...]
 
 
 class Entries:
     """Judges the index of each working tree once, until it is another."""
 
     def __init__(self) -> None:
-        self._sound: dict[Path, _Stamp] = {}
+        self._sound: dict[Path, IndexStamp] = {}
 
-    async def check(self, git: Git, directory: Path) -> None:
-        """`GitError` if the index in this git directory, which `git` works with, has a name that leads out."""
-        stamp = await in_thread(lambda stop: _stamp(directory))
+    async def check(self, git: Git, directory: Path, stamp: IndexStamp) -> None:
+        """`GitError` if the index in this git directory, which `git` works with, has a name that leads out. `stamp`:
+        of that index just now."""
         if not stamp or self._sound.get(directory) == stamp:
             return
         with tempfile.TemporaryDirectory(prefix="atlas-git-") as temporary:
@@ -45,11 +46,13 @@ class Entries:
             self._sound[directory] = stamp
 
 
-def _stamp(directory: Path) -> _Stamp:
+def index_stamp(directory: Path) -> IndexStamp:
+    """Changes with the index of a git directory; empty without one."""
     stamps: list[tuple[int, int, int]] = []
-    for path in (directory / "index", *sorted(directory.glob("sharedindex.*"))):
+    names = ["index", *sorted(name for name in os.listdir(directory) if name.startswith("sharedindex."))]  # noqa: PTH208
+    for name in names:
         try:
-            status = path.stat()
+            status = os.stat(f"{directory}/{name}")  # noqa: PTH116  this is asked with every call
         except FileNotFoundError:
             continue
         stamps.append((status.st_ino, status.st_ctime_ns, status.st_size))  # no program can set a ctime

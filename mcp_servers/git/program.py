@@ -14,6 +14,7 @@ import shutil
 import time
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -135,9 +136,7 @@ class Git:
         return (await self.run(*arguments)).decode("utf-8", "surrogateescape").removesuffix("\n")
 
     def _argv(self, arguments: Sequence[str]) -> list[str]:
-        program = shutil.which("git")
-        if program is None:
-            raise GitError("git is not installed, or not on PATH", "Install git 2.39 or newer.")
+        program = _program(os.environ.get("PATH", os.defpath))
         place = ("-C", str(self.cwd)) if self.cwd else ()
         settings = (part for setting in self.settings for part in ("-c", setting))
         return [program, *place, "--no-pager", *settings, *arguments]
@@ -153,9 +152,10 @@ class Git:
         out = out or _Whole()
         err = bytearray()
         start = time.time()
-        with contextlib.ExitStack() as files:
+        argv = self._argv(arguments)
+        with contextlib.ExitStack() as files, _found_anew():
             running = Running(
-                self._argv(arguments),
+                argv,
                 environment=self._environment(),
                 stdin=given.fileno() if given else files.enter_context(_input(data)),
                 stdout=taken.fileno() if taken else None,
@@ -200,6 +200,24 @@ class Git:
         }
         places = {"GIT_DIR": self.directory, "GIT_WORK_TREE": self.work_tree, "GIT_INDEX_FILE": self.index}
         return environment | {name: str(path) for name, path in places.items() if path}
+
+
+@contextlib.contextmanager
+def _found_anew() -> Generator[None]:
+    """The next call looks for git again when it is not where it was."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        _program.cache_clear()
+        raise GitError("git is no longer where it was", "Try again, or install it.") from error
+
+
+@lru_cache(maxsize=1)
+def _program(path: str) -> str:
+    program = shutil.which("git", path=path)
+    if program is None:
+        raise GitError("git is not installed, or not on PATH", "Install git 2.39 or newer.")
+    return program
 
 
 @dataclass(frozen=True, slots=True)

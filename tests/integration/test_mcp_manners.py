@@ -185,6 +185,19 @@ async def test_over_http_with_a_token(bodies: Bodies, mode: Mode) -> None:
             assert "was stopped" in await refusal(client, "x_nap", seconds=60, timeout=0.1)
 
 
+async def test_answers_over_http_are_not_held_back(bodies: Bodies) -> None:
+    """Nagle's algorithm would keep each for the 40 ms that the client waits before it acknowledges the part before."""
+    async with (
+        over_http(served(bodies), Address(port=0)) as url,
+        Client(streamable_http_client(url)) as client,
+    ):
+        await call(client, "x_nap", seconds=0)
+        start = time.perf_counter()
+        for _ in range(50):
+            await call(client, "x_nap", seconds=0)
+        assert (time.perf_counter() - start) / 50 < 0.003 * 10
+
+
 BODY: dict[str, object] = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
 
 
