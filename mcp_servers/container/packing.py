@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from secrets import token_hex
-from typing import IO, Literal
+from typing import IO, Literal, Self
 
-from mcp_servers.container.local_roots import Place, files
+from mcp_servers.container.local_files import files
+from mcp_servers.local_roots import Place
 from mcp_servers.storage import beneath
 from mcp_servers.storage.threads import Stop
 from state.errors import InputError, LimitExceeded
@@ -21,6 +22,15 @@ from state.limits import TREE_FILES
 
 _BLOCK = 1 << 20
 _SHOWN = 20
+_EXTENDED = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
+_EXTENDED_BYTES = 10_000
+"""Enough for two of the longest paths. The library takes time that grows with the square of such a header."""
 
 
 @dataclass(slots=True)
@@ -90,7 +100,7 @@ def unpack(archive: IO[bytes], top: str, place: Place, limit: int, stop: Stop, *
 def _unpack(archive: IO[bytes], top: str, stage: Path, limit: int, stop: Stop) -> Packed:
     packed = Packed()
     try:
-        with tarfile.open(fileobj=archive, mode="r:") as tar:
+        with tarfile.open(fileobj=_Stoppable(archive, stop), mode="r:", tarinfo=_Modest) as tar:
             for count, (member, parts) in enumerate(_members(tar, top)):
                 stop.check()
                 if count >= TREE_FILES:
@@ -106,7 +116,7 @@ def _unpack(archive: IO[bytes], top: str, stage: Path, limit: int, stop: Stop) -
                 assert content is not None  # noqa: S101  it is a regular file
                 with beneath.directory(stage, parts[:-1], create=True) as directory:
                     _write(content, parts[-1], directory, member, stop)
-    except (tarfile.TarError, EOFError, ValueError) as error:
+    except (tarfile.TarError, EOFError, ValueError, RecursionError) as error:
         raise InputError(f"the container's archive can't be read: {error}") from error
     if not _exists("item", stage):
         raise InputError("there is nothing to copy but links or devices", "Name a file or a directory.")
@@ -148,6 +158,25 @@ def add(tar: tarfile.TarFile, name: str, content: IO[bytes], size: int, *, execu
     tar.addfile(member, content)
 
 
+class _Modest(tarfile.TarInfo):
+    """A header that is not made to keep the library busy."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        found = super().frombuf(buf, encoding, errors)
+        if found.type == tarfile.GNUTYPE_SPARSE or (found.type in _EXTENDED and found.size > _EXTENDED_BYTES):
+            raise _elaborate()
+        return found
+
+    def _proc_gnusparse_10(self, *_: object) -> None:  # pyright: ignore[reportUnusedFunction]  the library calls it
+        """The map of a sparse file, of whatever length, which would be kept in memory."""
+        raise _elaborate()
+
+
+def _elaborate() -> InputError:
+    return InputError("the container's archive has a header that no plain copy needs", "Copy files one by one.")
+
+
 class _Stoppable(io.BytesIO):
     """A file that is read until the copy is to stop."""
 
@@ -159,3 +188,9 @@ class _Stoppable(io.BytesIO):
     def read(self, size: int | None = -1, /) -> bytes:
         self._stop.check()
         return self._file.read(-1 if size is None else size)
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()

@@ -13,8 +13,8 @@ from uuid import uuid4
 
 import pytest
 
-from mcp_servers.container.local_roots import LocalRoots
 from mcp_servers.container.packing import unpack
+from mcp_servers.local_roots import LocalRoots
 from mcp_servers.storage.threads import Stop
 from state.errors import InputError, LimitExceeded
 from state.limits import MB
@@ -247,6 +247,38 @@ def test_a_hostile_archive_writes_nothing(hostile: io.BytesIO, root: Path) -> No
         unpack(hostile, "t", place, MB, Stop(), overwrite=True)
     assert list(root.iterdir()) == []
     assert (root.parent / "x").read_text() == "mine"
+
+
+SPARSE = b"22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n"
+
+
+def extended(kind: bytes, content: bytes, count: int = 1, after: bytes = b"") -> io.BytesIO:
+    """Extended headers before a file, whose content begins with `after`."""
+    header = tarfile.TarInfo("t")
+    header.type, header.size = kind, len(content)
+    one = header.tobuf(tarfile.USTAR_FORMAT) + content + bytes(-len(content) % tarfile.BLOCKSIZE)
+    file = archive(("t", FILE, "x")).getvalue()
+    return io.BytesIO(one * count + file[: tarfile.BLOCKSIZE] + after + file[tarfile.BLOCKSIZE :])
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "busying",
+    [
+        extended(tarfile.XHDTYPE, b"2 " * 200_000 + b"x="),
+        extended(tarfile.XGLTYPE, b"2 " * 200_000 + b"x="),
+        extended(tarfile.GNUTYPE_LONGNAME, b"x" * 20_000_000),
+        extended(tarfile.XHDTYPE, b"9 x=abcd\n", 3_000),
+        extended(tarfile.GNUTYPE_SPARSE, b""),
+        extended(tarfile.XHDTYPE, SPARSE, after=b"99999999\n" + b"1\n" * 20_000_000),
+    ],
+    ids=lambda _: "archive",
+)
+def test_an_archive_does_not_keep_the_server_busy(busying: io.BytesIO, root: Path) -> None:
+    """The first would take minutes, and could not be stopped."""
+    with pytest.raises(InputError):
+        unpack(busying, "t", LocalRoots([root]).place("target"), MB, Stop(), overwrite=True)
+    assert list(root.iterdir()) == []
 
 
 def test_links_in_an_archive_are_never_followed(root: Path, tmp_path: Path) -> None:
