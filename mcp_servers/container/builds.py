@@ -17,8 +17,9 @@ from mcp_servers.container.containers import Options
 from mcp_servers.container.dockerfile import bases, check_steps, instructions
 from mcp_servers.container.engine import Engine
 from mcp_servers.container.images import Images, check, missing, pull_request
-from mcp_servers.container.local_roots import LocalRoots, refusals
+from mcp_servers.container.local_files import refusals
 from mcp_servers.container.packing import add, exact_tar, pack
+from mcp_servers.local_roots import LocalRoots
 from mcp_servers.storage.threads import Stop, in_thread
 from state.errors import InputError, SandboxUnavailable
 from state.limits import DOCUMENT_BYTES, TOOL_RESULT_BYTES

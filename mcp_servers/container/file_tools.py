@@ -15,10 +15,10 @@ from pydantic import Field
 from mcp_servers.container import arguments as given
 from mcp_servers.container.containers import Containers
 from mcp_servers.container.files_inside import Described, FilesInside, absolute
-from mcp_servers.container.local_roots import LocalRoots
 from mcp_servers.container.profile import WORK
 from mcp_servers.container.results import Copied, Entry, EntryPage, FileContent, FileWritten, Match, MatchPage
 from mcp_servers.container.transfer import Transfer
+from mcp_servers.local_roots import LocalRoots
 from mcp_servers.manners import Tools
 from mcp_servers.paging import fitting, position, text_page
 from state.errors import InputError, LimitExceeded

@@ -12,8 +12,8 @@ from mcp_servers.container import arguments as given
 from mcp_servers.container.builds import Builds, Made, Recipe
 from mcp_servers.container.capture import telling
 from mcp_servers.container.containers import Containers
-from mcp_servers.container.local_roots import LocalRoots
 from mcp_servers.container.results import ImageListed, ImagePage, ImageReady
+from mcp_servers.local_roots import LocalRoots
 from mcp_servers.manners import Tools
 from mcp_servers.paging import fitting, position
 from state.errors import SandboxUnavailable

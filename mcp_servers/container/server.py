@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from mcp_servers.container.containers import Containers
 from mcp_servers.container.file_tools import FileTools
 from mcp_servers.container.image_tools import ImageTools
-from mcp_servers.container.local_roots import LocalRoots
 from mcp_servers.container.working_tools import WorkingTools
+from mcp_servers.local_roots import LocalRoots
 from mcp_servers.manners import Policy, Tools
 from mcp_servers.serving import mcp_server
 

@@ -8,8 +8,9 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from mcp_servers.container.attendance import Attendance, Inside
-from mcp_servers.container.local_roots import LocalRoots, refusals
+from mcp_servers.container.local_files import refusals
 from mcp_servers.container.packing import Packed, pack, unpack
+from mcp_servers.local_roots import LocalRoots
 from mcp_servers.storage.threads import in_thread
 from state.errors import InputError, LimitExceeded
 from state.ports import Stream

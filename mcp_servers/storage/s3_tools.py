@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from mcp.server.mcpserver import Context
 from pydantic import Field
 
+from mcp_servers.local_roots import LocalRoots
 from mcp_servers.storage import s3_reading, s3_transfers
 from mcp_servers.storage.s3 import S3Store
 from mcp_servers.storage.s3_answers import (
@@ -25,7 +26,7 @@ from mcp_servers.storage.s3_answers import (
 from mcp_servers.storage.s3_new import Condition
 from mcp_servers.storage.s3_objects import S3Objects, content_type
 from mcp_servers.storage.s3_reach import Reach
-from mcp_servers.storage.s3_transfers import LocalRoots, Say
+from mcp_servers.storage.s3_transfers import Say
 from state.errors import InputError, LimitExceeded
 from state.limits import MB
 

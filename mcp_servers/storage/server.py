@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mcp_servers.local_roots import LocalRoots
 from mcp_servers.manners import LONGEST_SECONDS, Policy, Tools
 from mcp_servers.serving import mcp_server
 from mcp_servers.storage.s3 import S3Store
 from mcp_servers.storage.s3_reach import Reach
 from mcp_servers.storage.s3_tools import PRESIGN_SECONDS, S3Tools
-from mcp_servers.storage.s3_transfers import LocalRoots
 
 if TYPE_CHECKING:
     from mcp.server import MCPServer

@@ -116,15 +116,13 @@ async def test_only_below_the_roots(tmp_path: Path, s3_bucket: Bucket) -> None:
     url = f"s3://{s3_bucket.name}/x"
     async with talking(s3_bucket.service, f"s3://{s3_bucket.name}", roots=[root]) as s3:
         for path, words in (
-            (f"{outside}/secret", "outside what the operator allows"),
+            (f"{outside}/secret", "outside of the allowed directories"),
             (f"{root}/../root-2/secret", "'..'"),
             (f"{root}/below/../../root-2/secret", "'..'"),
-            (f"{root}/./in", "'..'"),
-            (f"{root}//in", "empty"),
-            (f"{root}", "outside what the operator allows"),
-            (f"{root}/", "ends with a slash"),
-            ("in", "outside what the operator allows"),
-            ("/etc/passwd", "outside what the operator allows"),
+            (f"{root}", "is a directory"),
+            (f"{root}/", "is a directory"),
+            ("../root-2/secret", "'..'"),
+            ("/etc/passwd", "outside of the allowed directories"),
             (f"{root}/in\x00", "control character"),
             (f"{root}/link", "symbolic link"),
             (f"{root}/inner-link", "symbolic link"),
@@ -140,7 +138,7 @@ async def test_only_below_the_roots(tmp_path: Path, s3_bucket: Bucket) -> None:
 
         await s3.ask("s3_upload_file", path=f"{root}/in", url=url)
         for path, words in (
-            (f"{outside}/new", "outside what the operator allows"),
+            (f"{outside}/new", "outside of the allowed directories"),
             (f"{root}/../root-2/new", "'..'"),
             (f"{root}/link", "exists already"),
             (f"{root}/dangling", "exists already"),
