@@ -63,7 +63,7 @@ def container_area(base: Path, docker_url: str, image: str) -> Generator[Area]:
                 table = _Table(Engine(docker_url), str(home), boxes)
                 yield table.calls(image, str(root / "large"), pulled, needed)
 
-        yield Area(arguments=arguments, environment=variables, url=url, memory=memory, calls=calls, seconds=3.0)
+        yield Area(arguments=arguments, environment=variables, url=url, memory=memory, calls=calls, seconds=4.0)
 
 
 async def _boxes(url: str, image: str) -> _Boxes:
