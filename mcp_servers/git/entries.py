@@ -14,8 +14,8 @@ from mcp_servers.storage.threads import in_thread
 
 _LEADS_OUT = re.compile(rb"(?:^|\0)(/[^\0]*|(?:[^\0]*/)?\.\.(?:/[^\0]*)?)(?:\0|$)")
 _KEPT = 1_000
-_SETTLED_NS = 50_000_000
-"""An index that changed less long ago could change again without its time telling."""
+SETTLED_NS = 50_000_000
+"""A file that changed less long ago could change again without its time telling."""
 
 IndexStamp = tuple[tuple[int, int, int], ...]
 
@@ -40,7 +40,7 @@ class Entries:
                 f"refused: the index of {directory} has the name {found[:200]!r}, which leads out",
                 "Remove the index and reset: it was not written by git.",
             )
-        if time.time_ns() - max(changed for _, changed, _ in stamp) > _SETTLED_NS:
+        if time.time_ns() - max(changed for _, changed, _ in stamp) > SETTLED_NS:
             if len(self._sound) >= _KEPT:
                 self._sound.clear()
             self._sound[directory] = stamp

@@ -9,12 +9,13 @@ run, files under one (Git LFS) are seen and stored as they lie there.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mcp_servers.git.confinement import Repository
-from mcp_servers.git.entries import Entries, IndexStamp, index_stamp
+from mcp_servers.git.entries import SETTLED_NS, Entries, IndexStamp, index_stamp
 from mcp_servers.git.program import SAFE, Git
 from mcp_servers.storage.threads import in_thread
 from state.errors import InputError
@@ -120,7 +121,10 @@ class Neutral:
         git = Git(repository.directory, cwd=repository.directory, environment=_places(repository), settings=SAFE)
         listing = await git.run("config", "--list", "-z", "--show-origin", "--includes")
         looked, origins = _looked(listing.decode("utf-8", "surrogateescape"), repository.directory)
-        if origins <= set(_configuration(repository)):  # what it includes could change without our noticing
+        changed = max((each[1] for each in stamp if each), default=0)
+        # what it includes could change, or come to be, without our noticing
+        alone = origins <= set(_configuration(repository)) and b"\0include.path\n" not in listing
+        if alone and time.time_ns() - changed > SETTLED_NS:
             if len(self._looks) >= _KEPT:
                 self._looks.clear()
             self._looks[repository.directory] = (stamp, looked)
@@ -196,4 +200,4 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
         status = path.stat()
     except OSError:
         return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
+    return status.st_ino, status.st_ctime_ns, status.st_size  # no program can set a ctime

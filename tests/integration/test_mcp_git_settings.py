@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import subprocess
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -92,3 +94,36 @@ def complaint(repo: Path, *arguments: str) -> str:
     """What plain git says on stderr."""
     done = subprocess.run(["git", *arguments], cwd=repo, env=ENVIRONMENT, capture_output=True, text=True, check=False)
     return done.stderr
+
+
+def ran(marker: Path) -> bool:
+    return marker.exists()
+
+
+@pytest.mark.parametrize("way", ["the same size and time", "an include that was missing"])
+async def test_a_look_at_the_configuration_is_not_remembered_too_long(
+    client: Client, repo: Path, tmp_path: Path, way: str
+) -> None:
+    marker, config = tmp_path / "ran", repo / ".git" / "config"
+    (repo / ".gitattributes").write_text("*.txt filter=odd\n")
+    evil = f'[filter "odd"]\n\tclean = touch {marker}; cat\n'
+    if way == "an include that was missing":
+        plain(repo, "config", "include.path", "later")
+    else:
+        with config.open("a") as file:
+            file.write("#" * (len(evil) - 1) + "\n")
+    os.utime(config, (1, 1))
+    await asyncio.sleep(0.1)  # the look is settled
+    assert not (await client.call_tool("git_status", {"repo": str(repo)})).is_error
+    if way == "an include that was missing":
+        (repo / ".git" / "later").write_text(evil)
+    else:
+        content = config.read_text()
+        config.write_text(content[: -len(evil)] + evil)
+        assert config.stat().st_size == len(content)
+        os.utime(config, (1, 1))
+    (repo / "a.txt").write_text("changed\n")
+    assert not (await client.call_tool("git_add", {"repo": str(repo), "everything": True})).is_error
+    assert not ran(marker)
+    plain(repo, "-c", "core.fsmonitor=false", "hash-object", "-w", "--path", "a.txt", "b.txt")
+    assert ran(marker), "plain git was expected to run it: this test could not fail"
