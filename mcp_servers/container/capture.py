@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import codecs
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from typing import Protocol
 
+from mcp_servers.progress import Progress, paced
 from state.limits import TOOL_RESULT_BYTES
 from state.ports import Stream
 
 STDOUT_BYTES = TOOL_RESULT_BYTES * 2 // 3
 STDERR_BYTES = TOOL_RESULT_BYTES // 4
 _MESSAGE_BYTES = 4_000
-_EVERY_SECONDS = 0.1
-
-
-class Progress(Protocol):
-    """The part of the SDK's `Context` that is used here."""
-
-    async def report_progress(self, progress: float, total: float | None = None, message: str | None = None) -> None:
-        """See there."""
-        ...
 
 
 class Capture:
@@ -90,7 +80,6 @@ async def telling(progress: Progress) -> AsyncGenerator[Callable[[bytes], None]]
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     pending = bytearray()
     total = 0
-    news = asyncio.Event()
 
     def say(data: bytes) -> None:
         nonlocal total
@@ -98,7 +87,7 @@ async def telling(progress: Progress) -> AsyncGenerator[Callable[[bytes], None]]
         pending.extend(data)
         if len(pending) > 4 * _MESSAGE_BYTES:
             del pending[:-_MESSAGE_BYTES]
-        news.set()
+        tell()
 
     async def send() -> None:
         text = decoder.decode(bytes(pending[-_MESSAGE_BYTES:]))
@@ -106,20 +95,5 @@ async def telling(progress: Progress) -> AsyncGenerator[Callable[[bytes], None]]
         if text:
             await progress.report_progress(total, message=text)
 
-    teller = asyncio.ensure_future(_repeatedly(news, send))
-    try:
+    async with paced(send) as tell:
         yield say
-    finally:
-        teller.cancel()
-        await asyncio.wait([teller])
-    if not teller.cancelled() and (error := teller.exception()):
-        raise error
-    await send()
-
-
-async def _repeatedly(news: asyncio.Event, send: Callable[[], Awaitable[None]]) -> None:
-    while True:
-        await news.wait()
-        news.clear()
-        await send()
-        await asyncio.sleep(_EVERY_SECONDS)

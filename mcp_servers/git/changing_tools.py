@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
+from mcp.server.mcpserver import Context
 from pydantic import BaseModel, Field
 
 from mcp_servers.git import writing
@@ -76,7 +77,7 @@ class ChangingTools:
     ) -> Status:
         """Stage changes, deletions among them; what comes back is the status afterwards. Paths outside the repository,
         or behind a symbolic link, are refused."""
-        async with self._desk.write(repo, submodules=True) as git:
+        async with self._desk.write(repo) as git:
             await writing.add(git, paths, everything=everything)
             return await status(git)
 
@@ -205,7 +206,7 @@ class ChangingTools:
         untracked: Annotated[bool, Field(description="Untracked files too.")] = False,
     ) -> Stashes:
         """Put uncommitted changes aside. Comes back with all that is stashed."""
-        async with self._desk.write(repo, submodules=True) as git:
+        async with self._desk.write(repo) as git:
             if not await writing.stash(git, message, untracked=untracked):
                 raise GitError("there are no changes to stash", "git_status shows what there is.")
             return await stashes(git)
@@ -259,28 +260,31 @@ class ChangingTools:
         self,
         url: Annotated[str, Field(description="https://…, ssh://…, user@host:path, or a path inside the roots.")],
         into: Directory,
+        ctx: Context[Any, Any],
         branch: Annotated[str | None, Field(description="Check this branch or tag out.")] = None,
         depth: Annotated[int | None, Field(ge=1, description="Only so many commits.")] = None,
     ) -> Cloned:
         """Clone a repository. Cancelled or failed, nothing of it is left."""
         target = await self._desk.judged(into)
-        await self._desk.transfers.clone(url, target, branch=branch, depth=depth, timeout=CALL_SECONDS)
+        await self._desk.transfers.clone(url, target, branch=branch, depth=depth, timeout=CALL_SECONDS, progress=ctx)
         return Cloned(repo=str(target), head=await writing.head(await self._desk.read(str(target))))
 
     async def git_fetch(
         self,
         repo: Repo,
+        ctx: Context[Any, Any],
         remote: Remote = "origin",
         tags: Annotated[bool, Field(description="All tags too.")] = False,
         prune: Annotated[bool, Field(description="Forget branches that are gone there.")] = False,
     ) -> Fetched:
         """Bring the remote-tracking branches up to date; nothing is merged."""
         async with self._desk.transfer(repo) as git:
-            return await self._desk.transfers.fetch(git, remote, tags=tags, prune=prune)
+            return await self._desk.transfers.fetch(git, remote, ctx, tags=tags, prune=prune)
 
     async def git_pull(
         self,
         repo: Repo,
+        ctx: Context[Any, Any],
         remote: Remote = "origin",
         branch: Annotated[
             str | None, Field(description="The remote's branch; default: the current one's name.")
@@ -292,13 +296,14 @@ class ChangingTools:
             name = branch or (await writing.head(git)).branch
             if name is None:
                 raise InputError("HEAD is detached, so there is no branch to pull", "Name a branch, or switch to one.")
-            await self._desk.transfers.fetch(git, remote)
+            await self._desk.transfers.fetch(git, remote, ctx)
             return await writing.merge(git, f"refs/remotes/{remote}/{name}", strategy)
 
     async def git_push(
         self,
         repo: Repo,
         branch: BranchName,
+        ctx: Context[Any, Any],
         remote: Remote = "origin",
         set_upstream: Annotated[bool, Field(description="Make it the branch's upstream.")] = False,
         force: Annotated[
@@ -309,4 +314,4 @@ class ChangingTools:
         if force and not self._allow_force:
             raise InputError("force pushes are not allowed on this server", "Merge or rebase, and push without force.")
         async with self._desk.transfer(repo) as git:
-            return await self._desk.transfers.push(git, remote, branch, force=force, set_upstream=set_upstream)
+            return await self._desk.transfers.push(git, remote, branch, ctx, force=force, set_upstream=set_upstream)

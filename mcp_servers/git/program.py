@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import shutil
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -27,6 +28,8 @@ from state.limits import MB
 OUTPUT_BYTES = 16 * MB
 """What a call may print; more is an error. Large results go to a file."""
 _ERROR_BYTES = 64 << 10
+_PROGRESS = re.compile(r"(?m)^(remote: )?[A-Z][A-Za-z ]+: +\d+%? .*[\r\n]+|^Cloning into .*\n")
+"""What is no reason for a failure."""
 
 ATTRIBUTES = "* -text !eol -ident -filter !working-tree-encoding !merge !diff !export-ignore !export-subst\n"
 """For a repository's ``info/attributes``, which outranks every ``.gitattributes``: content is stored and checked out as
@@ -95,7 +98,8 @@ class GitError(AtlasError):
 class Git:
     """How to call git. `directory` is the ``--git-dir`` (None: discovered from `cwd`), `environment` adds to the
     neutral one. Paths are absolute. `timeout` in seconds; `settings` outrank the repository's configuration. A call
-    that is stopped gets `patience` seconds to take its lock files along, before it is killed."""
+    that is stopped gets `patience` seconds to take its lock files along, before it is killed. `heard` is given what it
+    says on its standard error, as it comes."""
 
     directory: Path | None = None
     work_tree: Path | None = None
@@ -105,6 +109,7 @@ class Git:
     timeout: float = 600.0
     settings: Sequence[str] = AS_IT_IS
     patience: float = 0.0
+    heard: Callable[[bytes], None] | None = None
 
     async def run(self, *arguments: str, stdin: bytes | Path = b"", stdout: Path | None = None) -> bytes:
         """Its standard output (or empty, with that in the new file `stdout`). `GitError` unless it exits with 0."""
@@ -160,7 +165,7 @@ class Git:
                 stdin=given.fileno() if given else files.enter_context(_input(data)),
                 stdout=taken.fileno() if taken else None,
                 out=out.feed,
-                err=bounded(err, _ERROR_BYTES),
+                err=bounded(err, _ERROR_BYTES, self.heard),
             )
         try:
             async with asyncio.timeout(self.timeout):
@@ -228,10 +233,14 @@ class Said:
     out: bytes
     err: bytes
 
+    @property
+    def reason(self) -> str:
+        """Why it failed, in git's own words."""
+        return _PROGRESS.sub("", self.err.decode("utf-8", "replace")).strip() or f"exit code {self.code}"
+
     def error(self, verb: str) -> GitError:
-        """In git's own words."""
-        reason = self.err.decode("utf-8", "replace").strip() or f"exit code {self.code}"
-        return GitError(f"git {verb}: {reason}", "")
+        """The failure of ``git verb``."""
+        return GitError(f"git {verb}: {self.reason}", "")
 
 
 class _Enough(Exception):

@@ -117,10 +117,14 @@ class Running:
             self._end.set_result(None)
 
 
-def bounded(kept: bytearray, limit: int) -> Feed:
-    """Keeps the first `limit` bytes."""
+def bounded(kept: bytearray, limit: int, heard: Feed | None = None) -> Feed:
+    """Keeps the last `limit` bytes, or some more; passes all on."""
 
     def feed(data: bytes) -> None:
-        kept.extend(data[: limit - len(kept)])
+        kept.extend(data)
+        if len(kept) > 2 * limit:
+            del kept[:-limit]
+        if heard:
+            heard(data)
 
     return feed

@@ -21,6 +21,8 @@ from mcp_servers.git.confinement import Roots
 from mcp_servers.git.naming import revision
 from mcp_servers.git.program import SAFE, Git, GitError
 from mcp_servers.git.remote import INHERITED, remote_of
+from mcp_servers.git.telling import told
+from mcp_servers.progress import Progress
 from mcp_servers.storage.threads import completed, in_thread
 from state.errors import InputError
 
@@ -48,36 +50,49 @@ class Transfers:
         self._roots = roots
         self._helper = credential_helper
 
-    async def clone(self, url: str, into: Path, *, branch: str | None, depth: int | None, timeout: float) -> None:
+    async def clone(
+        self, url: str, into: Path, *, branch: str | None, depth: int | None, timeout: float, progress: Progress
+    ) -> None:
         """Make `into` (judged; must not exist) a clone. Cancelled or failed, nothing of it is left."""
         source, protocol = await self._source(url)
         flags = [*(["--branch", revision(branch)] if branch else []), *([f"--depth={depth}"] if depth else [])]
         await in_thread(lambda stop: _make(into))
         git = self._reaching(Git(cwd=into.parent, settings=SAFE, patience=2.0, timeout=timeout), protocol)
         shape = (
-            "--quiet", "--template=", "--no-local", "--no-recurse-submodules", "--no-shallow-submodules",
+            "--progress", "--template=", "--no-local", "--no-recurse-submodules", "--no-shallow-submodules",
             *_other_end(protocol, "upload-pack"),
         )  # fmt: skip
         try:
-            await git.run("clone", *shape, *flags, "--", source, str(into))
+            async with told(git, progress) as heard:
+                await heard.run("clone", *shape, *flags, "--", source, str(into))
         except BaseException:
             await completed(in_thread(lambda stop: shutil.rmtree(into, ignore_errors=True)))
             raise
 
-    async def fetch(self, git: Git, remote: str, *, tags: bool = False, prune: bool = False) -> Fetched:
+    async def fetch(
+        self, git: Git, remote: str, progress: Progress, *, tags: bool = False, prune: bool = False
+    ) -> Fetched:
         """Bring a remote's branches up to date here."""
         source, protocol = await self._of(git, remote)
         before = await _refs(git)
         flags = [*(["--tags"] if tags else []), *(["--prune"] if prune else [])]
-        await self._reaching(git, protocol).run(
-            "fetch", "--quiet", "--no-recurse-submodules", "--no-write-fetch-head", "--no-auto-maintenance", *flags,
-            *_other_end(protocol, "upload-pack"), "--", source, f"+refs/heads/*:refs/remotes/{remote}/*",
-        )  # fmt: skip
+        async with told(self._reaching(git, protocol), progress) as heard:
+            await heard.run(
+                "fetch", "--progress", "--no-recurse-submodules", "--no-write-fetch-head", "--no-auto-maintenance",
+                *flags, *_other_end(protocol, "upload-pack"), "--", source, f"+refs/heads/*:refs/remotes/{remote}/*",
+            )  # fmt: skip
         after = await _refs(git)
         return Fetched(updated=sorted(name for name in before | after if before.get(name) != after.get(name)))
 
     async def push(
-        self, git: Git, remote: str, branch: str, *, force: bool = False, set_upstream: bool = False
+        self,
+        git: Git,
+        remote: str,
+        branch: str,
+        progress: Progress,
+        *,
+        force: bool = False,
+        set_upstream: bool = False,
     ) -> Pushed:
         """Send a branch under its own name. Forced, only over what the last fetch saw there."""
         source, protocol = await self._of(git, remote, push=True)
@@ -87,13 +102,15 @@ class Transfers:
         if force:
             known = await git.answer("rev-parse", "--verify", "--quiet", tracking, codes=(0, 1))
             lease = [f"--force-with-lease={ref}:{known.out.decode().strip()}"]
-        said = await self._reaching(git, protocol).answer(
-            "push", "--porcelain", "--no-verify", "--no-follow-tags", "--no-signed", "--recurse-submodules=no", *lease,
-            *_other_end(protocol, "receive-pack"), "--", source, f"{oid}:{ref}", codes=(0, 1),
-        )  # fmt: skip
+        async with told(self._reaching(git, protocol), progress) as heard:
+            said = await heard.answer(
+                "push", "--progress", "--porcelain", "--no-verify", "--no-follow-tags", "--no-signed",
+                "--recurse-submodules=no", *lease, *_other_end(protocol, "receive-pack"), "--", source, f"{oid}:{ref}",
+                codes=(0, 1),
+            )  # fmt: skip
         line = next((each for each in said.out.decode("utf-8", "replace").splitlines() if "\t" in each), "")
         if said.code:
-            reason = line.rpartition("\t")[2] or said.err.decode("utf-8", "replace").strip()
+            reason = line.rpartition("\t")[2] or said.reason
             raise GitError(f"the push was refused: {reason}", "Fetch, merge or rebase, and push again.")
         await git.run("update-ref", tracking, oid)
         if set_upstream:

@@ -15,7 +15,7 @@ from mcp.server import MCPServer
 
 from mcp_servers.git.server import git_server
 from mcp_servers.manners import Policy
-from tests.integration.git_repositories import call, connected, names_in, plain, refusal, repository
+from tests.integration.git_repositories import call, connected, names_in, plain, refusal, repository, said
 
 ATLAS = Path(sys.executable).with_name("atlas")
 
@@ -219,3 +219,41 @@ async def test_over_stdio(repo: Path, tmp_path: Path, mode: Literal["auto", "leg
     async with Client(command, mode=mode) as client:
         assert (await call(client, "git_status", repo="."))["clean"]
         assert "outside" in await refusal(client, "git_status", repo="/")
+
+
+async def test_transfers_tell_how_far_they_are(tmp_path: Path) -> None:
+    origin = repository(tmp_path / "roots" / "origin")
+    plain(origin, "checkout", "--quiet", "--detach")
+    for number in range(50):
+        (origin / f"file {number}").write_text(f"{number}\n" * 1_000)
+    plain(origin, "add", ".")
+    plain(origin, "commit", "--quiet", "-m", "more")
+    plain(origin, "branch", "more")
+    clone = tmp_path / "roots" / "clone"
+    heard: list[tuple[float, str]] = []
+
+    async def hear(progress: float, total: float | None, message: str | None) -> None:
+        heard.append((progress, message or ""))
+
+    async with connected(git_server([tmp_path / "roots"], Policy())) as client:
+
+        async def told(tool: str, **arguments: str) -> None:
+            heard.clear()
+            result = await client.call_tool(tool, arguments, progress_callback=hear)
+            assert not result.is_error, said(result)
+            assert [progress for progress, _ in heard] == sorted({progress for progress, _ in heard})
+            assert not heard or ": 100% (" in heard[-1][1]
+
+        await told("git_clone", url=str(origin), into=str(clone), branch="main")
+        assert heard
+        (clone / "new").write_text("new\n" * 1_000)
+        plain(clone, "add", ".")
+        plain(clone, "commit", "--quiet", "-m", "new")
+        plain(clone, "switch", "--quiet", "--create", "topic")
+        await told("git_fetch", repo=str(clone))
+        await told("git_push", repo=str(clone), branch="topic")
+        assert heard
+        assert "git_fetch: " not in await refusal(client, "git_fetch", repo=str(clone), remote="nowhere")
+        broken = await refusal(client, "git_clone", url=str(origin), into=f"{clone}-2", branch="absent")
+        assert "absent" in broken
+        assert "Cloning into" not in broken
