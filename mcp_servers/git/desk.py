@@ -59,11 +59,11 @@ class Desk:
         return await self.neutral.git(found, timeout=CALL_SECONDS, stamps=stamps)
 
     @asynccontextmanager
-    async def write(self, repo: str, *, submodules: bool = False, also: Path | None = None) -> AsyncGenerator[Git]:
-        """To change a repository, in its turn. `submodules`: git will enter those; `also`: and this working tree."""
+    async def write(self, repo: str, *, also: Path | None = None) -> AsyncGenerator[Git]:
+        """To change a repository, in its turn. `also`: a working tree that git will enter, as it does submodules."""
         found = await self.find(repo)
         async with self.turns.of(found.common):
-            entering = await entered(found, self.roots, self.neutral) if submodules else []
+            entering = await entered(found, self.roots, self.neutral)
             if also:
                 entering.append(await self.find(str(also)))
             yield self._by(await self.neutral.git(found, timeout=CALL_SECONDS, entering=entering))
@@ -74,7 +74,8 @@ class Desk:
         found = await self.find(repo)
         await self.neutral.refuse_rewrites(found)
         async with self.turns.of(found.common):
-            yield self._by(await self.neutral.git(found, timeout=CALL_SECONDS))
+            entering = await entered(found, self.roots, self.neutral)
+            yield self._by(await self.neutral.git(found, timeout=CALL_SECONDS, entering=entering))
 
     async def judged(self, path: str) -> Path:
         """A path that is to be made, inside the roots."""

@@ -1,4 +1,4 @@
-"""The submodules of a repository that git would enter, with nothing to stop it: to stage or stash changes it asks each
+"""The submodules of a repository that git would enter, with nothing to stop it: to stage, stash or merge it asks each
 whether it is changed, by a git of its own that obeys the submodule's configuration."""
 
 from __future__ import annotations

@@ -146,7 +146,7 @@ async def merge(git: Git, other: str, strategy: Strategy, message: str | None = 
     before = (await head(git)).commit
     flags = {"ff-only": ["--ff-only"], "merge": ["--no-edit"], "squash": ["--squash"]}[strategy]
     said = await _stoppable(
-        git, ("merge", "--abort"), "merge", "--no-verify", "--no-stat", *flags,
+        git, ("merge", "--abort"), "merge", "--no-verify", "--no-stat", "--no-autostash", *flags,
         *(["-m", message] if message and strategy == "merge" else []), revision(other),
     )  # fmt: skip
     if isinstance(said, list):

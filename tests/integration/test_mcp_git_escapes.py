@@ -246,6 +246,7 @@ SUBMODULE_CALLS: dict[str, tuple[str, dict[str, object]]] = {
     "unstash": ("git_unstash", {}),
     "rebase": ("git_rebase", {"onto": "other"}),
     "merge": ("git_merge", {"revision": "other", "strategy": "merge"}),
+    "merge of changes": ("git_merge", {"revision": "other", "strategy": "merge"}),
     "reset": ("git_reset", {}),
     "restore": ("git_restore", {"paths": ["b.txt"]}),
     "worktree": ("git_add_worktree", {"path": "tree", "revision": "other"}),
@@ -267,7 +268,9 @@ async def test_a_submodule_runs_nothing(client: Client, repo: Path, marker: Path
     if tried == "unstash":
         (repo / "b.txt").write_text("stashed\n")
         plain(repo, "stash", "push", "--quiet")
-    if tried in ("rebase", "merge"):
+    if tried in ("rebase", "merge", "merge of changes"):
+        plain(repo, "config", "merge.autoStash", "true")
+        plain(repo, "config", "rebase.autoStash", "true")
         plain(repo, "commit", "--quiet", "--allow-empty", "-m", "more")
         plain(repo, "switch", "--quiet", "other")
         (repo / "c.txt").write_text("c\n")
@@ -276,7 +279,7 @@ async def test_a_submodule_runs_nothing(client: Client, repo: Path, marker: Path
         plain(repo, "switch", "--quiet", "main")
     filtered(inner, inner / ".git" / "config")
     (inner / "a.txt").write_text("two\none\n")
-    if tried in ("add all", "stash", "status"):
+    if tried in ("add all", "stash", "status", "merge of changes"):
         (repo / "b.txt").write_text("changed\n")
     tool, more = SUBMODULE_CALLS[tried]
     result = await client.call_tool(tool, {"repo": str(repo), **more})
