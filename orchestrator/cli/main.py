@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from io import TextIOWrapper
 from typing import Annotated, Any, cast
@@ -38,10 +39,19 @@ def _root(  # pyright: ignore[reportUnusedFunction]  registered by the decorator
 
 def main() -> None:
     """The console script."""
+    _have_standard_streams()
     out: object = sys.stdout
     if isinstance(out, TextIOWrapper):  # a terminal that can't show a character is no reason to stop
         cast("TextIOWrapper[Any]", out).reconfigure(errors="backslashreplace")
     app()
+
+
+def _have_standard_streams() -> None:
+    """Whoever starts us with one of them closed must not make the next file that we open be it."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+            setattr(sys, name, os.fdopen(opened, "w" if number else "r"))
 
 
 if __name__ == "__main__":

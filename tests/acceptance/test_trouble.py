@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.command_line import Atlas, installation, wait_until
+from tests.acceptance.command_line import COMMAND, Atlas, installation, wait_until
 from tests.acceptance.effects import Effects
 from tests.acceptance.invariants import assert_sound
 from tests.acceptance.processes import assert_nothing_left
@@ -169,3 +169,13 @@ def test_home_that_cannot_be_used_is_told(atlas: Atlas) -> None:
     assert worker.ended().code in (1, 2)
     assert "Traceback" not in worker.err
     worker.send(signal.SIGTERM)
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_standard_streams(atlas: Atlas, effects: Effects, closed: str) -> None:
+    plan = atlas.plan([effects.todo("a"), effects.todo("b", ["a"])])
+    command = ["sh", "-c", f'exec "$@" {closed}', "sh", *COMMAND, "run", str(plan)]
+    ended = subprocess.run(command, env=atlas.environment(), cwd=atlas.work, timeout=60, check=False)
+    assert ended.returncode == 0
+    assert atlas.states() == {"a": "completed", "b": "completed"}
+    assert_sound(atlas)
