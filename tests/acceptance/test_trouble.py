@@ -173,7 +173,7 @@ def test_home_that_cannot_be_used_is_told(atlas: Atlas) -> None:
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_closed_standard_streams(atlas: Atlas, effects: Effects, closed: str) -> None:
-    plan = atlas.plan([effects.todo("a"), effects.todo("b", ["a"])])
+    plan = atlas.plan([effects.todo("a", []), effects.todo("b", ["a"])])
     command = ["sh", "-c", f'exec "$@" {closed}', "sh", *COMMAND, "run", str(plan)]
     ended = subprocess.run(command, env=atlas.environment(), cwd=atlas.work, timeout=60, check=False)
     assert ended.returncode == 0
