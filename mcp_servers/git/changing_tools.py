@@ -20,7 +20,8 @@ from state.errors import InputError
 
 BranchName = Annotated[str, Field(description="Name of a local branch.")]
 Directory = Annotated[str, Field(description="A new directory inside the allowed roots. Absolute, or below the root.")]
-_AUDITED = ("repo", "path", "paths", "name", "branch", "remote", "revision", "url", "into", "mode")
+_AUDITED = ("repo", "path", "paths", "name", "branch", "remote", "revision", "into", "mode")
+"""Not URLs, which may hold passwords."""
 
 
 class Unstashed(BaseModel):

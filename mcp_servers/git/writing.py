@@ -8,6 +8,7 @@ answer. Calls that change one repository take turns; other repositories know not
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,9 +17,10 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from mcp_servers.git.naming import inside, revision
+from mcp_servers.git.porcelain import parsed_worktrees
 from mcp_servers.git.program import Git, GitError
 from mcp_servers.git.reading import unfinished
-from mcp_servers.storage.threads import completed
+from mcp_servers.storage.threads import completed, in_thread
 from state.errors import InputError
 
 Strategy = Literal["ff-only", "merge", "squash"]
@@ -218,8 +220,21 @@ async def add_worktree(git: Git, path: Path, of: str, *, new_branch: str | None 
 
 
 async def remove_worktree(git: Git, path: Path, *, force: bool = False) -> None:
-    """Remove a working tree; unless forced, only a clean one."""
+    """Remove a working tree; unless forced, only a clean one. `path` is a real one and has been judged."""
+    listing = (await git.run("worktree", "list", "--porcelain", "-z")).decode("utf-8", "surrogateescape")
+    if not await in_thread(lambda stop: _names(listing, path)):
+        raise InputError(f"{path} is not a working tree of this repository", "git_list_worktrees shows them.")
     await git.run("worktree", "remove", *(["--force"] if force else []), "--", str(path))
+
+
+def _names(listing: str, path: Path) -> bool:
+    """Whether git will mean this working tree. It goes by how their names end, and those are what files say."""
+    meant = [
+        os.path.realpath(each.path)
+        for each in parsed_worktrees(listing)
+        if each.path.endswith(str(path)) or os.path.realpath(each.path) == str(path)
+    ]
+    return meant == [str(path)]
 
 
 async def _stoppable(git: Git, abort: tuple[str, str], *arguments: str) -> str | list[str]:

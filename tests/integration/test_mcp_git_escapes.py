@@ -3,7 +3,6 @@ link to or configure is the attacker's; what lies outside of the roots must stay
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
 import shutil
@@ -199,14 +198,6 @@ async def test_a_git_directory_in_a_git_directory(client: Client, repo: Path, ou
     plain(repo.parent, "clone", "--quiet", f"file://{repo}/.git", "plain")
     assert (repo.parent / "plain" / "secret.txt").exists(), "plain git was expected to take it from there"
     assert "of its own" in await refusal(client, "git_clone", url=str(repo), into="clone")
-
-
-async def test_clones_into_one_place_spare_each_other(client: Client, repo: Path) -> None:
-    """The one that comes too late removes nothing."""
-    clones = [client.call_tool("git_clone", {"url": str(repo), "into": "clone"}) for _ in range(4)]
-    failed = [result.is_error for result in await asyncio.gather(*clones)]
-    assert sorted(failed) == [False, True, True, True]
-    assert (await call(client, "git_status", repo="clone"))["clean"]
 
 
 async def test_a_bare_repository_with_a_work_tree_elsewhere(client: Client, repo: Path, outside: Path) -> None:
