@@ -18,10 +18,14 @@ AtlasError                    code, message, hint
 ├── SandboxError              a command could not be started at all
 │   ├── SandboxUnavailable    no engine, or none that may be used
 │   └── ImageMissing          no such image, and it could not be pulled
-└── RemoteError               file:// or s3://
-    ├── RemoteMissing         no such object
-    ├── RemoteForbidden       not allowed to
-    └── RemoteUnavailable     did not answer, or broke off
+├── RemoteError               file:// or s3://
+│   ├── RemoteMissing         no such object
+│   ├── RemoteForbidden       not allowed to
+│   └── RemoteUnavailable     did not answer, or broke off
+└── ModelError                a model could not answer
+    ├── ModelUnavailable      for the moment
+    ├── ModelRejected         for good: key, name, request
+    └── ModelOverflow         the conversation is too long for it
 """
 
 from __future__ import annotations
@@ -167,3 +171,32 @@ class RemoteUnavailable(RemoteError):
     """The location did not answer, or the transfer broke off."""
 
     code = "remote_unavailable"
+
+
+class ModelError(AtlasError):
+    """A model could not answer."""
+
+    code = "model"
+
+
+class ModelUnavailable(ModelError):
+    """For the moment: overloaded, rate-limited, unreachable, cut off, senseless. `after`: seconds that the maker asked
+    to wait."""
+
+    code = "model_unavailable"
+
+    def __init__(self, message: str, hint: str = "", after: float | None = None) -> None:
+        super().__init__(message, hint)
+        self.after = after
+
+
+class ModelRejected(ModelError):
+    """For good: no key or a wrong one, no such model, a request that it does not take."""
+
+    code = "model_rejected"
+
+
+class ModelOverflow(ModelError):
+    """The conversation is longer than the model can take."""
+
+    code = "model_overflow"

@@ -1,0 +1,1 @@
+"""Who thinks: role definitions, prompts, the agent loop, the model port and its adapters."""

@@ -1,0 +1,1 @@
+"""Models of all makers behind one port."""
