@@ -22,10 +22,10 @@ import anyio
 from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
 from mcp.server.mcpserver.tools import Tool
 from mcp.shared.exceptions import MCPError
-from mcp.types import ToolAnnotations
-from pydantic import Field, PrivateAttr, ValidationError
+from mcp.types import CallToolResult, TextContent, ToolAnnotations
+from pydantic import BaseModel, Field, PrivateAttr, ValidationError
 
-from mcp_servers.schemas import untitled
+from mcp_servers.schemas import answer_json, answer_schema
 from mcp_servers.sharing import Sharing
 from state.errors import AtlasError
 
@@ -125,7 +125,7 @@ class MannerlyTool(Tool):
         model.model_rebuild(force=True)
         self.parameters = model.model_json_schema(by_alias=True)
         if answered := self.fn_metadata.output_schema:
-            self.fn_metadata.output_schema = untitled(answered)
+            self.fn_metadata.output_schema = answer_schema(answered)
 
     async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Any:  # noqa: ANN401  as the SDK declares it
         """One call. Raises `ToolError` with words for the caller; `UnexpectedToolError` hides a defect of ours."""
@@ -138,7 +138,7 @@ class MannerlyTool(Tool):
                 given[self.context_kwarg] = context
             result = await self._within(seconds, self._call(given))
             ended = "done"
-            return self.fn_metadata.convert_result(result) if convert_result else result
+            return self._told(result) if convert_result else result
         except asyncio.CancelledError:
             ended = "cancelled"
             raise
@@ -159,6 +159,13 @@ class MannerlyTool(Tool):
         if self._sharing is None:
             return self.fn(**given)
         return self._sharing.ask(json.dumps(given, sort_keys=True), lambda: self.fn(**given))
+
+    def _told(self, result: Any) -> Any:  # noqa: ANN401  as the SDK declares it
+        """See `schemas`. (The SDK would indent the text, and check our results again.)"""
+        if not isinstance(result, BaseModel) or self.fn_metadata.wrap_output or self.output_schema is None:
+            return self.fn_metadata.convert_result(result)
+        text, data = answer_json(result)
+        return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=data)
 
     def _checked(self, arguments: dict[str, Any]) -> dict[str, Any]:
         try:

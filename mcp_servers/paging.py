@@ -16,7 +16,9 @@ T = TypeVar("T", bound=BaseModel)
 class Page(BaseModel):
     """What every paged result has."""
 
-    next_cursor: str | None = Field(default=None, description="Pass it as `cursor` for what follows; null at the end.")
+    next_cursor: str | None = Field(
+        default=None, description="Pass it as `cursor` for more; absent at the end."
+    )
     note: str | None = Field(default=None, description="What was left out of this answer, and how to get it.")
 
 

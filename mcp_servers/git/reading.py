@@ -6,6 +6,7 @@ themselves.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -54,9 +55,8 @@ _CURSOR = re.compile(r"([0-9a-f]{40,64}):([0-9]{1,9})")
 
 async def status(git: Git, *, untracked: bool = True, cursor: str | None = None) -> Status:
     """The branch, what is unfinished, and every path that is not as committed."""
-    flags = ("--branch", "--no-ahead-behind") if not untracked else ("--branch",)
     listing = await git.run(
-        "status", "--porcelain=v2", "-z", *flags, "--ignore-submodules=dirty", "--find-renames",
+        "status", "--porcelain=v2", "-z", "--branch", "--ignore-submodules=dirty", "--find-renames",
         "--untracked-files=all" if untracked else "--untracked-files=no",
     )  # fmt: skip
     facts, changes = parsed_status(listing.decode("utf-8", "surrogateescape"))
@@ -256,4 +256,5 @@ def unfinished(directory: Path | None) -> list[str]:
     """The operations that stopped half-way in a git directory."""
     if directory is None:
         return []
-    return sorted({name for mark, name in _UNFINISHED.items() if (directory / mark).exists()})
+    there = os.listdir(directory)  # noqa: PTH208  one look for all
+    return sorted({name for mark, name in _UNFINISHED.items() if mark in there})

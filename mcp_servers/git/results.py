@@ -23,8 +23,8 @@ class Change(BaseModel):
 class Status(Page):
     """The working tree, its branch, and what is going on."""
 
-    branch: str | None = Field(description="Null when HEAD is detached.")
-    commit: str | None = Field(description="Null before the first commit.")
+    branch: str | None = Field(description="Absent when HEAD is detached.")
+    commit: str | None = Field(description="Absent before the first commit.")
     upstream: str | None
     ahead: int | None
     behind: int | None

@@ -58,8 +58,9 @@ class Running:
                 setsigdef=_DEFAULTS,
             )
             undone.pop_all()
-        self._pidfd = os.pidfd_open(self._pid)
-        self._loop.add_reader(self._pidfd, self._exited)
+        self._pidfd: int | None = None
+        if not self._pipes:
+            self._await_exit()
 
     async def finished(self) -> int:
         """Its exit code, once it has ended and its output too (a child may hold that)."""
@@ -68,6 +69,7 @@ class Running:
 
     async def stop(self, patience: float) -> None:
         """End it and its children, with SIGTERM first if there is patience (seconds); returns when it is gone."""
+        self._await_exit()
         if patience and not self._exit.done():
             self.signal(signal.SIGTERM)
             await asyncio.wait([self._exit], timeout=patience)
@@ -82,12 +84,23 @@ class Running:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._pid, number)
 
-    def _exited(self) -> None:
-        self._loop.remove_reader(self._pidfd)
-        os.close(self._pidfd)
-        _, status = os.waitpid(self._pid, 0)
-        self._exit.set_result(os.waitstatus_to_exitcode(status))
+    def _await_exit(self) -> None:
+        if self._exit.done() or self._pidfd is not None or self._reaped():
+            return
+        self._pidfd = os.pidfd_open(self._pid)
+        self._loop.add_reader(self._pidfd, self._exited, self._pidfd)
+
+    def _exited(self, pidfd: int) -> None:
+        self._loop.remove_reader(pidfd)
+        os.close(pidfd)
+        self._reaped()
         self._settle()
+
+    def _reaped(self) -> bool:
+        found, status = os.waitpid(self._pid, os.WNOHANG)
+        if found:
+            self._exit.set_result(os.waitstatus_to_exitcode(status))
+        return bool(found)
 
     def _watch(self, pipe: int, feed: Feed) -> None:
         self._pipes.add(pipe)
@@ -113,7 +126,10 @@ class Running:
             self._settle()
 
     def _settle(self) -> None:
-        if not self._pipes and self._exit.done() and not self._end.done():
+        if self._pipes:
+            return
+        self._await_exit()  # it has mostly ended by the time that its output has
+        if self._exit.done() and not self._end.done():
             self._end.set_result(None)
 
 

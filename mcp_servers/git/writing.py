@@ -30,8 +30,8 @@ ResetMode = Literal["soft", "mixed", "hard"]
 class Moved(BaseModel):
     """Where HEAD is now."""
 
-    branch: str | None = Field(description="Null when HEAD is detached.")
-    commit: str | None = Field(description="Null before the first commit.")
+    branch: str | None = Field(description="Absent when HEAD is detached.")
+    commit: str | None = Field(description="Absent before the first commit.")
     said: str = Field(default="", description="What git said.")
 
 

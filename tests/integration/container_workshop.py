@@ -16,6 +16,7 @@ from mcp_servers.container.containers import Containers, Options
 from mcp_servers.container.engine import Engine
 from mcp_servers.container.server import container_server
 from mcp_servers.manners import Policy
+from tests.services.answers import answer
 
 SOON = 10.0
 
@@ -32,7 +33,7 @@ class Workshop:
         """The tool's structured result."""
         result = await self.client.call_tool(tool, arguments)
         assert not result.is_error, result.content
-        return result.structured_content
+        return answer(result.structured_content)
 
     async def refusal(self, tool: str, **arguments: Any) -> str:
         """The words of its error."""

@@ -14,6 +14,8 @@ from mcp import Client
 from mcp.server import MCPServer
 from mcp.types import CallToolResult, TextContent
 
+from tests.services.answers import answer
+
 ENVIRONMENT = {
     "PATH": os.environ["PATH"], "HOME": "/nonexistent", "GIT_CONFIG_NOSYSTEM": "1", "LC_ALL": "C",
     "GIT_AUTHOR_NAME": "A", "GIT_AUTHOR_EMAIL": "a@x", "GIT_COMMITTER_NAME": "C", "GIT_COMMITTER_EMAIL": "c@x",
@@ -80,7 +82,7 @@ async def call(client: Client, name: str, /, **arguments: object) -> dict[str, A
     result = await client.call_tool(name, arguments)
     assert not result.is_error, said(result)
     assert result.structured_content is not None
-    return result.structured_content
+    return answer(result.structured_content)
 
 
 async def refusal(client: Client, name: str, /, **arguments: object) -> str:

@@ -13,6 +13,7 @@ import pytest
 from mcp_servers.container.reaping import reap
 from mcp_servers.manners import Policy
 from tests.integration.container_workshop import Workshop, alive, eventually, running, within, workshop
+from tests.services.answers import answer
 
 pytestmark = pytest.mark.docker
 # Everything a command can do to outlive the one who started it.
@@ -45,7 +46,7 @@ async def test_a_run_answers_streams_and_leaves_nothing(shop: Workshop, busybox_
     script = 'echo "ünï $A"; pwd; echo bad >&2; exit 3'
     arguments = {"image": busybox_image, "argv": ["sh", "-c", script], "environment": {"A": "b c"}, "workdir": "/tmp"}
     result = await shop.client.call_tool("container_run", arguments, progress_callback=hear)
-    ended = result.structured_content
+    ended = answer(result.structured_content)
     assert ended is not None
     assert (ended["exit_code"], ended["stdout"], ended["stderr"]) == (3, "ünï b c\n/tmp\n", "bad\n")
     assert "ünï b c" in "".join(heard)

@@ -235,7 +235,7 @@ async def test_paths_stay_inside(client: Client, repo: Path, outside: Path) -> N
     for path in ("../../outside/a.txt", str(outside / "a.txt"), "link/a.txt", ":(top)../x", "*.txt"):
         await refusal(client, "git_add", repo=str(repo), paths=[path])
     assert (await call(client, "git_status", repo=str(repo)))["changes"] == [
-        {"path": "link", "staged": "", "unstaged": "untracked", "renamed_from": None}
+        {"path": "link", "staged": "", "unstaged": "untracked"}
     ]
     for tool, arguments in (
         ("git_add_worktree", {"repo": str(repo), "path": str(outside / "tree"), "revision": "HEAD"}),

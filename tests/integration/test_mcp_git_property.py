@@ -16,6 +16,7 @@ from mcp import Client
 from mcp_servers.git.server import git_server
 from mcp_servers.manners import Policy
 from tests.integration.git_repositories import ENVIRONMENT, plain, repository, said
+from tests.services.answers import answer
 
 FILES = ("a.txt", "b.txt", "dir/c.txt", "ünï code.txt", "-dash")
 NAMES = ("main", "topic", "other/branch", "missing")
@@ -106,8 +107,8 @@ async def play(client: Client, twins: Twins, random: Random, steps: int) -> None
         result = await client.call_tool(tool, {"repo": str(twins.ours), **arguments})
         for commands in typed:
             plain(twins.theirs, *commands, check=False)
-        answer: dict[str, Any] = result.structured_content or {}
-        twins.compare((tool, arguments, said(result), answer))
+        told: dict[str, Any] = answer(result.structured_content or {})
+        twins.compare((tool, arguments, said(result), told))
 
 
 @given(seed=st.integers(0, 1 << 40), steps=st.integers(1, 12))

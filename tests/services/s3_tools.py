@@ -16,6 +16,7 @@ from mcp_servers.storage.s3 import S3Store
 from mcp_servers.storage.s3_calls import S3Settings
 from mcp_servers.storage.s3_reach import Reach
 from mcp_servers.storage.server import s3_server
+from tests.services.answers import answer
 from tests.services.s3 import S3Service
 
 EVERYTHING = Policy(allow_destructive=True)
@@ -34,7 +35,7 @@ class Talk:
         text, structured, failed = await self._call(tool, arguments)
         assert not failed, text
         assert structured is not None
-        return structured
+        return answer(structured)
 
     async def refused(self, tool: str, **arguments: Any) -> str:
         """The words of a call that fails."""
