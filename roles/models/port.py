@@ -45,7 +45,7 @@ class ToolResult:
 @dataclass(frozen=True, slots=True)
 class Kept:
     """Something of a maker's own (reasoning, with its signature) that its models want back as it was. Others are not
-    sent it."""
+    sent it. Makers refuse it after anything before it has changed: whoever rewrites a conversation leaves it out."""
 
     maker: str
     data: Mapping[str, Any]
@@ -74,7 +74,8 @@ class ToolSpec:
 @dataclass(frozen=True, slots=True)
 class Request:
     """One request. `system` comes first and stays the same over a conversation, as do the tools: makers keep what they
-    computed for it, and adapters mark it so. Times in seconds; `idle` bounds the silence between two pieces."""
+    computed for it, and adapters mark it so. `conversation`: some name that stays the same over one, to find it again.
+    Times in seconds; `idle` bounds the silence before and between pieces."""
 
     system: str
     messages: Sequence[Message]
@@ -83,6 +84,7 @@ class Request:
     effort: Effort | None = None
     timeout: float = 600.0
     idle: float = 120.0
+    conversation: str | None = None
 
     def input_bytes(self) -> int:
         """No fewer than the tokens that its input can come to: a token is a byte at least."""
