@@ -16,9 +16,7 @@ T = TypeVar("T", bound=BaseModel)
 class Page(BaseModel):
     """What every paged result has."""
 
-    next_cursor: str | None = Field(
-        default=None, description="Pass it as `cursor` for more; absent at the end."
-    )
+    next_cursor: str | None = Field(default=None, description="Pass it as `cursor` for more; absent at the end.")
     note: str | None = Field(default=None, description="What was left out of this answer, and how to get it.")
 
 
@@ -46,7 +44,7 @@ def text_page(data: bytes, start: int, *, more: bool, limit: int = TOOL_RESULT_B
     newline = kept.rfind(b"\n")
     kept = kept[: newline + 1] if newline >= 0 else _whole_characters(kept)
     end = start + len(kept)
-    note = f"This is a part: bytes {start:,} to {end:,}. Pass cursor={str(end)!r} for what follows."
+    note = f"This is a part: bytes {start:,} to {end:,}. Pass next_cursor as cursor for what follows."
     return Text(text=kept.decode("utf-8", "replace"), next_cursor=str(end), note=note)
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mcp.server.auth.provider import AccessToken, TokenVerifier
     from mcp.server.auth.settings import AuthSettings
     from mcp.server.mcpserver.tools import Tool
-    from starlette.applications import Starlette
+    from starlette.types import ASGIApp
 
     from mcp_servers.subscriptions import Subscriptions
 
@@ -110,20 +110,20 @@ async def serve_http(server: MCPServer[Any], address: Address, say: Callable[[st
         await uvicorn.Server(config).serve(sockets=[listener])
 
 
-def _app(server: MCPServer[Any], address: Address) -> Starlette:
+def _app(server: MCPServer[Any], address: Address) -> ASGIApp:
     from mcp.server.transport_security import TransportSecuritySettings
 
-    names = {"127.0.0.1", "localhost", "[::1]"} if _loopback(address.host) else {address.host}
-    hosts = [entry for name in names for entry in (name, f"{name}:*")]
-    pages = [f"http://{name}:*" for name in names]
-    security = TransportSecuritySettings(
-        enable_dns_rebinding_protection=True,
-        allowed_hosts=[*hosts, *address.hosts],
-        allowed_origins=[*pages, *address.origins],
+    from mcp_servers.gate import LOOPBACK, Gate
+
+    app = server.streamable_http_app(
+        streamable_http_path=PATH,
+        json_response=False,
+        stateless_http=False,
+        transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),  # the gate does it
     )
-    return server.streamable_http_app(
-        streamable_http_path=PATH, json_response=False, stateless_http=False, transport_security=security
-    )
+    everywhere = address.host in ("0.0.0.0", "::")  # noqa: S104
+    names = LOOPBACK if everywhere or _loopback(address.host) else {address.host}
+    return Gate(app, {*names, *address.hosts}, set(address.origins), addresses=everywhere)
 
 
 def _listening(address: Address) -> socket.socket:
@@ -164,6 +164,7 @@ class _Bearer:
         from mcp.server.auth.provider import AccessToken
 
         if not hmac.compare_digest(token.encode(errors="surrogateescape"), self._token):
+            log.warning("a request with a wrong token was refused")
             return None
         return AccessToken(token=token, client_id="operator", scopes=[])
 

@@ -78,7 +78,7 @@ class Roots:
                 return self._judged(place, None if place.name != ".git" else place.parent)
             if os.path.exists(f"{place}/.git"):  # noqa: PTH110
                 return self._judged(self._pointed(place / ".git"), place)
-        raise InputError(f"{repo} is not in a git repository", f"Make one with git_init or git_clone. {self._hint()}")
+        raise InputError(f"{repo} is not in a git repository", f"Name one, or make one with git_clone. {self._hint()}")
 
     def _pointed(self, entry: Path) -> Path:
         """The git directory that ``.git`` is, or names."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import re
 import shutil
@@ -16,20 +17,25 @@ import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, TYPE_CHECKING, Protocol
 
 from mcp_servers.git.locks import remove_locks
 from mcp_servers.git.running import Running, bounded
 from mcp_servers.storage.threads import completed, in_thread
-from state.errors import AtlasError
+from state.errors import AtlasError, InputError
 from state.limits import MB
+
+if TYPE_CHECKING:
+    from hashlib import _Hash as Hash  # pyright: ignore[reportPrivateUsage]  typeshed's name for it
 
 OUTPUT_BYTES = 16 * MB
 """What a call may print; more is an error. Large results go to a file."""
 _ERROR_BYTES = 64 << 10
 _PROGRESS = re.compile(r"(?m)^(remote: )?[A-Z][A-Za-z ]+: +\d+%? .*[\r\n]+|^Cloning into .*\n")
 """What is no reason for a failure."""
+_NOBODY = re.compile(rb"(Author|Committer) identity unknown|empty ident name|no email was given")
 
 ATTRIBUTES = "* -text !eol -ident -filter !working-tree-encoding !merge !diff !export-ignore !export-subst\n"
 """For a repository's ``info/attributes``, which outranks every ``.gitattributes``: content is stored and checked out as
@@ -128,13 +134,13 @@ class Git:
             raise said.error(arguments[0])
         return said
 
-    async def page(self, *arguments: str, start: int, size: int, codes: Sequence[int] = (0,)) -> tuple[bytes, bool]:
-        """`size` bytes of its output from byte `start`, and whether there are more; git is stopped then."""
+    async def page(self, *arguments: str, start: int, size: int, codes: Sequence[int] = (0,)) -> Stretch:
+        """`size` bytes of its output from byte `start`; git is stopped when there are more."""
         window = _Window(start, size)
         said = await self._call(arguments, None, None, b"", window)
         if said.code not in codes and not window.full:
             raise said.error(arguments[0])
-        return bytes(window.kept), window.full
+        return Stretch(bytes(window.kept), window.full, window.before)
 
     async def text(self, *arguments: str) -> str:
         """Its standard output without the newline at its end."""
@@ -158,7 +164,7 @@ class Git:
         err = bytearray()
         start = time.time()
         argv = self._argv(arguments)
-        with contextlib.ExitStack() as files, _found_anew():
+        with contextlib.ExitStack() as files, _startable():
             running = Running(
                 argv,
                 environment=self._environment(),
@@ -208,13 +214,21 @@ class Git:
 
 
 @contextlib.contextmanager
-def _found_anew() -> Generator[None]:
-    """The next call looks for git again when it is not where it was."""
+def _startable() -> Generator[None]:
+    """Why git could not be started. The next call looks for it again when it is not where it was."""
     try:
         yield
     except FileNotFoundError as error:
         _program.cache_clear()
         raise GitError("git is no longer where it was", "Try again, or install it.") from error
+    except ValueError as error:  # UnicodeEncodeError among them
+        raise InputError(
+            "a name has a character that no file can have in its name", "Leave NUL and the like out."
+        ) from error
+    except OSError as error:
+        if error.errno != errno.E2BIG:
+            raise
+        raise InputError("these are more arguments than a program can take", "Name fewer paths at a time.") from error
 
 
 @lru_cache(maxsize=1)
@@ -223,6 +237,15 @@ def _program(path: str) -> str:
     if program is None:
         raise GitError("git is not installed, or not on PATH", "Install git 2.39 or newer.")
     return program
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A part of what git printed: whether there is `more`, and the SHA-256 of all `before`."""
+
+    data: bytes
+    more: bool
+    before: Hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +263,11 @@ class Said:
 
     def error(self, verb: str) -> GitError:
         """The failure of ``git verb``."""
+        if _NOBODY.search(self.err):
+            return GitError(
+                f"git {verb}: nobody is named who does it",
+                "Set user.name and user.email in the repository's configuration, or in the operator's git.",
+            )
         return GitError(f"git {verb}: {self.reason}", "")
 
 
@@ -269,14 +297,16 @@ class _Window:
     """A stretch of a call's output; when it is full, the call is stopped."""
 
     def __init__(self, start: int, size: int) -> None:
-        self._before = start
+        self._left = start
         self._size = size
+        self.before = sha256()
         self.kept = bytearray()
         self.full = False
 
     def feed(self, data: bytes) -> None:
-        skipped = min(self._before, len(data))
-        self._before -= skipped
+        skipped = min(self._left, len(data))
+        self._left -= skipped
+        self.before.update(data[:skipped])
         self.kept += data[skipped:]
         if len(self.kept) > self._size:
             del self.kept[self._size :]

@@ -111,11 +111,16 @@ async def log(
         if (match := _CURSOR.fullmatch(cursor)) is None:
             raise InputError(f"{cursor[:80]!r} is not a cursor of git_log", "Pass the next_cursor of the page before.")
         of, skip = match[1], int(match[2])
-    out = await git.run(
-        "log", "-z", f"--format=format:{COMMIT}", "--encoding=UTF-8", "--no-mailmap", "--no-show-signature",
-        f"--max-count={limit + 1}", f"--skip={skip}", *filters, revision(of), "--",
-        *inside(git, paths),
-    )  # fmt: skip
+    try:
+        out = await git.run(
+            "log", "-z", f"--format=format:{COMMIT}", "--encoding=UTF-8", "--no-mailmap", "--no-show-signature",
+            f"--max-count={limit + 1}", f"--skip={skip}", *filters, revision(of), "--",
+            *inside(git, paths),
+        )  # fmt: skip
+    except GitError:
+        if of == "HEAD" and await _unborn(git):
+            return Log(commits=[])
+        raise
     commits = parsed_commits(out.decode("utf-8", "replace"))
     shown = commits[: min(limit, fitting(commits))]
     if len(shown) == len(commits):
@@ -125,6 +130,8 @@ async def log(
     return Log(commits=shown, next_cursor=after, note="There are more commits." if after else _NO_CURSOR)
 
 
+_KNOWN = 16
+_ANEW = "Begin anew, without a cursor."
 _NO_CURSOR = "There are more commits. For a range, ask for a larger max_count or a narrower range."
 
 
@@ -235,9 +242,26 @@ async def stashes(git: Git) -> Stashes:
 
 
 async def _text(git: Git, cursor: str | None, *arguments: str, codes: Sequence[int] = (0,)) -> Text:
-    start = position(cursor)
-    data, more = await git.page(*arguments, start=start, size=TOOL_RESULT_BYTES, codes=codes)
-    return text_page(data, start, more=more)
+    """A page. Its cursor knows what came before, so that a page of something else is never taken for the next."""
+    end, _, known = (cursor or "").partition(".")
+    start = position(end or None)
+    stretch = await git.page(*arguments, start=start, size=TOOL_RESULT_BYTES, codes=codes)
+    if start and stretch.before.hexdigest()[:_KNOWN] != known:
+        raise InputError("this is not what the page before was of: it has changed, or was asked for otherwise", _ANEW)
+    page = text_page(stretch.data, start, more=stretch.more)
+    if page.next_cursor:
+        stretch.before.update(stretch.data[: int(page.next_cursor) - start])
+        page.next_cursor = f"{page.next_cursor}.{stretch.before.hexdigest()[:_KNOWN]}"
+    return page
+
+
+async def _unborn(git: Git) -> bool:
+    """Whether there is no commit yet where the next one will go."""
+    symbolic = await git.answer("symbolic-ref", "--quiet", "HEAD", codes=(0, 1))
+    if symbolic.code:
+        return False
+    ref = symbolic.out.decode("utf-8", "surrogateescape").strip()
+    return bool((await git.answer("show-ref", "--verify", "--quiet", ref, codes=(0, 1))).code)
 
 
 async def _refs(git: Git, names: Sequence[str], places: Sequence[str], order: str) -> list[list[str]]:

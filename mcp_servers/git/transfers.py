@@ -125,14 +125,14 @@ class Transfers:
             said = await git.answer("config", "--get", key, codes=(0, 1))
             if said.code == 0:
                 return await self._source(said.out.decode("utf-8", "replace").removesuffix("\n"))
-        raise InputError(f"there is no remote {remote}", "See `git remote -v`, or clone the repository.")
+        known = (await git.run("remote")).decode("utf-8", "replace").split()
+        there = f"There are: {', '.join(known)}." if known else "The repository has none."
+        raise InputError(f"there is no remote {remote}", there)
 
     async def _source(self, url: str) -> tuple[str, str]:
         if (found := remote_of(url)) is not None:
             return found.url, found.scheme
         path = url.removeprefix("file://")
-        if not Path(path).is_absolute():
-            raise InputError(f"{url} is neither a URL nor an absolute path", "Name https://…, ssh://… or a path.")
         repository = await in_thread(lambda stop: self._roots.repository(path))
         return str(repository.common), "file"
 
@@ -152,8 +152,10 @@ def _make(into: Path) -> None:
     """A directory that nobody else has made: if the clone fails, it is ours to remove."""
     try:
         into.mkdir()
+    except FileExistsError as error:
+        raise InputError(f"{into} exists already", "Name a new directory.") from error
     except OSError as error:
-        raise InputError(f"{into} exists already, or its parent does not", "Name a new directory.") from error
+        raise InputError(f"{into} can't be made: {error.strerror}", "Name one whose parent is there.") from error
 
 
 def _other_end(protocol: str, program: Literal["upload-pack", "receive-pack"]) -> list[str]:

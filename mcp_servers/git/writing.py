@@ -23,6 +23,7 @@ from mcp_servers.git.reading import unfinished
 from mcp_servers.storage.threads import completed, in_thread
 from state.errors import InputError
 
+_JOIN = 'Pass strategy="merge" for a merge commit, or git_rebase first.'
 Strategy = Literal["ff-only", "merge", "squash"]
 ResetMode = Literal["soft", "mixed", "hard"]
 
@@ -147,10 +148,17 @@ async def merge(git: Git, other: str, strategy: Strategy, message: str | None = 
     """Merge into what is checked out. With conflicts: aborted, and they are named."""
     before = (await head(git)).commit
     flags = {"ff-only": ["--ff-only"], "merge": ["--no-edit"], "squash": ["--squash"]}[strategy]
-    said = await _stoppable(
-        git, ("merge", "--abort"), "merge", "--no-verify", "--no-stat", "--no-autostash", *flags,
-        *(["-m", message] if message and strategy == "merge" else []), revision(other),
-    )  # fmt: skip
+    try:
+        said = await _stoppable(
+            git, ("merge", "--abort"), "merge", "--no-verify", "--no-stat", "--no-autostash", *flags,
+            *(["-m", message] if message and strategy == "merge" else []), revision(other),
+        )  # fmt: skip
+    except GitError as error:
+        if strategy == "ff-only" and "fast-forward" in error.message:
+            raise GitError(
+                f"{other} is not ahead of what is checked out: both have commits of their own", _JOIN
+            ) from error
+        raise
     if isinstance(said, list):
         if strategy == "squash":  # which leaves no merge to abort
             await completed(git.run("reset", "--quiet", "--merge"))

@@ -179,15 +179,16 @@ def _serve(
                     await serve_stdio(server)
                 else:
                     address = Address(port=port, host=host, hosts=hosts, origins=origins, token=token)
-                    await serve_http(server, address, _say)
+                    await serve_http(server, address, lambda url: _say(url, token))
 
         asyncio.run(serve())
 
     told(run)
 
 
-def _say(url: str) -> None:
-    print(f"listening on {url}", file=sys.stderr, flush=True)
+def _say(url: str, token: str | None) -> None:
+    print(f"listening on {url}", file=sys.stderr)
+    print("a bearer token is required" if token else "no token is required", file=sys.stderr, flush=True)
 
 
 def _token(path: Path | None) -> str | None:

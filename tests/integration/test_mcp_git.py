@@ -72,7 +72,7 @@ async def test_a_new_repository_has_a_status(client: Client, tmp_path: Path) -> 
     empty.mkdir(parents=True)
     plain(empty, "init", "--quiet", "--initial-branch=main")
     assert (await call(client, "git_status", repo=str(empty)))["commit"] is None
-    assert await refusal(client, "git_log", repo=str(empty))
+    assert (await call(client, "git_log", repo=str(empty)))["commits"] == []
 
 
 async def diverge(client: Client, repo: Path) -> None:
@@ -257,3 +257,40 @@ async def test_transfers_tell_how_far_they_are(tmp_path: Path) -> None:
         broken = await refusal(client, "git_clone", url=str(origin), into=f"{clone}-2", branch="absent")
         assert "absent" in broken
         assert "Cloning into" not in broken
+
+
+async def test_errors_say_what_to_do(client: Client, repo: Path, tmp_path: Path) -> None:
+    name = str(repo)
+    plain(repo, "switch", "--quiet", "--create", "topic", "HEAD~1")
+    (repo / "b.txt").write_text("topic\n")
+    plain(repo, "commit", "--quiet", "-am", "topic")
+    assert 'strategy="merge"' in await refusal(client, "git_merge", repo=name, revision="main")
+    assert "The repository has none" in await refusal(client, "git_fetch", repo=name)
+    plain(repo, "remote", "add", "up", "https://example.org/x")
+    assert "There are: up." in await refusal(client, "git_fetch", repo=name)
+    empty = tmp_path / "roots" / "empty"
+    empty.mkdir()
+    assert "git_clone" in await refusal(client, "git_status", repo=str(empty))
+    plain(empty, "init", "--quiet")
+    assert (await call(client, "git_log", repo=str(empty)))["commits"] == []
+    assert "bad revision" in await refusal(client, "git_log", repo=str(empty), revision="nothing")
+    (empty / "x").write_text("x")
+    await call(client, "git_add", repo=str(empty), everything=True)
+    assert "user.email" in await refusal(client, "git_commit", repo=str(empty), message="x", author="A <a@b.c>")
+    assert "can't be made" in await refusal(client, "git_clone", url=name, into=str(tmp_path / "roots" / "a" / "b"))
+    assert "exists already" in await refusal(client, "git_clone", url=name, into=str(empty))
+    assert "not a path" in await refusal(client, "git_diff", repo=name, paths=["a\0b"])
+    assert "more arguments" in await refusal(client, "git_diff", repo=name, paths=["x" * 1_000] * 3_000)
+
+
+async def test_a_page_is_never_of_something_else(client: Client, repo: Path) -> None:
+    (repo / "a.txt").write_text("".join(f"line {number}\n" for number in range(20_000)))
+    first = await call(client, "git_diff", repo=str(repo))
+    second = await call(client, "git_diff", repo=str(repo), cursor=first["next_cursor"])
+    assert second["text"].splitlines()[0].startswith("+line ")
+    said = await refusal(client, "git_diff", repo=str(repo), cursor=first["next_cursor"], compare="staged")
+    assert "not what the page before" in said
+    (repo / "a.txt").write_text("".join(f"row {number}\n" for number in range(20_000)))
+    assert "has changed" in await refusal(client, "git_diff", repo=str(repo), cursor=first["next_cursor"])
+    assert "not a cursor" in await refusal(client, "git_diff", repo=str(repo), cursor="x.y")
+    assert "has changed" in await refusal(client, "git_diff", repo=str(repo), cursor="100")

@@ -198,6 +198,9 @@ async def test_answers_over_http_are_not_held_back(bodies: Bodies) -> None:
         assert (time.perf_counter() - start) / 50 < 0.003 * 10
 
 
+INITIALIZE = {
+    "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"},
+}  # fmt: skip
 BODY: dict[str, object] = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
 
 
@@ -219,6 +222,30 @@ async def test_who_is_kept_out(bodies: Bodies, headers: dict[str, Any], status: 
     ):
         answer = await http.post(url, json=BODY, headers={**accept, **headers})
         assert answer.status_code == status, answer.text
+
+
+@pytest.mark.parametrize(
+    ("host", "more", "status"),
+    [
+        ("192.0.2.7:8420", {}, 200),
+        ("[2001:db8::1]:8420", {}, 200),
+        ("localhost", {"Origin": "http://127.0.0.1:3000"}, 200),
+        ("atlas.example", {}, 200),
+        ("evil.example:8420", {}, 421),
+        ("192.0.2.7.evil.example", {}, 421),
+        ("", {}, 421),
+        ("192.0.2.7", {"Origin": "http://evil.example"}, 403),
+        ("192.0.2.7", {"Origin": "null"}, 403),
+    ],
+)
+async def test_a_server_on_all_addresses(bodies: Bodies, host: str, more: dict[str, str], status: int) -> None:
+    address = Address(port=0, host="0.0.0.0", token=TOKEN, hosts=["atlas.example"])  # noqa: S104
+    headers = {"Accept": "application/json, text/event-stream", "Authorization": f"Bearer {TOKEN}", "Host": host}
+    async with over_http(served(bodies, TOKEN), address) as url, httpx2.AsyncClient() as http:
+        body = BODY | {"method": "initialize", "params": INITIALIZE}
+        answer = await http.post(url.replace("0.0.0.0", "127.0.0.1"), json=body, headers=headers | more)  # noqa: S104
+        assert answer.status_code == status, answer.text
+        assert status == 200 or "--allow-" in answer.text
 
 
 async def test_other_addresses_need_a_token(bodies: Bodies) -> None:
