@@ -215,7 +215,7 @@ class _Hearing:
     def reply(self, source: Source, request: Request) -> Reply:
         """When it is whole."""
         if self._stop == "model_context_window_exceeded":
-            raise refusal(source, None, Complaint(codes=frozenset(("context_length_exceeded",))))
+            raise refusal(source, request, Complaint(codes=frozenset(("context_length_exceeded",))))
         stop = _STOPS.get(self._stop or "", "end")
         reader = CallReader(request.messages, lambda: f"toolu_{uuid.uuid4().hex[:24]}")
         ordered = [self._blocks[index] for index in sorted(self._blocks)]

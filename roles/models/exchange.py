@@ -53,8 +53,12 @@ async def converse(
         if not whole:
             raise unavailable(source, f"no whole reply within {request.timeout:g} s", _SLOW) from error
     except Exception as error:
-        if not whole or isinstance(error, ModelError):
-            raise _meant(source, request, error) from error
+        meant = _meant(source, request, error)
+        if meant is error:
+            raise
+        if not whole:
+            # What the SDKs' own errors quote is not to be seen in a traceback.
+            raise meant from (None if hasattr(error, "body") else error)
     if not whole:
         raise unavailable(source, "its reply broke off, or was none")
 
@@ -105,13 +109,13 @@ def _meant(source: Source, request: Request, error: Exception) -> Exception:
         answered = cast(_Answered, error)
         broken = answered.status_code < 400
         status = None if broken else answered.status_code
-        return refusal(source, status, Complaint.of(answered.body), retry_after(answered.response.headers))
+        return refusal(source, request, Complaint.of(answered.body), status, retry_after(answered.response.headers))
     if any(isinstance(each, (httpx2.ConnectError, httpx2.ConnectTimeout)) for each in causes):
         return unavailable(source, f"{source.server} can't be reached ({_reason(error)})", _REACH)
     if any(isinstance(each, httpx2.TimeoutException) for each in causes):
         return unavailable(source, f"silent for {request.idle:g} s", _SLOW)
     if body := cast(object, getattr(error, "body", None)):
-        return refusal(source, None, Complaint.of(body))
+        return refusal(source, request, Complaint.of(body))
     if isinstance(error, (ValueError, RecursionError)):
         return unavailable(source, f"its answer makes no sense ({type(error).__name__})")
     if isinstance(error, _broken()) or type(error).__module__.partition(".")[0] in ("anthropic", "openai"):

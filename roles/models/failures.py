@@ -6,13 +6,14 @@ Messages say which model and what happened. What the maker says is quoted, in sh
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from math import isfinite
 from typing import cast
 
+from roles.models.port import Request, Text, ToolResult
 from state.errors import ModelError, ModelOverflow, ModelRejected, ModelUnavailable
 
 
@@ -58,10 +59,12 @@ class Complaint:
         return cls(text if isinstance(text, str) else "", codes, code if isinstance(code, int) else None)
 
 
-def refusal(source: Source, status: int | None, complaint: Complaint, after: float | None = None) -> ModelError:
+def refusal(
+    source: Source, request: Request, complaint: Complaint, status: int | None = None, after: float | None = None
+) -> ModelError:
     """The error for an answer of this HTTP status; None: for an error within an answer that had begun."""
     status = status or complaint.status
-    said = _quoted(source, complaint)
+    said = _quoted(source, request, complaint)
     if _too_long(status, complaint):
         return ModelOverflow(f"{source.name}: the conversation is too long for it{said}", _SHORTEN)
     if complaint.codes & _SPENT or status == _PAYMENT:
@@ -127,6 +130,8 @@ _REQUEST = "This model does not take such requests: use another one, or report t
 _CHANGED = "Its reasoning only fits the conversation that it was made in: leave it out where that was changed."
 _LATER = "It is tried again by itself; if it stays, use another model."
 _LONGEST_QUOTE = 200
+_ECHO = 24
+"""So many characters of a request in a maker's words are no coincidence."""
 
 
 def _too_long(status: int | None, complaint: Complaint) -> bool:
@@ -139,7 +144,23 @@ def _number(status: int | None) -> str:
     return f" ({status})" if status else ""
 
 
-def _quoted(source: Source, complaint: Complaint) -> str:
+def _quoted(source: Source, request: Request, complaint: Complaint) -> str:
     text = complaint.text.replace(source.secret, "[hidden]") if source.secret else complaint.text
     line = " ".join("".join(each if each.isprintable() else " " for each in text[: 4 * _LONGEST_QUOTE]).split())
-    return f": {line[:_LONGEST_QUOTE]}" if line else ""
+    quote = line[:_LONGEST_QUOTE]
+    return f": {quote}" if quote and not _echoes(quote, request) else ""
+
+
+def _echoes(quote: str, request: Request) -> bool:
+    """Whether it repeats some of the request."""
+    parts = [quote[at : at + _ECHO] for at in range(max(1, len(quote) - _ECHO + 1))]
+    texts = (" ".join(text.split()) for text in _texts(request))
+    return any(part in text for text in texts for part in parts if len(part) == _ECHO)
+
+
+def _texts(request: Request) -> Iterator[str]:
+    yield request.system
+    for message in request.messages:
+        for block in message.blocks:
+            if isinstance(block, (Text, ToolResult)):
+                yield block.text

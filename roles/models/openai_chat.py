@@ -214,7 +214,7 @@ class _Hearing:
     def reply(self, source: Source, request: Request) -> Reply:
         """When it is whole."""
         if self._finish == "error":
-            raise refusal(source, None, Complaint())
+            raise refusal(source, request, Complaint())
         stop = _STOPS.get(self._finish or "", "end")
         reader = CallReader(request.messages, lambda: f"call_{uuid.uuid4().hex[:24]}")
         refused = "".join(self._refusal)

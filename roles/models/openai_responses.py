@@ -48,14 +48,14 @@ class ResponsesModel:
     async def reply(self, request: Request, meter: Meter) -> Reply:
         """Ask once."""
         asked = _asked(self._source, request)
-        hearing = _Hearing(self._source, meter)
+        hearing = _Hearing(self._source, request, meter)
 
         async def opening() -> AsyncStream[ResponseStreamEvent]:
             meter.sent()
             return await self._client.responses.create(**asked, timeout=patience(request))
 
         await converse(self._source, request, opening, hearing.take)
-        return hearing.reply(request)
+        return hearing.reply()
 
     async def close(self) -> None:
         """Its connections."""
@@ -159,8 +159,9 @@ class _Event(_Problem):
 class _Hearing:
     """Puts one reply together, of the items that are done."""
 
-    def __init__(self, source: Source, meter: Meter) -> None:
+    def __init__(self, source: Source, request: Request, meter: Meter) -> None:
         self._source = source
+        self._request = request
         self._meter = meter
         self._items: dict[int, _Item] = {}
         self._response: _Response | None = None
@@ -192,14 +193,14 @@ class _Hearing:
 
     def _failed(self, problem: _Problem) -> Exception:
         codes = frozenset((problem.code,)) if problem.code else frozenset[str]()
-        return refusal(self._source, None, Complaint(problem.message or "", codes))
+        return refusal(self._source, self._request, Complaint(problem.message or "", codes))
 
-    def reply(self, request: Request) -> Reply:
+    def reply(self) -> Reply:
         """When it is whole."""
         response = self._response or _Response()
         reason = response.incomplete_details.reason if response.incomplete_details else None
         stop = _STOPS.get(reason or "", "end")
-        reader = CallReader(request.messages, lambda: f"call_{uuid.uuid4().hex[:24]}")
+        reader = CallReader(self._request.messages, lambda: f"call_{uuid.uuid4().hex[:24]}")
         blocks: list[Block] = []
         last = max(self._items, default=0)
         for index in sorted(self._items):

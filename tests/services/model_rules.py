@@ -79,7 +79,7 @@ def _chat(body: Json) -> Any:
     yield from _need(body, "model", "messages")
     messages = cast(list[Json], body["messages"])
     expected: list[str] = []
-    last = "system"
+    last = ""
     for at, message in enumerate(messages):
         role = message["role"]
         if role == "system" and at:
@@ -93,7 +93,7 @@ def _chat(body: Json) -> Any:
             continue
         if expected:
             yield f"messages.{at}: tool_calls {expected} are not answered"
-        if role == last or (role == "assistant" and last == "system"):
+        if role == last or (role == "assistant" and last in ("", "system")):
             yield f"messages.{at}: conversation roles must alternate user/assistant/user/assistant"
         if _blank(message.get("content")) and not message.get("tool_calls"):
             yield f"messages.{at}: content must not be empty"
@@ -109,7 +109,7 @@ def _responses(body: Json) -> Any:
     yield from _need(body, "model", "input")
     if body.get("store") is not False:
         yield "this server stores nothing"
-    open_calls, called = set[str](), set[str]()
+    yield from _pairs(body["input"])
     thought = False
     for at, item in enumerate(cast(list[Json], body["input"])):
         kind = item.get("type", "message")
@@ -118,23 +118,33 @@ def _responses(body: Json) -> Any:
         thought = kind == "reasoning"
         if thought and not item.get("encrypted_content"):
             yield f"input.{at}: no such item: nothing is stored"
-        if kind == "function_call":
-            yield from _call(item["call_id"], item["name"], item["arguments"])
-            if item["call_id"] in called:
-                yield f"input.{at}: duplicate call_id"
-            called.add(item["call_id"])
-            open_calls.add(item["call_id"])
-        elif kind == "function_call_output":
-            if item["call_id"] not in open_calls:
-                yield f"input.{at}: No tool call found for function call output"
-            open_calls.discard(item["call_id"])
-        elif kind == "message":
-            if open_calls and item["role"] == "user":
-                yield f"input.{at}: No tool output found for {open_calls}"
-            if _blank(item["content"]):
-                yield f"input.{at}: content must not be empty"
-    if open_calls or thought:
-        yield f"No tool output found for {open_calls}"
+        if kind == "message" and _blank(item["content"]):
+            yield f"input.{at}: content must not be empty"
+    if thought:
+        yield "reasoning was provided without its required following item"
+
+
+def _pairs(items: list[Json]) -> Any:
+    """Of calls and their outputs."""
+    waiting, called = set[str](), set[str]()
+    for at, item in enumerate(items):
+        match item.get("type", "message"):
+            case "function_call":
+                yield from _call(item["call_id"], item["name"], item["arguments"])
+                if item["call_id"] in called:
+                    yield f"input.{at}: duplicate call_id"
+                called.add(item["call_id"])
+                waiting.add(item["call_id"])
+            case "function_call_output":
+                if item["call_id"] not in waiting:
+                    yield f"input.{at}: No tool call found for function call output"
+                waiting.discard(item["call_id"])
+            case "message" if waiting and item["role"] == "user":
+                yield f"input.{at}: No tool output found for {waiting}"
+            case _:
+                pass
+    if waiting:
+        yield f"No tool output found for {waiting}"
 
 
 def _call(id: str, name: str, arguments: str) -> Any:

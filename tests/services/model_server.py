@@ -100,8 +100,8 @@ class ModelServer:
                 self.asked.append(asked)
                 if not await self._answer(asked, answer, writer, coming):
                     return
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # the client has gone, or the server goes
         finally:
             coming.cancel()
             with suppress(ConnectionError):
@@ -120,16 +120,15 @@ class ModelServer:
         sending = asyncio.create_task(_send(asked, answer, writer))
         await asyncio.wait((sending, coming), return_when=asyncio.FIRST_COMPLETED)
         if coming.done() and not sending.done():
-            with suppress(ConnectionError):
-                if not coming.result():
-                    asked.closed_at = time.monotonic()
-            asked.closed_at = asked.closed_at or time.monotonic()
+            asked.closed_at = time.monotonic()
             asked.closed.set()
             sending.cancel()
-        return bool((await asyncio.gather(sending, return_exceptions=True))[0] is True)
+        return (await asyncio.gather(sending, return_exceptions=True))[0] is True
 
 
 async def _send(asked: Asked, answer: Answer, writer: asyncio.StreamWriter) -> bool:
+    if answer.hold_after == -1:
+        await _hold(asked)
     if answer.body is not None or answer.status != 200:
         body = answer.body if answer.body is not None else error_body(asked.wire, answer.error)
         head = {"content-type": answer.content_type, "content-length": str(len(body))}
@@ -145,17 +144,18 @@ async def _send(asked: Asked, answer: Answer, writer: asyncio.StreamWriter) -> b
         return False
     writer.write(b"0\r\n\r\n")
     await writer.drain()
-    asked.whole = True
-    asked.billed = answer.usage.output if answer.usage else asked.billed
+    asked.whole = answer.error_after is None
+    if asked.whole and answer.usage:
+        asked.billed = answer.usage.output
     return True
 
 
 async def _send_pieces(asked: Asked, answer: Answer, writer: asyncio.StreamWriter) -> bool:
     left = answer.cut_at
-    for number, piece in enumerate(_disturbed(asked, answer)):
+    sent = _disturbed(asked, answer)
+    for number, piece in enumerate(sent):
         if number == answer.hold_after:
-            asked.holding.set()
-            await asyncio.Event().wait()
+            await _hold(asked)
         if answer.delay:
             await asyncio.sleep(answer.delay)
         data = piece.data if left is None else piece.data[:left]
@@ -168,7 +168,15 @@ async def _send_pieces(asked: Asked, answer: Answer, writer: asyncio.StreamWrite
                 return False
         asked.billed += piece.tokens
         asked.begun.set()
+    if answer.hold_after == len(sent):
+        await _hold(asked)
     return True
+
+
+async def _hold(asked: Asked) -> None:
+    asked.begun.set()
+    asked.holding.set()
+    await asyncio.Event().wait()
 
 
 def _disturbed(asked: Asked, answer: Answer) -> list[Piece]:
@@ -206,8 +214,10 @@ def model_server() -> Generator[ModelServer]:
         ready.set()
         await done.wait()
         listening.close()
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        going = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in going:
             task.cancel()
+        await asyncio.gather(*going, return_exceptions=True)
 
     thread = threading.Thread(target=loop.run_until_complete, args=(run(),), daemon=True)
     thread.start()
@@ -217,5 +227,4 @@ def model_server() -> Generator[ModelServer]:
     finally:
         loop.call_soon_threadsafe(done.set)
         thread.join(_DEADLINE)
-        loop.run_until_complete(asyncio.sleep(0))
         loop.close()

@@ -55,7 +55,7 @@ class Answer:
 
     `chunk`: characters in one piece; `delay`: seconds before each piece; `pings`: how many keep-alives for each.
     `cut_at`: so many bytes of the body, then the connection ends. `error_after`: so many pieces, then `error` as an
-    event. `hold_after`: so many pieces, then silence. `body`: exactly this instead of a reply.
+    event. `hold_after`: so many pieces, then silence; -1: not even a status. `body`: exactly this instead of a reply.
     """
 
     parts: Sequence[Part] = (Say("Hello there."),)
