@@ -36,6 +36,11 @@ class S3Settings:
     """How long a server may say nothing."""
     threads: int = 16
 
+    @property
+    def endpoint_setting(self) -> str:
+        """What to change for another server."""
+        return "ATLAS_S3_ENDPOINT" if self.endpoint else "AWS_ENDPOINT_URL_S3"
+
 
 class S3Calls:
     """A boto3 client behind a bounded pool of threads."""
@@ -79,7 +84,7 @@ class S3Calls:
         if stop.is_set():
             raise Stopped from None
         if failed >= self._settings.attempts or not worth_retrying(error):
-            raise from_boto(url, doing, error) from error
+            raise from_boto(url, doing, error, self._settings.endpoint_setting) from error
         stop.wait(random.uniform(0.5, 1.0) * min(0.2 * 2**failed, 5.0))  # noqa: S311
 
     def client(self) -> S3Client:

@@ -12,7 +12,10 @@ _EXPIRED = frozenset(("ExpiredToken", "InvalidToken", "RequestExpired", "Authori
 _CREDENTIALS = (
     "Check the access key, its secret and its permissions (AWS_ACCESS_KEY_ID, AWS_PROFILE, the bucket policy)."
 )
-_CONNECTION = "Check the endpoint (AWS_ENDPOINT_URL_S3), the network and the region, then try again."
+_KEYS = frozenset(
+    ("InvalidAccessKeyId", "SignatureDoesNotMatch", "RequestTimeTooSkewed", "TokenRefreshRequired", "NotSignedUp")
+)
+"""Codes that speak of whoever asks, not of what is asked for."""
 
 
 def worth_retrying(error: Exception) -> bool:
@@ -26,14 +29,15 @@ def worth_retrying(error: Exception) -> bool:
     return isinstance(error, (*transient, ConnectionError))
 
 
-def from_boto(url: str, doing: str, error: Exception) -> AtlasError:
-    """The `AtlasError` for what boto3 raised while `doing` something with `url`."""
+def from_boto(url: str, doing: str, error: Exception, endpoint: str) -> AtlasError:
+    """The `AtlasError` for what boto3 raised while `doing` something with `url`. `endpoint`: the setting that names the
+    server."""
     from botocore import exceptions as boto
 
     if isinstance(error, AtlasError):
         return error
     if isinstance(error, boto.ClientError):
-        return _from_answer(url, doing, error)
+        return _from_answer(url, doing, error, endpoint)
     # Some of boto3's own are OSErrors too: its timeouts.
     if isinstance(error, OSError) and not isinstance(error, (ConnectionError, boto.BotoCoreError)):
         return failures.from_os(url, doing, error)
@@ -42,7 +46,7 @@ def from_boto(url: str, doing: str, error: Exception) -> AtlasError:
         return RemoteForbidden(f"{doing} {url}: no usable S3 credentials ({error})", _CREDENTIALS)
     if isinstance(error, boto.ParamValidationError):
         return InputError(f"{doing} {url}: {error}", "Correct the URL.")
-    return RemoteUnavailable(f"{doing} {url}: {error}", _CONNECTION)
+    return RemoteUnavailable(f"{doing} {url}: {error}", _connection(endpoint))
 
 
 def answer_of(error: Any) -> tuple[int, str]:  # noqa: ANN401  (botocore ships no types for a response)
@@ -52,7 +56,19 @@ def answer_of(error: Any) -> tuple[int, str]:  # noqa: ANN401  (botocore ships n
     return int(status), str(response.get("Error", {}).get("Code", ""))
 
 
-def _from_answer(url: str, doing: str, error: Exception) -> AtlasError:
+def about_credentials(refusal: RemoteForbidden) -> bool:
+    """Whether there are no usable credentials at all, be it here or in the server's eyes."""
+    from botocore.exceptions import ClientError
+
+    error = refusal.__cause__
+    return not isinstance(error, ClientError) or answer_of(error)[1] in _KEYS | _EXPIRED
+
+
+def _connection(endpoint: str) -> str:
+    return f"Check the endpoint ({endpoint}), the network and the region, then try again."
+
+
+def _from_answer(url: str, doing: str, error: Exception, endpoint: str) -> AtlasError:
     status, code = answer_of(error)
     if status == 412:
         return failures.changed(url)
@@ -68,4 +84,4 @@ def _from_answer(url: str, doing: str, error: Exception) -> AtlasError:
         return InputError(f"{doing} {url}: {error}", "Correct the URL.")
     if status in (301, 307):
         return RemoteUnavailable(f"{doing} {url}: the bucket is in another region", "Set AWS_REGION to the bucket's.")
-    return RemoteUnavailable(f"{doing} {url}: {error}", _CONNECTION)
+    return RemoteUnavailable(f"{doing} {url}: {error}", _connection(endpoint))

@@ -12,7 +12,7 @@ from mcp_servers.storage import locations
 from mcp_servers.storage.locations import Location
 from mcp_servers.storage.s3 import S3Store
 from mcp_servers.storage.s3_answers import Bucket, Buckets, Deleted, Entry, Head, Listing, Presigned, Refused, Written
-from mcp_servers.storage.s3_errors import answer_of
+from mcp_servers.storage.s3_errors import about_credentials, answer_of
 from mcp_servers.storage.s3_new import Condition, NewObject
 from mcp_servers.storage.threads import spread
 from state.errors import AtlasError, InputError, RemoteForbidden, RemoteMissing, RemoteUnavailable
@@ -132,8 +132,21 @@ class S3Objects:
         except RemoteMissing:
             return None
         except RemoteForbidden:
+            await self._check_credentials(name)
             return Bucket(name=name, allowed=allowed, readable=False)
         return Bucket(name=name, allowed=allowed, readable=True)
+
+    async def _check_credentials(self, bucket: str) -> None:
+        """`RemoteForbidden` if it is they that are refused. (An answer to HEAD has no body to say so.)"""
+
+        def look(client: S3Client) -> ListObjectsV2OutputTypeDef:
+            return client.list_objects_v2(Bucket=bucket, MaxKeys=1)
+
+        try:
+            await self._calls.call(f"s3://{bucket}/", "looking at", look)
+        except RemoteForbidden as error:
+            if about_credentials(error):
+                raise
 
     async def _page(
         self, prefix: Location, delimiter: str | None, cursor: str | None, limit: int

@@ -41,7 +41,12 @@ Url = Annotated[str, Field(max_length=2_000, description=f"The object: {_OBJECT}
 Cursor = Annotated[
     str | None, Field(max_length=4_000, description="next_cursor of the page before, other arguments unchanged.")
 ]
-LocalPath = Annotated[str, Field(min_length=1, max_length=4_096, description="Absolute path of one local file.")]
+LocalPath = Annotated[
+    str,
+    Field(
+        min_length=1, max_length=4_096, description="Path of one local file: absolute, or relative to the only root."
+    ),
+]
 OnlyIfAbsent = Annotated[bool, Field(description="Write only if there is no object of this name yet.")]
 Etag = Annotated[str, Field(pattern=r'^"?[!#-~]{1,200}"?$')]
 IfMatch = Annotated[Etag | None, Field(description="Write only over the version with this etag.")]

@@ -4,6 +4,7 @@ and never through a symbolic link."""
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
@@ -15,6 +16,7 @@ from mcp_servers.storage.s3 import S3Store
 from mcp_servers.storage.s3_answers import Fetched, Written
 from mcp_servers.storage.s3_new import Condition
 from mcp_servers.storage.threads import Stop, in_thread
+from state.errors import AtlasError, InputError
 from state.ports import ObjectInfo
 
 _PROGRESS_SECONDS = 0.25
@@ -53,7 +55,7 @@ async def download(store: S3Store, source: Location, place: Place, say: Say) -> 
     meter = Meter(info.size)
 
     def fetch(stop: Stop) -> ObjectInfo:
-        with failures.told(place.shown, "writing"), _created(place) as descriptor:
+        with _told(place, "writing"), _created(place) as descriptor:
             return store.receive(source, descriptor, info.etag, stop, meter.more)
 
     async with _reported(meter, say):
@@ -62,8 +64,27 @@ async def download(store: S3Store, source: Location, place: Place, say: Say) -> 
 
 
 def _opened(place: Place, stack: ExitStack) -> int:
-    with failures.told(place.shown, "reading"):
+    with _told(place, "reading"):
         return stack.enter_context(beneath.file(place.root, place.relative))
+
+
+@contextmanager
+def _told(place: Place, doing: str) -> Generator[None]:
+    """As `failures.told`, but of a local path a caller names one file, never all below."""
+    try:
+        with failures.told(place.shown, doing):
+            yield
+    except AtlasError as error:
+        match getattr(error.__cause__, "errno", None):
+            case errno.EISDIR:
+                raise InputError(f"{place.shown} is a directory", "Name one file; there is a call for each.") from error
+            case errno.ENOENT | errno.ENOTDIR if doing == "writing":
+                directory = os.path.dirname(place.shown)  # noqa: PTH120
+                raise InputError(f"the directory {directory} does not exist", "Make it first.") from error
+            case errno.ENOENT | errno.ENOTDIR:
+                raise InputError(f"{place.shown} does not exist", "Check its name.") from error
+            case _:
+                raise
 
 
 @contextmanager

@@ -21,7 +21,7 @@ _INSTRUCTIONS = """\
 Objects in S3, named s3://bucket/key; names are literal, nothing is percent-decoded.
 Allowed is what is below: {allowed}.
 Long results come in pages: pass next_cursor as cursor, other arguments unchanged.{files}"""
-_FILES = "\nLocal files are named by absolute path, below {roots} only, and never through a symbolic link."
+_FILES = "\nLocal files: below {roots} only{relative}, and never through a symbolic link."
 
 
 def s3_server(
@@ -35,7 +35,8 @@ def s3_server(
 ) -> MCPServer[Any]:
     """A server with `s3_tools`; with a token, over HTTP for its bearers only."""
     tools = s3_tools(reach, store, policy, roots=roots, presign_seconds=presign_seconds)
-    files = _FILES.format(roots=", ".join(map(str, roots))) if roots else ""
+    relative = ", by absolute path or relative to that" if len(roots) == 1 else ", by absolute path"
+    files = _FILES.format(roots=", ".join(map(str, roots)), relative=relative) if roots else ""
     instructions = _INSTRUCTIONS.format(allowed=reach.shown, files=files)
     return mcp_server("atlas-s3", "Atlas S3", instructions, tools, token)
 

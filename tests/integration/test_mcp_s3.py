@@ -424,6 +424,7 @@ async def test_wrong_credentials(tmp_path: Path) -> None:
         async with talking(S3Service(f"http://127.0.0.1:{port}"), "s3://bucket", roots=[tmp_path]) as s3:
             url = "s3://bucket/x"
             for tool, arguments in (
+                ("s3_list_buckets", {}),
                 ("s3_list_objects", {"prefix": "s3://bucket/"}),
                 ("s3_get_object", {"url": url}),
                 ("s3_put_object", {"url": url, "content": "x"}),
@@ -433,8 +434,6 @@ async def test_wrong_credentials(tmp_path: Path) -> None:
                 answer = await s3.refused(tool, **arguments)
                 assert "refused" in answer
                 assert "AWS_ACCESS_KEY_ID" in answer
-            (bucket,) = (await s3.ask("s3_list_buckets"))["buckets"]
-            assert bucket["readable"] is False
     finally:
         process.terminate()
         process.wait()
