@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict
 
-from roles.models.calls import CallReader
+from roles.models.calls import CallReader, clean
 from roles.models.exchange import converse, patience, server_of
 from roles.models.failures import Complaint, Source, refusal
 from roles.models.port import Block, Kept, Meter, Reply, Request, Stop, Text, ToolCall, ToolResult, Usage
@@ -80,7 +80,7 @@ def _asked(source: Source, request: Request) -> MessageCreateParamsStreaming:
         "cache_control": {"type": "ephemeral"},
     }
     if request.system.strip():
-        asked["system"] = [{"type": "text", "text": request.system, "cache_control": {"type": "ephemeral"}}]
+        asked["system"] = [{"type": "text", "text": clean(request.system), "cache_control": {"type": "ephemeral"}}]
     if request.tools:
         asked["tools"] = [_tool(each.name, each.description, dict(each.parameters)) for each in request.tools]
     if request.effort:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
-from roles.models.calls import CallReader, written
+from roles.models.calls import CallReader, clean, written
 from roles.models.exchange import converse, patience, server_of
 from roles.models.failures import Complaint, Source, refusal
 from roles.models.openai import NO_KEY, Details, Read, open_client, usage_of
@@ -71,7 +71,7 @@ class ChatCompletionsModel:
     def _asked(self, request: Request) -> CompletionCreateParamsStreaming:
         messages = [each for turn in turns(request.messages, self.maker) for each in _messages(turn)]
         if request.system.strip():
-            messages.insert(0, {"role": "system", "content": request.system})
+            messages.insert(0, {"role": "system", "content": clean(request.system)})
         asked: dict[str, Any] = {
             "model": self._source.model,
             "messages": messages,

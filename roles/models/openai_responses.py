@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, cast
 
-from roles.models.calls import CallReader, written
+from roles.models.calls import CallReader, clean, written
 from roles.models.exchange import converse, patience, server_of
 from roles.models.failures import Complaint, Source, refusal
 from roles.models.openai import NO_KEY, Details, Read, open_client, usage_of
@@ -72,7 +72,7 @@ def _asked(source: Source, request: Request) -> ResponseCreateParamsStreaming:
         "include": ["reasoning.encrypted_content"],
     }
     if request.system.strip():
-        asked["instructions"] = request.system
+        asked["instructions"] = clean(request.system)
     if request.tools:
         asked["tools"] = [
             {

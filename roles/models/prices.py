@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from roles.models.port import Usage
 from state.errors import SettingsError
@@ -23,10 +24,10 @@ class Rates(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    input: Decimal
-    cached: Decimal
-    written: Decimal
-    output: Decimal
+    input: Annotated[Decimal, Field(ge=0)]
+    cached: Annotated[Decimal, Field(ge=0)]
+    written: Annotated[Decimal, Field(ge=0)]
+    output: Annotated[Decimal, Field(ge=0)]
 
 
 class Price(Rates):
@@ -34,6 +35,12 @@ class Price(Rates):
 
     above: int | None = None
     long: Rates | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Price:
+        if (self.above is None) != (self.long is None):
+            raise ValueError("above and long are given together")
+        return self
 
     def cost(self, usage: Usage) -> Decimal:
         """In USD, of one call."""
