@@ -6,24 +6,31 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 
 _SECONDS = 10.0
 
 
-@contextmanager
-def operator_identity() -> Generator[Mapping[str, str]]:
-    """Environment for git that gives the operator's name and mail, and nothing else of their configuration."""
+def operator_identity(home: Path) -> Mapping[str, str]:
+    """Environment for git that gives the operator's name and mail, and nothing else of their configuration. They are
+    kept in a file below `home`, named by its content: servers share it, and none has to remove it."""
     program = shutil.which("git")
     with tempfile.TemporaryDirectory(prefix="atlas-git-") as directory:
-        file = Path(directory) / "config"
-        file.touch()
+        made = Path(directory) / "config"
+        made.touch()
         for key in ("user.name", "user.email"):
             if program and (value := _configured(program, key)):
-                subprocess.run([program, "config", "--file", file, key, value], check=False, timeout=_SECONDS)
-        yield {"GIT_CONFIG_GLOBAL": str(file)}
+                subprocess.run([program, "config", "--file", made, key, value], check=False, timeout=_SECONDS)
+        content = made.read_bytes()
+    kept = home / "git" / f"{sha256(content).hexdigest()[:16]}.config"
+    if not kept.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        making = kept.with_name(f"{kept.name}.{os.getpid()}")
+        making.write_bytes(content)
+        making.replace(kept)
+    return {"GIT_CONFIG_GLOBAL": str(kept)}
 
 
 def _configured(program: str, key: str) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -78,7 +79,7 @@ def git(
 
         return git_server(
             root, making.policy, allow_force=allow_force, credential_helper=credential_helper,
-            user=making.stack.enter_context(operator_identity()), token=making.token,
+            user=operator_identity(making.settings.home), token=making.token,
         )  # fmt: skip
 
     _serve(make, (read_only, allow_destructive, longest), (http, host, allow_host, allow_origin, token_file))
@@ -173,17 +174,44 @@ def _serve(
         rules = Policy(read_only=policy[0], allow_destructive=policy[1], seconds=policy[2])
 
         async def serve() -> None:
-            async with AsyncExitStack() as stack:
-                server = await make(Making(rules, found, token, stack))
-                if port is None:
-                    await serve_stdio(server)
-                else:
-                    address = Address(port=port, host=host, hosts=hosts, origins=origins, token=token)
-                    await serve_http(server, address, lambda url: _say(url, token))
+            with _ended_by_signals():
+                async with AsyncExitStack() as stack:
+                    server = await make(Making(rules, found, token, stack))
+                    if port is None:
+                        await serve_stdio(server)
+                    else:
+                        address = Address(port=port, host=host, hosts=hosts, origins=origins, token=token)
+                        await serve_http(server, address, lambda url: _say(url, token))
 
         asyncio.run(serve())
 
     told(run)
+
+
+@contextmanager
+def _ended_by_signals() -> Generator[None]:
+    """SIGTERM, or a terminal that is closed, cancels this task; when it has left what it opened, the process ends by
+    SIGTERM. (While uvicorn serves, it takes that itself, and raises it again once it has closed its connections.)"""
+    import asyncio
+
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    taken = False
+
+    def take(_number: int, _frame: object) -> None:
+        nonlocal taken
+        taken = True
+        if task is not None:
+            loop.call_soon_threadsafe(task.cancel)
+
+    signal.signal(signal.SIGTERM, take)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # not under nohup
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if taken:
+            signal.raise_signal(signal.SIGTERM)
 
 
 def _say(url: str, token: str | None) -> None:

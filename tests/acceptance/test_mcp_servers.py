@@ -116,3 +116,32 @@ def test_what_it_refuses_to_start_with(tmp_path: Path, given: list[str], words: 
     assert words in done.stderr
     assert "Traceback" not in done.stderr
     assert not done.stdout
+
+
+@pytest.fixture
+def unnamed(tmp_path: Path) -> Path:
+    """A repository that names nobody, of an operator whose own configuration does."""
+    named = "[user]\n\tname = Op Erator\n\temail = op@example.org\n[core]\n\teditor = evil\n"
+    (tmp_path / ".gitconfig").write_text(named)
+    subprocess.run(["git", "init", "--quiet", tmp_path / "repo"], env=environment(tmp_path), check=True)
+    (tmp_path / "repo" / "a").write_text("a")
+    return tmp_path / "repo"
+
+
+async def test_the_operator_commits_and_a_killed_server_leaves_no_file(tmp_path: Path, unnamed: Path) -> None:
+    (tmp_path / "tmp").mkdir()
+    process = await asyncio.create_subprocess_exec(
+        ATLAS, *arguments("git", tmp_path), "--http", "0", env=environment(tmp_path) | {"TMPDIR": f"{tmp_path}/tmp"},
+        stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stderr
+    url = (await process.stderr.readline()).decode().split()[-1]
+    async with Client(streamable_http_client(url)) as client:
+        for tool, more in (("git_add", {"everything": True}), ("git_commit", {"message": "one"})):
+            assert not (await client.call_tool(tool, {"repo": str(unnamed), **more})).is_error
+        log = await client.call_tool("git_log", {"repo": str(unnamed)})
+    assert log.structured_content
+    assert log.structured_content["commits"][0]["email"] == "op@example.org"
+    process.kill()
+    await process.communicate()
+    assert list((tmp_path / "tmp").iterdir()) == []
