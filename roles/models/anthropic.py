@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict
-
 from roles.models.calls import CallReader, clean
 from roles.models.exchange import converse, patience, server_of
 from roles.models.failures import Complaint, Source, refusal
 from roles.models.port import Block, Kept, Meter, Reply, Request, Stop, Text, ToolCall, ToolResult, Usage
+from roles.models.reading import Number, Read, Words, kind_of
 from roles.models.replies import finished
 from roles.models.turns import turns
 
@@ -110,42 +109,36 @@ def _block(block: Block) -> dict[str, Any]:
             return dict(block.data)
 
 
-class _Read(BaseModel):
-    """What is read of the SDK's objects, which may be of any shape."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-
-class _Usage(_Read):
-    input_tokens: int | None = None
-    cache_read_input_tokens: int | None = None
-    cache_creation_input_tokens: int | None = None
-    output_tokens: int | None = None
+class _Usage(Read):
+    input_tokens: Number = 0
+    cache_read_input_tokens: Number = 0
+    cache_creation_input_tokens: Number = 0
+    output_tokens: Number = 0
 
 
-class _Start(_Read):
-    model: str
+class _Start(Read):
+    model: Words = ""
     usage: _Usage | None = None
 
 
-class _Piece(_Read):
+class _Piece(Read):
     """The beginning of a block, or more of it."""
 
-    type: str | None = None
-    id: str = ""
-    name: str = ""
-    text: str = ""
-    thinking: str = ""
-    signature: str = ""
-    data: str = ""
+    type: Words = ""
+    id: Words = ""
+    name: Words = ""
+    text: Words = ""
+    thinking: Words = ""
+    signature: Words = ""
+    data: Words = ""
     input: dict[str, Any] | None = None
-    partial_json: str = ""
+    partial_json: Words = ""
     stop_reason: str | None = None
 
 
-class _Event(_Read):
-    type: str
-    index: int = 0
+class _Event(Read):
+    type: Words = ""
+    index: Number = 0
     message: _Start | None = None
     content_block: _Piece | None = None
     delta: _Piece | None = None
@@ -173,7 +166,11 @@ class _Hearing:
 
     def take(self, event: object) -> bool:
         """Whether the reply is whole with this."""
-        read = _Event.model_validate(event)
+        if kind_of(event) in _KNOWN:
+            self._take(_Event.model_validate(event))
+        return self._stop is not None
+
+    def _take(self, read: _Event) -> None:
         match read.type:
             case "message_start" if read.message:
                 self._model = read.message.model
@@ -188,7 +185,6 @@ class _Hearing:
                 self._tell(read.usage, final=bool(self._stop))
             case _:
                 pass
-        return self._stop is not None
 
     def _more(self, index: int, piece: _Piece) -> None:
         if index not in self._blocks:
@@ -204,10 +200,10 @@ class _Hearing:
             return
         known = self._usage
         self._usage = Usage(
-            input=max(known.input, usage.input_tokens or 0),
-            cached=max(known.cached, usage.cache_read_input_tokens or 0),
-            written=max(known.written, usage.cache_creation_input_tokens or 0),
-            output=max(known.output, usage.output_tokens or 0),
+            input=max(known.input, usage.input_tokens),
+            cached=max(known.cached, usage.cache_read_input_tokens),
+            written=max(known.written, usage.cache_creation_input_tokens),
+            output=max(known.output, usage.output_tokens),
         )
         if self._usage != Usage():
             self._meter.told(self._usage, final=final)
@@ -226,6 +222,7 @@ class _Hearing:
         return finished(source, blocks, stop, self._meter, self._model or source.model)
 
 
+_KNOWN = frozenset(("message_start", "content_block_start", "content_block_delta", "message_delta"))
 _STOPS: dict[str, Stop] = {"max_tokens": "length", "tool_use": "tools", "refusal": "refused"}
 
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from roles.models.failures import Complaint, Source, refusal, retry_after, unavailable
 from roles.models.port import Request
-from state.errors import ModelError
+from state.errors import ModelError, ModelRejected
 
 if TYPE_CHECKING:
     import httpx2
@@ -41,7 +41,7 @@ async def converse(
     whole = False
     try:
         async with asyncio.timeout(request.timeout) as deadline:
-            events = await opening()
+            events = await _opened(source, opening)
             try:
                 async for event in events:
                     if take(event) and not whole:
@@ -61,6 +61,14 @@ async def converse(
             raise meant from (None if hasattr(error, "body") else error)
     if not whole:
         raise unavailable(source, "its reply broke off, or was none")
+
+
+async def _opened(source: Source, opening: Callable[[], Awaitable[Events]]) -> Events:
+    try:
+        return await opening()
+    except (ValueError, TypeError, RecursionError) as error:
+        happened = f"{source.name}: the request can't be written as JSON ({type(error).__name__})"
+        raise ModelRejected(happened, "Look for numbers or nesting that JSON has not, in tools and calls.") from error
 
 
 def patience(request: Request) -> httpx2.Timeout:

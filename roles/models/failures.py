@@ -71,7 +71,9 @@ def refusal(
         return ModelRejected(f"{source.name}: the account's credit or quota is used up{said}", _PAY)
     if status in _KEY or complaint.codes & _KEY_CODES:
         hint = f"Check {source.key_variable} and what it may use." if source.key_variable else "It may need a key."
-        return ModelRejected(f"{source.name}: {source.server} refuses the key", hint)
+        return ModelRejected(
+            f"{source.name}: {source.server} refuses the key{said if status == _FORBIDDEN else ''}", hint
+        )
     if status == _MISSING or "not_found_error" in complaint.codes:
         return ModelRejected(f"{source.name}: {source.server} has no such model{said}", _NAME)
     if (status is not None and 400 <= status < 500 and status not in _PASSING) or complaint.codes & _GOOD:
@@ -104,8 +106,8 @@ def unavailable(source: Source, happened: str, hint: str = "") -> ModelUnavailab
     return ModelUnavailable(f"{source.name}: {happened}", hint or _LATER)
 
 
-_PAYMENT, _MISSING = 402, 404
-_KEY = frozenset((401, 403))
+_PAYMENT, _FORBIDDEN, _MISSING = 402, 403, 404
+_KEY = frozenset((401, _FORBIDDEN))
 _PASSING = frozenset((408, 409, 425, 429, 499))
 _BUSY = frozenset((429, 503, 529))
 _BUSY_CODES = frozenset(("overloaded_error", "rate_limit_error", "rate_limit_exceeded"))

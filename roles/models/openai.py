@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict
-
 from roles.models.port import Usage
+from roles.models.reading import Number, Read
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
 NO_KEY = "none"
 """For servers that need none; the SDK sends something always."""
+LONGEST_CACHE_KEY = 64
 
 
 def open_client(key: str, base_url: str | None) -> AsyncOpenAI:
@@ -26,23 +26,16 @@ def open_client(key: str, base_url: str | None) -> AsyncOpenAI:
     return client
 
 
-class Read(BaseModel):
-    """What is read of the SDK's objects, which may be of any shape."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-
 class Details(Read):
     """Parts of the input."""
 
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
+    cached_tokens: Number = 0
+    cache_write_tokens: Number = 0
 
 
-def usage_of(total: int | None, details: Details | None, output: int | None) -> Usage | None:
+def usage_of(total: int, details: Details | None, output: int) -> Usage | None:
     """OpenAI counts what was cached or written as input as well; None: it was not told."""
     if not total and not output:
         return None
-    details = details or Details()
-    cached, written = details.cached_tokens or 0, details.cache_write_tokens or 0
-    return Usage(max(0, (total or 0) - cached - written), cached, written, output or 0)
+    cached, written = (details.cached_tokens, details.cache_write_tokens) if details else (0, 0)
+    return Usage(max(0, total - cached - written), cached, written, output)

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, cast
 from roles.models.calls import CallReader, clean, written
 from roles.models.exchange import converse, patience, server_of
 from roles.models.failures import Complaint, Source, refusal
-from roles.models.openai import NO_KEY, Details, Read, open_client, usage_of
+from roles.models.openai import LONGEST_CACHE_KEY, NO_KEY, Details, open_client, usage_of
 from roles.models.port import Block, Message, Meter, Reply, Request, Stop, Text, ToolCall, ToolResult
+from roles.models.reading import Number, Read, Words
 from roles.models.replies import finished
 from roles.models.turns import turns
 
@@ -95,7 +96,7 @@ class ChatCompletionsModel:
             return cast("CompletionCreateParamsStreaming", asked)
         asked |= {"max_completion_tokens": request.output_tokens, "store": False}
         if request.conversation:
-            asked["prompt_cache_key"] = request.conversation
+            asked["prompt_cache_key"] = request.conversation[:LONGEST_CACHE_KEY]
         return cast("CompletionCreateParamsStreaming", asked)
 
 
@@ -119,38 +120,38 @@ def _call(call: ToolCall) -> dict[str, Any]:
 
 
 class _Function(Read):
-    name: str | None = None
+    name: Words = ""
     arguments: str | dict[str, Any] | None = None
 
 
 class _CallPiece(Read):
     index: int | None = None
-    id: str | None = None
+    id: Words = ""
     function: _Function | None = None
 
 
 class _Delta(Read):
-    content: str | None = None
-    refusal: str | None = None
-    reasoning_content: str | None = None
-    reasoning: str | None = None
+    content: Words = ""
+    refusal: Words = ""
+    reasoning_content: Words = ""
+    reasoning: Words = ""
     tool_calls: list[_CallPiece] | None = None
 
 
 class _Choice(Read):
-    index: int = 0
+    index: Number = 0
     delta: _Delta | None = None
     finish_reason: str | None = None
 
 
 class _Usage(Read):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
+    prompt_tokens: Number = 0
+    completion_tokens: Number = 0
     prompt_tokens_details: Details | None = None
 
 
 class _Chunk(Read):
-    model: str | None = None
+    model: Words = ""
     choices: list[_Choice] | None = None
     usage: _Usage | None = None
 
@@ -191,10 +192,10 @@ class _Hearing:
         return self._finish is not None
 
     def _more(self, delta: _Delta) -> None:
-        self._words.append(delta.content or "")
-        self._refusal.append(delta.refusal or "")
-        self._meter.heard((delta.content or "") + (delta.refusal or ""))
-        self._meter.heard(delta.reasoning_content or delta.reasoning or "", aloud=False)
+        self._words.append(delta.content)
+        self._refusal.append(delta.refusal)
+        self._meter.heard(delta.content + delta.refusal)
+        self._meter.heard(delta.reasoning_content or delta.reasoning, aloud=False)
         for piece in delta.tool_calls or ():
             self._more_of_call(piece)
 
@@ -202,11 +203,11 @@ class _Hearing:
         index = piece.index if piece.index is not None else max(0, len(self._calls) - 1)
         call = self._at.get(index)
         if call is None or (piece.id and call.id and piece.id != call.id):
-            call = self._at[index] = _Call(piece.id or "")
+            call = self._at[index] = _Call(piece.id)
             self._calls.append(call)
-        call.id = call.id or piece.id or ""
+        call.id = call.id or piece.id
         if function := piece.function:
-            call.name = call.name or function.name or ""
+            call.name = call.name or function.name
             more = function.arguments or ""
             call.arguments.append(more if isinstance(more, str) else written(more))
             self._meter.heard(call.arguments[-1], aloud=False)

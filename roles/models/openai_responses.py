@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, cast
 from roles.models.calls import CallReader, clean, written
 from roles.models.exchange import converse, patience, server_of
 from roles.models.failures import Complaint, Source, refusal
-from roles.models.openai import NO_KEY, Details, Read, open_client, usage_of
+from roles.models.openai import LONGEST_CACHE_KEY, NO_KEY, Details, open_client, usage_of
 from roles.models.port import Block, Kept, Message, Meter, Reply, Request, Stop, Text, ToolCall, ToolResult
+from roles.models.reading import Number, Read, Words, kind_of
 from roles.models.replies import finished
 from roles.models.turns import turns
 
@@ -84,7 +85,7 @@ def _asked(source: Source, request: Request) -> ResponseCreateParamsStreaming:
     if request.effort:
         asked["reasoning"] = {"effort": request.effort}
     if request.conversation:
-        asked["prompt_cache_key"] = request.conversation
+        asked["prompt_cache_key"] = request.conversation[:LONGEST_CACHE_KEY]
     return cast("ResponseCreateParamsStreaming", asked)
 
 
@@ -108,49 +109,48 @@ def _items(turn: Message) -> Iterator[dict[str, Any]]:
 
 
 class _Content(Read):
-    type: str = ""
-    text: str | None = None
-    refusal: str | None = None
+    text: Words = ""
+    refusal: Words = ""
 
 
 class _Summary(Read):
-    text: str
+    text: Words = ""
 
 
 class _Item(Read):
-    type: str = ""
-    id: str = ""
-    call_id: str = ""
-    name: str = ""
-    arguments: str = ""
+    type: Words = ""
+    id: Words = ""
+    call_id: Words = ""
+    name: Words = ""
+    arguments: Words = ""
     content: list[_Content] | None = None
     summary: list[_Summary] | None = None
-    encrypted_content: str | None = None
-    phase: str | None = None
+    encrypted_content: Words = ""
+    phase: Words = ""
 
 
 class _Usage(Read):
-    input_tokens: int | None = None
-    output_tokens: int | None = None
+    input_tokens: Number = 0
+    output_tokens: Number = 0
     input_tokens_details: Details | None = None
 
 
 class _Problem(Read):
-    code: str | None = None
-    message: str | None = None
-    reason: str | None = None
+    code: Words = ""
+    message: Words = ""
+    reason: Words = ""
 
 
 class _Response(Read):
-    model: str | None = None
+    model: Words = ""
     usage: _Usage | None = None
     error: _Problem | None = None
     incomplete_details: _Problem | None = None
 
 
 class _Event(_Problem):
-    type: str
-    output_index: int = 0
+    type: Words = ""
+    output_index: Number = 0
     delta: str | None = None
     item: _Item | None = None
     response: _Response | None = None
@@ -168,9 +168,11 @@ class _Hearing:
 
     def take(self, event: object) -> bool:
         """Whether the reply is whole with this."""
-        if getattr(event, "type", None) in _SEEN_OTHERWISE:
-            return self._response is not None
-        read = _Event.model_validate(event)
+        if kind_of(event) in _KNOWN:
+            self._take(_Event.model_validate(event))
+        return self._response is not None
+
+    def _take(self, read: _Event) -> None:
         if read.type == "error":
             raise self._failed(read)
         if read.type == "response.failed":
@@ -180,10 +182,9 @@ class _Hearing:
             self._meter.heard(read.delta or "", aloud=_SAID[read.type])
         elif read.type == "response.output_item.done" and read.item:
             self._items[read.output_index] = read.item
-        elif read.type in ("response.completed", "response.incomplete"):
+        elif read.type in _ENDS:
             self._response = read.response or _Response()
             self._told(read.response)
-        return self._response is not None
 
     def _told(self, response: _Response | None) -> None:
         if response and (told := response.usage):
@@ -193,13 +194,13 @@ class _Hearing:
 
     def _failed(self, problem: _Problem) -> Exception:
         codes = frozenset((problem.code,)) if problem.code else frozenset[str]()
-        return refusal(self._source, self._request, Complaint(problem.message or "", codes))
+        return refusal(self._source, self._request, Complaint(problem.message, codes))
 
     def reply(self) -> Reply:
         """When it is whole."""
         response = self._response or _Response()
-        reason = response.incomplete_details.reason if response.incomplete_details else None
-        stop = _STOPS.get(reason or "", "end")
+        reason = response.incomplete_details.reason if response.incomplete_details else ""
+        stop = _STOPS.get(reason, "end")
         reader = CallReader(self._request.messages, lambda: f"call_{uuid.uuid4().hex[:24]}")
         blocks: list[Block] = []
         last = max(self._items, default=0)
@@ -219,14 +220,15 @@ _SAID = {
     "response.reasoning_text.delta": False,
 }
 """What streams words, and whether aloud."""
-_SEEN_OTHERWISE = frozenset(("response.created", "response.in_progress", "response.queued"))
+_ENDS = frozenset(("response.completed", "response.incomplete"))
+_KNOWN = frozenset((*_SAID, *_ENDS, "error", "response.failed", "response.output_item.done"))
 _STOPS: dict[str, Stop] = {"max_output_tokens": "length", "content_filter": "refused"}
 
 
 def _blocks(item: _Item, reader: CallReader, maker: str, *, cut: bool) -> list[Block]:
     match item.type:
         case "message":
-            text = "".join(part.text or part.refusal or "" for part in item.content or ())
+            text = "".join(part.text or part.refusal for part in item.content or ())
             phase: list[Block] = [Kept(maker, {"phase": item.phase})] if item.phase else []
             return [*phase, Text(text)] if text else []
         case "function_call":

@@ -29,7 +29,7 @@ SYSTEM = "You are careful. Ümläute are welcome."
 def asking(*messages: Message, **fields: object) -> Request:
     """A request with a system prompt and a tool."""
     said = messages or (user("Hello?"),)
-    return Request(**{"system": SYSTEM, "messages": said, "tools": (READ,), "idle": 5.0, "timeout": 10.0, **fields})  # type: ignore[arg-type]
+    return Request(**{"system": SYSTEM, "messages": said, "tools": (READ,), "idle": 5.0, "timeout": 10.0, **fields})  # pyright: ignore[reportArgumentType]
 
 
 def user(*blocks: str | ToolResult | Text) -> Message:

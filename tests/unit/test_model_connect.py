@@ -31,7 +31,7 @@ def asking(*turns: str | ToolResult, timeout: float = 5.0) -> Request:
     """Turns of the user and the assistant, one after the other."""
     roles = ("user", "assistant")
     blocks = [Text(turn) if isinstance(turn, str) else turn for turn in turns]
-    return Request("", [Message(roles[at % 2], [block]) for at, block in enumerate(blocks)], timeout=timeout)  # type: ignore[arg-type]
+    return Request("", [Message(roles[at % 2], [block]) for at, block in enumerate(blocks)], timeout=timeout)  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from roles.models import turns as turns_module
 from roles.models.calls import CallReader, safe_id, safe_name, sent_arguments
 from roles.models.failures import Complaint, Source, refusal, retry_after
 from roles.models.port import Block, Kept, Message, Meter, Reply, Request, Text, ToolCall, ToolResult, ToolSpec, Usage
@@ -192,3 +195,8 @@ def test_no_wait_is_asked_for() -> None:
 def test_the_secret_of_a_source_is_not_shown() -> None:
     assert "sk-secret" not in repr(SOURCE)
     assert "sk-secret" not in refusal(SOURCE, REQUEST, Complaint("bad key sk-secret"), 500).message
+
+
+def test_no_code_names_a_model() -> None:
+    for path in Path(turns_module.__file__).parent.glob("*.py"):
+        assert not re.search(r"claude|gpt-|\bo\d-|sonnet|haiku|llama-\d", path.read_text(), re.IGNORECASE), path

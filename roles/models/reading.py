@@ -1,0 +1,33 @@
+"""Reading the SDKs' objects. They are of any shape: a server's answer is not checked by them, and what was left out is
+None where their types say otherwise."""
+
+from __future__ import annotations
+
+from typing import Annotated, cast
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+
+class Read(BaseModel):
+    """What is read of an SDK's object; `ValueError` if it makes no sense."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+def _words(value: object) -> object:
+    return "" if value is None else value
+
+
+def _number(value: object) -> object:
+    return 0 if value is None else value
+
+
+def kind_of(event: object) -> str:
+    """The type of an event; new ones are made all the time, and are no mistake."""
+    fields = cast(dict[str, object], event) if isinstance(event, dict) else {}
+    kind = fields.get("type") or getattr(event, "type", None)
+    return kind if isinstance(kind, str) else ""
+
+
+Words = Annotated[str, BeforeValidator(_words)]
+Number = Annotated[int, BeforeValidator(_number)]
