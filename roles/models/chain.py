@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from mcp_servers.storage.threads import completed
 from roles.models.port import ChatModel, Meter, Reply, Request, Usage
 from state.errors import ModelError, ModelOverflow, ModelRejected, ModelUnavailable
 
@@ -59,7 +60,7 @@ class Chain:
         self,
         models: Sequence[ChatModel],
         ledger: Ledger,
-        patience: Patience = Patience(),  # noqa: B008  it can't change
+        patience: Patience = Patience(),
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._models = list(models)
@@ -97,9 +98,9 @@ class Chain:
             reply = await model.reply(request, meter)
         except BaseException as error:
             outcome: Outcome = "failed" if isinstance(error, Exception) else "stopped"
-            await _surely(call.settle(meter.usage, outcome, None))
+            await completed(call.settle(meter.usage, outcome, None))
             raise
-        await _surely(call.settle(reply.usage, "answered", reply))
+        await completed(call.settle(reply.usage, "answered", reply))
         return reply
 
 
@@ -108,17 +109,3 @@ def _summed_up(errors: Sequence[ModelError]) -> ModelError:
     hint = next((error.hint for error in errors if error.hint), "Name one: models: {default: [provider/name]}.")
     waits = [error.after or 0.0 for error in errors if isinstance(error, ModelUnavailable)]
     return ModelUnavailable(words, hint, min(waits)) if waits else ModelRejected(words, hint)
-
-
-async def _surely(settling: Awaitable[None]) -> None:
-    """To its end, whatever is cancelled meanwhile; the cancellation goes on then."""
-    task = asyncio.ensure_future(settling)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError as error:
-            cancelled = error
-    task.result()
-    if cancelled:
-        raise cancelled
