@@ -203,9 +203,12 @@ def _ended_by_signals() -> Generator[None]:
         if task is not None:
             loop.call_soon_threadsafe(task.cancel)
 
+    def hand_on(_number: int, _frame: object) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
     signal.signal(signal.SIGTERM, take)
     if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # not under nohup
-        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
+        signal.signal(signal.SIGHUP, hand_on)
     try:
         yield
     finally:
