@@ -24,8 +24,9 @@ def _number(value: object) -> object:
 
 def kind_of(event: object) -> str:
     """The type of an event; new ones are made all the time, and are no mistake."""
-    fields = cast(dict[str, object], event) if isinstance(event, dict) else {}
-    kind = fields.get("type") or getattr(event, "type", None)
+    kind: object = getattr(event, "type", None)
+    if isinstance(event, dict):
+        kind = cast(dict[str, object], event).get("type")
     return kind if isinstance(kind, str) else ""
 
 

@@ -19,16 +19,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, cast
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError, model_validator
 
 from roles.models.failures import Source, unavailable
 from roles.models.port import Block, Meter, Reply, Request, Text, ToolCall, ToolResult, Usage
 from roles.models.replies import finished
 from state.errors import ModelRejected, SettingsError
 
-_LARGEST = 4 << 20
+_LARGEST = 1 << 20
 _LONGEST_DELAY = 3600.0
 
 
@@ -38,7 +38,7 @@ class ScriptedCall(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     name: Annotated[str, Field(min_length=1)]
-    arguments: dict[str, Any] = {}
+    arguments: dict[str, JsonValue] = {}
 
 
 class ScriptedUsage(BaseModel):
@@ -78,7 +78,7 @@ class ScriptedModel:
     def __init__(self, provider: str, path: str, directory: Path) -> None:
         """`SettingsError` naming the file, the reply and what is wrong with it."""
         self._source = Source(provider, path)
-        self._replies = _read(directory / path)
+        self._replies = _read(_inside(directory, path))
 
     @property
     def name(self) -> str:
@@ -132,25 +132,44 @@ def _last_said(request: Request) -> Iterator[str]:
             return
 
 
-def _read(path: Path) -> list[ScriptedReply]:
-    import yaml
+def _inside(directory: Path, path: str) -> Path:
+    """Names of models come with plans: they open no other files."""
+    found = (directory / path).resolve()
+    if not found.is_relative_to(directory.resolve()):
+        raise SettingsError(f"scripted/{path}: the script is outside {directory}", "Name one inside.")
+    return found
 
+
+def _read(path: Path) -> list[ScriptedReply]:
     try:
+        if path.exists() and not path.is_file():
+            raise SettingsError(f"{path}: no file", "Name a file with a script.")
         with path.open(encoding="utf-8") as file:
             text = file.read(_LARGEST + 1)
         if len(text) > _LARGEST:
             raise SettingsError(f"{path}: a script has at most {_LARGEST >> 20} MiB", "Shorten it.")
-        tree = cast(object, yaml.safe_load(text))
-        replies = TypeAdapter(list[ScriptedReply]).validate_python(tree)
-    except OSError as error:
-        raise SettingsError(f"{path}: the script can't be read: {error.strerror}", "Name an existing file.") from None
+        replies = TypeAdapter(list[ScriptedReply]).validate_python(_parsed(path, text))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise SettingsError(f"{path}: the script can't be read: {reason}", "Name an existing file.") from None
     except ValidationError as error:
         raise SettingsError(f"{path}: {_first(error)}", _FORMAT) from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise SettingsError(f"{path}: no YAML: {' '.join(str(error).split())[:300]}", _FORMAT) from None
     if not replies:
         raise SettingsError(f"{path}: the script has no replies", _FORMAT)
     return replies
+
+
+def _parsed(path: Path, text: str) -> object:
+    import yaml
+
+    try:
+        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
+            raise SettingsError(f"{path}: aliases are not allowed in a script", "Write out what they stand for.")
+        return cast(object, yaml.safe_load(text))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        mark: object = getattr(error, "problem_mark", None)
+        line = f" in line {mark.line + 1}" if isinstance(mark, yaml.Mark) else ""
+        raise SettingsError(f"{path}: no YAML{line}", _FORMAT) from None
 
 
 _FORMAT = "A script is a list of replies with text or calls, and when, delay and usage if wanted."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -149,6 +150,11 @@ async def test_a_script_keeps_the_deadline(tmp_path: Path) -> None:
         ("- {text: a, usage: {input: -1}}", "reply 1.usage.input"),
         ("- {text: a", "no YAML"),
         ("- !!python/object:os.system {}", "no YAML"),
+        ("- text: a\n- {", "no YAML in line 2"),
+        ("- &a {text: a}\n- *a", "aliases are not allowed"),
+        ("- {calls: [{name: x, arguments: {at: 2026-01-01}}]}", "reply 1.calls.0.arguments.at"),
+        ("- {calls: [{name: x, arguments: {1: 2}}]}", "reply 1.calls.0.arguments"),
+        ("- {text: '" + "x" * (1 << 20) + "'}", "at most 1 MiB"),
         ("\x00", "no YAML"),
         ("[" * 5000, "no YAML"),
     ],
@@ -163,5 +169,18 @@ def test_a_script_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="No such file"):
         connect("scripted/nowhere.yaml", {}, tmp_path)
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe")
-    with pytest.raises(SettingsError, match="no YAML"):
+    with pytest.raises(SettingsError, match="it is no text"):
         connect("scripted/binary.yaml", {}, tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(SettingsError, match="no file"):
+        connect("scripted/pipe", {}, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["../secret.yaml", "//etc/passwd", "link.yaml", "a/../../secret.yaml"])
+def test_a_script_opens_no_other_files(tmp_path: Path, name: str) -> None:
+    (tmp_path / "secret.yaml").write_text("- {text: hush}")
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    (inside / "link.yaml").symlink_to(tmp_path / "secret.yaml")
+    with pytest.raises(SettingsError, match="outside"):
+        connect(f"scripted/{name}", {}, inside)
