@@ -10,10 +10,11 @@ from state.ports import SandboxCommand
 
 @dataclass(frozen=True, slots=True)
 class Availability:
-    """Whether a sandbox can be used here. `detail` is what it is, or why it is not available and what to do."""
+    """Whether a sandbox can be used here. `detail` is what it is, or why it is not available, and `hint` what to do."""
 
     available: bool
     detail: str
+    hint: str = ""
 
 
 def refusal(command: SandboxCommand) -> str | None:

@@ -16,7 +16,7 @@ from mcp_servers.container.capture import Capture
 from mcp_servers.container.containers import Options
 from mcp_servers.container.dockerfile import bases, check_steps, instructions
 from mcp_servers.container.engine import Engine
-from mcp_servers.container.images import Images, check, missing, pull_request
+from mcp_servers.container.images import Images, check, missing, not_renewed, pull_request
 from mcp_servers.container.local_files import refusals
 from mcp_servers.container.packing import add, exact_tar, pack
 from mcp_servers.local_roots import LocalRoots
@@ -71,7 +71,8 @@ class Builds:
         async with self._engine.stream("POST", "/images/create", query, headers=headers) as (status, body):
             async for line in _lines(body):
                 if status != 200 or "error" in line:
-                    raise missing(name, str(line.get("error") or line.get("message")))
+                    why = str(line.get("error") or line.get("message"))
+                    raise (not_renewed if await self._images.has(name) else missing)(name, why)
                 _tell(f"{line.get('id', '')} {line.get('status', '')} {line.get('progress', '')}".strip(), log, say)
         return Made(name, await self._identity(name), log.text())
 

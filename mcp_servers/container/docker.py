@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from functools import partial
 from typing import Literal
 
@@ -27,7 +28,7 @@ from mcp_servers.container.oneshot import OneShot
 from mcp_servers.container.ownership import prepare
 from mcp_servers.container.profile import Profile, create_request, environment
 from mcp_servers.container.reaping import reap
-from state.errors import ImageMissing, SandboxUnavailable
+from state.errors import ImageMissing, SandboxError, SandboxUnavailable
 from state.ports import Exit, SandboxCommand, WriteOutput
 
 
@@ -67,7 +68,7 @@ class DockerSandbox:
         try:
             facts = await learn(self._engine)
         except SandboxUnavailable as error:
-            return Availability(False, str(error))
+            return Availability(False, error.message, error.hint)
         return Availability(True, f"Docker {facts.version} on {facts.machine}, {facts.cores} cores")
 
     async def run(self, command: SandboxCommand, write: WriteOutput) -> Exit:
@@ -78,7 +79,7 @@ class DockerSandbox:
         require_workdir(command)
         if command.image is None:
             raise ImageMissing("The command names no image.", "Name one (`image:`), or use `sandbox: host`.")
-        with self._lifelines.hold() as line:
+        with self._lifelines.hold() as line, _or_on_the_host():
             profile = await self._current_profile()
             image = await self._images.find(command.image)
             request = create_request(command, image.id, profile)
@@ -118,3 +119,14 @@ class DockerSandbox:
                 cores=facts.cores,
             )
         return self._profile
+
+
+@contextmanager
+def _or_on_the_host() -> Generator[None]:
+    """What a plan can do about an engine or an image that is not to be had."""
+    try:
+        yield
+    except SandboxError as error:
+        if error.hint:
+            error.hint += " Or use `sandbox: host`."
+        raise

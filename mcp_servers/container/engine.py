@@ -25,7 +25,7 @@ DEFAULT_SOCKET = "/var/run/docker.sock"
 CHUNK = 64 << 10
 REQUEST_SECONDS = 60.0
 LARGEST_HEADER = 64 << 10
-REMEDY = "Start Docker, set DOCKER_HOST, or use `sandbox: host`."
+REMEDY = "Start Docker or Podman, or set DOCKER_HOST."
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class Engine:
                 response.begin()
                 text = response.read().decode(errors="replace")
         except TimeoutError as error:
-            raise SandboxUnavailable(f"The engine at {self.url} did not answer in {timeout:g} s.", REMEDY) from error
+            raise SandboxUnavailable(f"The engine at {self.url} did not answer in {timeout:g} s", REMEDY) from error
         except (OSError, http.client.HTTPException) as error:
             raise self._unavailable(error) from error
         try:
@@ -144,7 +144,7 @@ class Engine:
                     connection.close()
                     raise
         except TimeoutError as error:
-            raise SandboxUnavailable(f"The engine at {self.url} did not attach in time.", REMEDY) from error
+            raise SandboxUnavailable(f"The engine at {self.url} did not attach in time", REMEDY) from error
         except OSError as error:
             raise self._unavailable(error) from error
         return connection, rest
@@ -210,10 +210,8 @@ class Engine:
 
     def _unavailable(self, error: Exception) -> SandboxUnavailable:
         if isinstance(error, PermissionError):
-            return SandboxUnavailable(
-                f"This user may not use the engine at {self.url}.", "Join the group `docker`, or use `sandbox: host`."
-            )
-        return SandboxUnavailable(f"No engine answers at {self.url}: {error}.", REMEDY)
+            return SandboxUnavailable(f"This user may not use the engine at {self.url}", "Join the group `docker`.")
+        return SandboxUnavailable(f"No engine answers at {self.url}: {error}", REMEDY)
 
 
 async def send_file(connection: socket.socket, path: Path) -> None:

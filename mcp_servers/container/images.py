@@ -46,6 +46,10 @@ class Images:
             raise missing(name, "the engine does not know it")
         return image
 
+    async def has(self, name: str) -> bool:
+        """Whether the engine has an image of this name."""
+        return await self._inspect(name) is not None
+
     async def _inspect(self, name: str) -> Image | None:
         reply = await self._engine.request("GET", f"/images/{quote(name, safe='')}/json")
         if reply.status == 200:
@@ -90,8 +94,14 @@ async def pull_request(name: str) -> tuple[dict[str, str], dict[str, str]]:
 def missing(name: str, why: str) -> ImageMissing:
     """The error for an image that is not to be had."""
     return ImageMissing(
-        f"The image {name} is not on the engine, and could not be pulled: {why}",
-        f"Try `docker pull {name}`, or use `sandbox: host`.",
+        f"The image {name} is not on the engine, and could not be pulled: {why}", f"`docker pull {name}` may tell more."
+    )
+
+
+def not_renewed(name: str, why: str) -> ImageMissing:
+    """The error for an image that is there, but of which no newer version is to be had."""
+    return ImageMissing(
+        f"The image {name} could not be pulled: {why}", "The one on the engine stays as it was, and can be used."
     )
 
 

@@ -186,7 +186,7 @@ async def connect_docker(found: Settings, boot: str) -> Containers:
     engine = await sandbox.probe()
     if not engine.available:
         await sandbox.close()
-        raise SandboxUnavailable(engine.detail)
+        raise SandboxUnavailable(engine.detail, engine.hint)
     return sandbox
 
 

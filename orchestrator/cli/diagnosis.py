@@ -112,9 +112,8 @@ async def _docker(found: Settings) -> Finding:
             sandbox = await connect_docker(found, "doctor")
     except (AtlasError, TimeoutError) as error:
         said = error.message if isinstance(error, AtlasError) else "the engine does not answer"
-        return Finding(
-            "docker", "limited", f"{said}; commands of yours run on the host", "Start Docker, or install it."
-        )
+        hint = error.hint if isinstance(error, AtlasError) else "Start Docker, or install it."
+        return Finding("docker", "limited", f"{said}; commands of yours run on the host", hint)
     engine = await sandbox.probe()
     await sandbox.close()
     return Finding("docker", "good", engine.detail)

@@ -34,6 +34,14 @@ def test_no_engine_blocks_and_says_so(atlas: Atlas, effects: Effects) -> None:
     assert_sound(atlas)
 
 
+def test_the_doctor_says_once_what_to_do_about_no_engine(atlas: Atlas) -> None:
+    atlas.variables |= {"DOCKER_HOST": "unix:///none.sock"}
+    said = atlas("doctor").out
+    assert "No such file or directory; commands of yours run on the host" in said
+    assert said.count("Start Docker") == 1
+    assert "sandbox: host" not in said
+
+
 def test_unreachable_store_blocks_and_retry_goes_on(atlas: Atlas) -> None:
     port = free_port()
     service = S3Service(f"http://127.0.0.1:{port}")

@@ -214,12 +214,18 @@ async def test_a_cancelled_build_leaves_nothing(shop: Workshop) -> None:
         return not [each for each in await shop.all() if mark in each["Command"] and each["Id"] not in before]
 
     await eventually(removed)
-    assert await shop.call("container_images", name="never") == {"images": [], "next_cursor": None, "note": None}
+    assert await shop.call("container_images", name="never") == {"images": []}
 
 
 async def test_a_pull_that_fails_says_why(shop: Workshop) -> None:
     said = await shop.refusal("container_pull", image="127.0.0.1:1/none")
-    assert "could not be pulled" in said
+    assert "is not on the engine, and could not be pulled" in said
+    assert "sandbox:" not in said
+    name = {"repo": "127.0.0.1:1/there", "tag": "1"}
+    assert (await shop.engine.request("POST", "/images/atlas-test/busybox:1/tag", name)).status == 201
+    said = await shop.refusal("container_pull", image="127.0.0.1:1/there:1")
+    assert "The image 127.0.0.1:1/there:1 could not be pulled" in said
+    assert "The one on the engine stays as it was" in said
     for name in ("../../containers/x", "x?fromSrc=-", "a b", "-x"):
         assert "not the name of an image" in await shop.refusal("container_pull", image=name)
 

@@ -132,9 +132,11 @@ async def test_without_an_engine_it_says_what_to_do(tmp_path: Path) -> None:
         sandbox = DockerSandbox(boot="b", home="h", url=url)
         probe = await sandbox.probe()
         assert not probe.available
-        assert "sandbox: host" in probe.detail or "unix://" in probe.detail
-        with pytest.raises(SandboxUnavailable):
+        assert "\n" not in probe.detail
+        assert "sandbox: host" not in probe.hint
+        with pytest.raises(SandboxUnavailable) as caught:
             await run(sandbox, command(tmp_path, "true"))
+        assert caught.value.hint.endswith(". Or use `sandbox: host`.")
         await sandbox.close()
 
 
