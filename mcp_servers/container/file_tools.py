@@ -21,6 +21,7 @@ from mcp_servers.container.transfer import Transfer
 from mcp_servers.local_roots import LocalRoots
 from mcp_servers.manners import Tools
 from mcp_servers.paging import fitting, position, text_page
+from mcp_servers.plain_text import is_text
 from state.errors import InputError, LimitExceeded
 from state.limits import MB, TOOL_RESULT_BYTES
 
@@ -29,7 +30,11 @@ WRITE_BYTES = 2 * MB
 _LINE_CHARACTERS = 300
 _RAW_BYTES = TOOL_RESULT_BYTES * 3 // 4 // 3 * 3
 _COPY_SECONDS = 120.0
+_NOT_UTF_8 = "Some bytes are not UTF-8 and shown as \ufffd; ask for base64 to have them."
 Encoding = Annotated[Literal["text", "base64"], Field(description="text is UTF-8.")]
+Wanted = Annotated[
+    Literal["auto", "text", "base64"], Field(description="auto: text where a page is clean UTF-8 text, else base64.")
+]
 
 
 class FileTools:
@@ -56,21 +61,24 @@ class FileTools:
             tools.add(body, "replaces", title, seconds=_COPY_SECONDS, audited=shown)
 
     async def container_read_file(
-        self, container: given.Container, path: given.Path, encoding: Encoding = "text", cursor: given.Cursor = None
+        self, container: given.Container, path: given.Path, encoding: Wanted = "auto", cursor: given.Cursor = None
     ) -> FileContent:
-        """Read a file in a container: at most 50 KB a page, pass next_cursor for the rest. As `text`, what is not UTF-8
-        is shown with replacement characters; `base64` is exact, each page on its own. Needs an image with a shell."""
+        """Read a file in a container: at most 50 KB a page, pass next_cursor for the rest. `encoding`
+        of the answer says how `content` is to be read, each page on its own; asked for as `text`, what is not UTF-8 is
+        shown with replacement characters. Needs an image with a shell."""
         found = await self._registry.find(container)
         start, inside = position(cursor), absolute(path)
-        limit = TOOL_RESULT_BYTES if encoding == "text" else _RAW_BYTES
-        size, data = await self._files.read(found.id, inside, start, limit + 1)
-        if encoding == "base64":
-            more = str(start + limit) if len(data) > limit else None
-            content, note = base64.b64encode(data[:limit]).decode(), None
-        else:
+        size, data = await self._files.read(found.id, inside, start, TOOL_RESULT_BYTES + 1)
+        if encoding == "text" or (encoding == "auto" and is_text(data, more=start + len(data) < size)):
             page = text_page(data, start, more=False)
-            content, more, note = page.text, page.next_cursor, page.note
-        return FileContent(path=inside, size=size, encoding=encoding, content=content, next_cursor=more, note=note)
+            notes = [page.note, _NOT_UTF_8 if "\ufffd" in page.text else None]
+            return FileContent(
+                path=inside, size=size, encoding="text", content=page.text, next_cursor=page.next_cursor,
+                note=" ".join(filter(None, notes)) or None,
+            )  # fmt: skip
+        more = str(start + _RAW_BYTES) if len(data) > _RAW_BYTES else None
+        content = base64.b64encode(data[:_RAW_BYTES]).decode()
+        return FileContent(path=inside, size=size, encoding="base64", content=content, next_cursor=more)
 
     async def container_write_file(
         self,
@@ -163,11 +171,12 @@ class FileTools:
 
     async def container_copy_in(self, container: given.Container, local: given.Local, path: given.Path) -> Copied:
         """Copy from the server's host into a container: a file becomes `path`, the files of a directory come below
-        `path`; what has the same name is replaced. Refused if a symbolic link is on the way or in the directory.
-        At most 256 MB unless the operator says otherwise. Needs an image with `tar`."""
+        `path`; what has the same name is replaced. Where `path` is a directory, a file comes into it under its own
+        name. Refused if a symbolic link is on the way or in the directory. At most 256 MB unless the operator says
+        otherwise. Needs an image with `tar`."""
         found = await self._registry.find(container)
         target = absolute(path)
-        packed = await self._transfer.copy_in(found.id, local, target)
+        packed, target = await self._transfer.copy_in(found.id, local, target)
         return Copied(source=local, target=target, files=packed.files, bytes=packed.bytes)
 
     async def container_copy_out(

@@ -88,6 +88,14 @@ def absolute(path: str) -> str:
     return str(PurePosixPath(WORK) / path)
 
 
+def check_writable(path: str, said: str) -> None:
+    """`InputError` if it is for want of a place to write to that programs `said` what they did."""
+    if "Read-only file system" in said:
+        raise InputError(
+            f"{path} was not written: Read-only file system", f"Write below {WORK} or /tmp: the image can't be changed."
+        )
+
+
 class FilesInside:
     """Each method takes the container's full id first. `InputError`: the path is not what is needed."""
 
@@ -105,6 +113,7 @@ class FilesInside:
         arguments = [path, secrets.token_hex(4), str(len(content)), "x" if executable else ""]
         code, said = await self._attendance.feed(container, ["sh", "-c", _WRITE, "sh", *arguments], content)
         if code:
+            check_writable(path, said)
             raise InputError(f"{path} was not written: {said or 'the container ended it'}", _needs(code))
 
     async def entries(self, container: str, path: str, depth: int) -> tuple[list[Described], bool]:

@@ -8,9 +8,10 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from mcp_servers.container.attendance import Attendance, Inside
+from mcp_servers.container.files_inside import check_writable
 from mcp_servers.container.local_files import refusals
 from mcp_servers.container.packing import Packed, pack, unpack
-from mcp_servers.local_roots import LocalRoots
+from mcp_servers.local_roots import LocalRoots, Place
 from mcp_servers.storage.threads import in_thread
 from state.errors import InputError, LimitExceeded
 from state.ports import Stream
@@ -19,7 +20,7 @@ _IN = """
 directory=$1
 if [ "$2" = file ]; then
   directory=${1%/*}/
-  if [ -d "$1" ]; then echo "it is a directory"; exit 65; fi
+  if [ -d "$1" ]; then echo "it is a directory"; exit 66; fi
 fi
 mkdir -p "$directory" && cd "$directory" && tar -xf -
 """
@@ -28,6 +29,7 @@ _OUT = """
 cd "${1%/*}/" && tar -cf - "./${1##*/}"
 """
 _NEEDS = "This needs an image with `sh` and `tar`."
+_IS_DIRECTORY = 66
 
 
 class Transfer:
@@ -38,9 +40,21 @@ class Transfer:
         self._roots = roots
         self._limit = limit
 
-    async def copy_in(self, container: str, local: str, path: str) -> Packed:
-        """A file becomes `path`; what is in a directory comes below `path`."""
+    async def copy_in(self, container: str, local: str, path: str) -> tuple[Packed, str]:
+        """A file becomes `path`, or comes below it under its own name if that is a directory; what is in a directory
+        comes below `path`. Also answers with the path that was written."""
         place = self._roots.place(local)
+        packed, code, said = await self._put(container, local, place, path)
+        if code == _IS_DIRECTORY:
+            path = str(PurePosixPath(path) / place.parts[-1])
+            packed, code, said = await self._put(container, local, place, path)
+        if code:
+            check_writable(path, said)
+            needs = _NEEDS if code in (126, 127) else ""
+            raise InputError(f"{path} could not be written: {said or f'exit code {code}'}", needs)
+        return packed, path
+
+    async def _put(self, container: str, local: str, place: Place, path: str) -> tuple[Packed, int, str]:
         with tempfile.NamedTemporaryFile(prefix="atlas-copy-") as archive:
             with refusals(local):
                 name = PurePosixPath(path).name
@@ -48,9 +62,7 @@ class Transfer:
             archive.flush()
             arguments = [path, "file" if packed.single else "directory"]
             code, said = await self._attendance.feed(container, ["sh", "-c", _IN, "sh", *arguments], Path(archive.name))
-        if code:
-            raise InputError(f"{path} could not be written: {said or f'exit code {code}'}", _NEEDS)
-        return packed
+        return packed, code, said
 
     async def copy_out(self, container: str, path: str, local: str, *, overwrite: bool) -> Packed:
         """The file or directory at `path` becomes `local`."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-import codecs
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from mcp_servers.paging import text_page
+from mcp_servers.plain_text import is_text
 from mcp_servers.storage import failures
 from mcp_servers.storage.locations import Location
 from mcp_servers.storage.s3_answers import Content
@@ -25,7 +25,6 @@ Wanted = Literal["auto", "text", "base64"]
 
 _BASE64_BYTES = TOOL_RESULT_BYTES // 4 * 3
 _CURSOR = re.compile(r"([0-9]{1,15})-([!#-~]{1,200})")
-_NOT_IN_TEXT = re.compile(rb"[\x00-\x06\x0e-\x1a\x1c-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +71,7 @@ async def read(calls: S3Calls, location: Location, wanted: Stretch, encoding: Wa
 def _page(location: Location, got: _Read, last: int, encoding: Wanted) -> Content:
     facts = got.facts
     more = got.start + len(got.data) < last
-    as_text = encoding == "text" or (encoding == "auto" and _is_text(got.data, more=more))
+    as_text = encoding == "text" or (encoding == "auto" and is_text(got.data, more=more))
     note = None
     if as_text:
         page = text_page(got.data, got.start, more=more)
@@ -149,12 +148,3 @@ def _place(location: Location, answer: GetObjectOutputTypeDef) -> tuple[int, int
     if match is None:
         raise RemoteUnavailable(f"reading {location.url}: the server's range {shown!r} is unclear", "Download it.")
     return int(match[1]), int(match[2])
-
-
-def _is_text(data: bytes, *, more: bool) -> bool:
-    """UTF-8 without the control characters that no text has. `more`: the last character may be incomplete."""
-    try:
-        codecs.getincrementaldecoder("utf-8")().decode(data, final=not more)
-    except UnicodeDecodeError:
-        return False
-    return not _NOT_IN_TEXT.search(data)

@@ -44,7 +44,7 @@ async def test_what_is_written_is_read(shop: Workshop) -> None:
     box = await shop.create()
     for path, content in ((ODD, "a\nünï\n"), ("deep/er/" + ODD, ""), ("/tmp/-x", "no newline"), ("crlf", "a\r\nb\0c")):
         written = await shop.call("container_write_file", container=box, path=path, content=content)
-        read = await shop.call("container_read_file", container=box, path=path)
+        read = await shop.call("container_read_file", container=box, path=path, encoding="text")
         assert (read["content"], read["size"], read["path"]) == (content, written["size"], written["path"])
     data = bytes(range(256)) * 400
     encoded = base64.b64encode(data).decode()
@@ -55,6 +55,12 @@ async def test_what_is_written_is_read(shop: Workshop) -> None:
         got, cursor, pages = got + base64.b64decode(page["content"]), page["next_cursor"], pages + 1
     assert got == data
     assert pages == 3
+    read = await shop.call("container_read_file", container=box, path="b")
+    assert (read["encoding"], base64.b64decode(read["content"])) == ("base64", data[:37_500])
+    read = await shop.call("container_read_file", container=box, path="b", encoding="text")
+    assert (read["encoding"], "are not UTF-8" in read["note"]) == ("text", True)
+    read = await shop.call("container_read_file", container=box, path=ODD)
+    assert (read["encoding"], read["content"], read["note"]) == ("text", "a\nünï\n", None)
     await shop.call("container_write_file", container=box, path="run", content="#!/bin/sh\necho ran", executable=True)
     await shop.call("container_edit_file", container=box, path="run", old="ran", new="changed")
     assert (await shop.sh(box, "./run; ls -a | grep -c atlas"))["stdout"] == "changed\n0\n"
@@ -67,7 +73,7 @@ async def test_what_can_not_be_read_or_written_says_why(shop: Workshop) -> None:
         "none": "no such file", "d": "directory", "fifo": "neither", "closed": "may not read", "a\0b": "not a path",
     }.items():  # fmt: skip
         assert why in await shop.refusal("container_read_file", container=box, path=path)
-    for path, why in {"d": "directory", "/etc/x": "Read-only", "closed/x": "x", "/proc/x": "x"}.items():
+    for path, why in {"d": "directory", "/etc/x": "below /work or /tmp", "closed/x": "x", "/proc/x": "x"}.items():
         assert why in await shop.refusal("container_write_file", container=box, path=path, content="x")
     await shop.call("container_write_file", container=box, path="link", content="through")
     assert (await shop.sh(box, "cat d/target; [ -L link ] && echo link"))["stdout"] == "throughlink\n"
@@ -156,6 +162,14 @@ async def test_copies_in_and_out(shop: Workshop, root: Path) -> None:
     assert (await shop.sh(box, "t/run; ln -s /etc/passwd t/link; mkfifo t/fifo"))["stdout"] == "ran\n"
     await shop.call("container_copy_in", container=box, local="tree/run", path="/tmp/other name")
     assert (await shop.sh(box, "'/tmp/other name'"))["stdout"] == "ran\n"
+    copied = await shop.call("container_copy_in", container=box, local="tree/run", path="/tmp/")
+    assert copied["target"] == "/tmp/run"
+    assert (await shop.sh(box, "/tmp/run"))["stdout"] == "ran\n"
+    await shop.sh(box, "mkdir -p /tmp/d/run")
+    said = await shop.refusal("container_copy_in", container=box, local="tree/run", path="/tmp/d")
+    assert said == "/tmp/d/run could not be written: it is a directory"
+    said = await shop.refusal("container_copy_in", container=box, local="tree/run", path="/etc/run")
+    assert "below /work or /tmp" in said
     copied = await shop.call("container_copy_out", container=box, path="t", local="back/deep")
     assert sorted(copied["left_out"]) == ["fifo", "link"]
     assert (root / "back" / "deep" / "sub" / ODD).read_text() == "ünï"
