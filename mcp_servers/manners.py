@@ -43,6 +43,7 @@ DESCRIPTION_CHARACTERS = 2_048
 LONGEST_SECONDS = 600.0
 """The server's own deadline, whatever a call asks for."""
 _AUDITED_CHARACTERS = 200
+_DEADLINE = "deadline"
 
 audit = logging.getLogger("atlas.audit")
 
@@ -82,7 +83,8 @@ class Tools:
     ) -> None:
         """Offer `body`, if the policy allows its effect. Its name is the tool's and its docstring the description.
 
-        `seconds` is the deadline of a call that names none. `idempotent`: done twice, it has no more effect.
+        `seconds` is the deadline of a call that names none; a body with an argument `deadline` is told the seconds of
+        each call, and may end a moment before. `idempotent`: done twice, it has no more effect.
         `open_world`: it reaches beyond this host. `audited` are the arguments that the audit line shows: handles, never
         content. `shared`: calls with the same arguments at the same time may share a run; it must only look, and tell
         no progress.
@@ -101,7 +103,8 @@ class Tools:
                 open_world_hint=open_world,
             ),
         )
-        cast("MannerlyTool", tool).finish(effect, audited, Sharing() if shared else None)
+        timed = _DEADLINE in inspect.signature(body).parameters
+        cast("MannerlyTool", tool).finish(effect, audited, Sharing() if shared else None, timed=timed)
         self.tools.append(tool)
 
 
@@ -111,15 +114,16 @@ class MannerlyTool(Tool):
     _audited: tuple[str, ...] = PrivateAttr(default=())
     _effect: Effect = PrivateAttr(default="destroys")
     _sharing: Sharing | None = PrivateAttr(default=None)
+    _timed: bool = PrivateAttr(default=False)
 
     @property
     def effect(self) -> Effect:
         """What it does to the world."""
         return self._effect
 
-    def finish(self, effect: Effect, audited: tuple[str, ...], sharing: Sharing | None) -> None:
+    def finish(self, effect: Effect, audited: tuple[str, ...], sharing: Sharing | None, *, timed: bool = False) -> None:
         """Unknown arguments become errors: a misspelt one must not pass for a default. For the rest see `Tools.add`."""
-        self._effect, self._audited, self._sharing = effect, audited, sharing
+        self._effect, self._audited, self._sharing, self._timed = effect, audited, sharing, timed
         model = self.fn_metadata.arg_model
         model.model_config["extra"] = "forbid"
         model.model_rebuild(force=True)
@@ -134,6 +138,8 @@ class MannerlyTool(Tool):
         try:
             given = self._checked(arguments)
             seconds = given.pop("timeout")
+            if self._timed:
+                given[_DEADLINE] = seconds
             if self.context_kwarg:
                 given[self.context_kwarg] = context
             result = await self._within(seconds, self._call(given))
@@ -215,7 +221,7 @@ def _with_timeout(body: Body, seconds: float, most: float) -> Body:
     async def call(**arguments: Any) -> Any:  # noqa: ANN401  whatever the body takes and gives
         return await body(**arguments)
 
-    parameters = [*signature.parameters.values(), timeout]
+    parameters = [*(each for each in signature.parameters.values() if each.name != _DEADLINE), timeout]
     call.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     call.__annotations__ = {each.name: each.annotation for each in parameters} | {"return": signature.return_annotation}
     return call

@@ -58,11 +58,11 @@ class Attendance:
         self._engine = engine
         self._lifelines = lifelines
 
-    async def run(self, container: str, command: Inside, write: WriteOutput) -> Exit:
-        """Until it has ended; nothing of it is left then, nor when this is cancelled."""
+    async def run(self, container: str, command: Inside, write: WriteOutput, until: float | None = None) -> Exit:
+        """Until it has ended; nothing of it is left then, nor when this is cancelled. `until`: see `Conversation`."""
         nonce = f"\x01{secrets.token_hex(16)}"
         text = command.order(nonce)
-        conversation = Conversation(nonce, write)
+        conversation = Conversation(nonce, write, until)
         with self._lifelines.hold() as line:
             execution = await self._create(container, [KEEPER, "attend"], command.workdir)
             connection, conversation.early = await self._start(execution)
@@ -74,10 +74,12 @@ class Attendance:
             except OSError as error:
                 raise SandboxUnavailable(f"The connection to the engine broke off: {error}.") from error
             finally:
-                await see_through(self._end(container, execution, connection, well=word is not None))
+                well = word is not None and not word.timed_out
+                await see_through(self._end(container, execution, connection, well=well))
         if word is None:
             return await self._explained(container, execution)
-        return Exit(word.code, "oom" if word.oom_kills else "exit", word.seconds)
+        cause = "oom" if word.oom_kills else "timeout" if word.timed_out else "exit"
+        return Exit(word.code, cause, word.seconds)
 
     async def feed(self, container: str, argv: Sequence[str], content: Path | bytes) -> tuple[int, str]:
         """Run a program that reads `content` as its stdin, to the end, and does no more; its exit code and what it

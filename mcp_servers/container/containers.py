@@ -25,7 +25,7 @@ from mcp_servers.container.facts import learn
 from mcp_servers.container.images import Image, Images
 from mcp_servers.container.lifelines import Lifelines
 from mcp_servers.container.oneshot import OneShot
-from mcp_servers.container.profile import COMMAND_LABEL, Profile, labels, workshop_request
+from mcp_servers.container.profile import COMMAND_LABEL, IMAGE_LABEL, Profile, labels, workshop_request
 from mcp_servers.container.reaping import reap
 from mcp_servers.container.registry import KIND, KIND_LABEL, NAME, Found, Registry
 from state.errors import Conflict, InputError, LimitExceeded, SandboxUnavailable
@@ -98,14 +98,16 @@ class Containers:
     async def __aexit__(self, *_: object) -> None:
         await see_through(self._close())
 
-    async def run(self, image: str, command: Inside, resources: Resources, label: str, write: WriteOutput) -> Exit:
-        """A command in a container of its own, gone when this returns or is cancelled."""
+    async def run(
+        self, image: str, command: Inside, resources: Resources, label: str, write: WriteOutput, until: float
+    ) -> Exit:
+        """A command in a container of its own, gone when this returns or is cancelled. `until`: see `Conversation`."""
         found, request = await self._request(image, resources, label)
         request["WorkingDir"] = command.workdir
         nonce = f"\x01{secrets.token_hex(16)}"
         text = replace(command, image=found.environment).order(nonce)
         with self._lifelines.hold() as line:
-            return await self._one_shot.run(request, text, Conversation(nonce, write), line)
+            return await self._one_shot.run(request, text, Conversation(nonce, write, until), line)
 
     async def create(self, image: str, command: Inside | None, resources: Resources, label: str) -> str:
         """The id of a new container that runs `command`, or waits for others."""
@@ -172,7 +174,7 @@ class Containers:
             network=resources.network,
         )
         request = workshop_request(image.id, image.volumes, asked, profile)
-        request["Labels"] = labels(profile) | {KIND_LABEL: KIND, COMMAND_LABEL: label}
+        request["Labels"] = labels(profile) | {KIND_LABEL: KIND, COMMAND_LABEL: label, IMAGE_LABEL: name}
         return image, request
 
     async def _start(self, name: str, request: dict[str, object], text: bytes, held: ExitStack) -> str:

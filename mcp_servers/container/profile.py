@@ -18,6 +18,8 @@ from state.ports import Mount, Resources, SandboxCommand
 WORK = "/work"
 KEEPER = "/.atlas-keeper"
 BOOT_LABEL, HOME_LABEL, COMMAND_LABEL = "atlas.boot", "atlas.home", "atlas.label"
+IMAGE_LABEL = "atlas.image"
+"""The name by which an image was asked for: the engine itself is told its digest only."""
 SMALLEST_MEMORY = 6 * MB
 """The engine takes no less."""
 OPEN_FILES = 4_096

@@ -14,6 +14,7 @@ class Ended(BaseModel):
 
     exit_code: int = Field(description="128 + n: ended by signal n. 126, 127: it could not be started.")
     out_of_memory: bool = Field(description="The kernel killed something in the container, whatever the exit code.")
+    timed_out: bool = Field(description="It was stopped at its `timeout`.")
     seconds: float
     stdout: str
     stderr: str
@@ -37,6 +38,9 @@ class Listed(BaseModel):
     state: str
     status: str
     label: str
+    exit_code: int | None = Field(
+        default=None, description="Of its `command`, if that has ended and the container still waits."
+    )
     created: str
     ours: bool = Field(description="Made by Atlas; others can only be looked at.")
 

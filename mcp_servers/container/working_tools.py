@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated, cast
 
@@ -12,8 +14,8 @@ from mcp_servers.container import arguments as given
 from mcp_servers.container.attendance import Inside
 from mcp_servers.container.capture import Captured, telling
 from mcp_servers.container.containers import Containers
-from mcp_servers.container.logs import Which, read_logs
-from mcp_servers.container.profile import COMMAND_LABEL, WORK
+from mcp_servers.container.logs import Which, exit_code, read_logs
+from mcp_servers.container.profile import COMMAND_LABEL, IMAGE_LABEL, WORK
 from mcp_servers.container.results import ContainerPage, Ended, Handle, Listed, Logs, Stats
 from mcp_servers.manners import Tools
 from mcp_servers.paging import fitting, position
@@ -21,6 +23,8 @@ from state.errors import Conflict, InputError, SandboxUnavailable
 from state.ports import Exit
 
 _RUN_SECONDS = 120.0
+_TELLING_SECONDS = 0.5
+"""From the end of a command that takes too long to that of its call: enough to kill it, and to tell what it said."""
 
 
 class WorkingTools:
@@ -46,6 +50,7 @@ class WorkingTools:
         image: given.Image,
         argv: given.Argv,
         ctx: Context,
+        deadline: float,
         environment: given.Environment = {},  # noqa: B006  copied by pydantic
         workdir: given.Workdir = WORK,
         network: given.Network = False,
@@ -60,12 +65,15 @@ class WorkingTools:
 
         The container is hardened: not root, no capabilities, a read-only image, empty writable /work (where it starts)
         and /tmp in memory, no network unless asked for, bounded memory, cores and processes. The image's own
-        ENTRYPOINT, CMD, USER and VOLUME have no effect. Stopped or timed out, it is killed with all it started."""
+        ENTRYPOINT, CMD, USER and VOLUME have no effect. Stopped or timed out, it is killed with all it started; timed
+        out, the answer has what it said until then."""
+        until = _until(deadline)
         async with telling(ctx) as say:
             said = Captured(say)
             asked = given.resources(cpus, memory_mb, pids, network=network)
-            ended = await self._containers.run(image, Inside(argv, workdir, environment), asked, label, said.write)
-        return _ended(ended, said)
+            inside = Inside(argv, workdir, environment)
+            ended = await self._containers.run(image, inside, asked, label, said.write, until)
+        return _ended(ended, said, deadline)
 
     async def container_create(
         self,
@@ -98,6 +106,7 @@ class WorkingTools:
         container: given.Container,
         argv: given.Argv,
         ctx: Context,
+        deadline: float,
         environment: given.Environment = {},  # noqa: B006
         workdir: given.Workdir = WORK,
     ) -> Ended:
@@ -107,12 +116,13 @@ class WorkingTools:
 
         When the command ends, is stopped or times out, all that it started is killed too, in the background or not. A
         service that is to stay belongs into container_create's `command`."""
+        until = _until(deadline)
         found = await self._containers.registry.find(container)
         inside = Inside(argv, workdir, environment, found.environment)
         async with telling(ctx) as say:
             said = Captured(say)
-            ended = await self._containers.attendance.run(found.id, inside, said.write)
-        return _ended(ended, said)
+            ended = await self._containers.attendance.run(found.id, inside, said.write, until)
+        return _ended(ended, said, deadline)
 
     async def container_logs(
         self,
@@ -150,11 +160,21 @@ class WorkingTools:
         """The containers made by container_create, running or stopped, newest first; those of other programs are not
         shown, unless the server's operator lets them be looked at. Paged by cursor."""
         registry = self._containers.registry
-        rows = [_listed(each, ours=registry.owns(each)) for each in await registry.list()]
+        listed = await registry.list()
+        ours = [registry.owns(each) for each in listed]
+        codes = await asyncio.gather(*map(self._exit_code, listed, ours))
+        rows = [_listed(each, code, ours=own) for each, code, own in zip(listed, codes, ours, strict=True)]
         start = position(cursor)
         count = fitting(rows[start:])
         more = str(start + count) if start + count < len(rows) else None
         return ContainerPage(containers=rows[start : start + count], next_cursor=more)
+
+    async def _exit_code(self, entry: dict[str, object], ours: bool) -> int | None:
+        if not ours or entry["State"] != "running":
+            return None
+        with suppress(Conflict):  # it is being removed
+            return await exit_code(self._containers.engine, str(entry["Id"]))
+        return None
 
     async def container_stop(self, container: given.Container) -> Handle:
         """Kill all that runs in a container, which ends it; its log stays. Its files, which were in memory, are gone,
@@ -172,16 +192,24 @@ class WorkingTools:
         return Handle(container=found.id[:12], state="removed")
 
 
-def _ended(ended: Exit, said: Captured) -> Ended:
+def _until(deadline: float) -> float:
+    """The loop's time at which a command must end, if its call has so many seconds."""
+    return asyncio.get_running_loop().time() + deadline - min(_TELLING_SECONDS, deadline / 4)
+
+
+def _ended(ended: Exit, said: Captured, deadline: float) -> Ended:
     if ended.cause == "lease":
         raise Conflict("the container ended before its command did", "Was the engine restarted? Try again.")
+    late = f"It was stopped after {deadline:g} s, with all that it had started: pass a longer `timeout`."
+    notes = [late if ended.cause == "timeout" else None, said.note]
     return Ended(
         exit_code=ended.code,
         out_of_memory=ended.cause == "oom",
+        timed_out=ended.cause == "timeout",
         seconds=round(ended.seconds, 3),
         stdout=said.stdout.text(),
         stderr=said.stderr.text(),
-        note=said.note,
+        note=" ".join(filter(None, notes)) or None,
     )
 
 
@@ -200,15 +228,16 @@ def _time(text: str | None) -> float | None:
     return time.replace(tzinfo=time.tzinfo or UTC).timestamp()
 
 
-def _listed(entry: dict[str, object], *, ours: bool) -> Listed:
+def _listed(entry: dict[str, object], code: int | None, *, ours: bool) -> Listed:
     labels = cast("dict[str, str]", entry["Labels"] or {})
     return Listed(
         container=str(entry["Id"])[:12],
         name=(cast("list[str]", entry["Names"]) or ["/"])[0].removeprefix("/"),
-        image=str(entry["Image"]),
+        image=(labels.get(IMAGE_LABEL) if ours else None) or str(entry["Image"]),
         state=str(entry["State"]),
         status=str(entry["Status"]),
         label=labels.get(COMMAND_LABEL, "") if ours else "",
+        exit_code=code,
         created=datetime.fromtimestamp(cast("int", entry["Created"]), UTC).isoformat(),
         ours=ours,
     )

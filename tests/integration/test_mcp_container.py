@@ -126,10 +126,24 @@ async def test_a_cancelled_exec_takes_its_descendants_along_and_nobody_else(shop
 async def test_an_exec_past_its_deadline_is_gone(shop: Workshop) -> None:
     container, mark = await shop.create(), marker()
     with within(3):
-        argv = ["sh", "-c", ESCAPES.format(mark)]
-        said = await shop.refusal("container_exec", container=container, argv=argv, timeout=1)
-    assert "stopped after 1 s" in said
-    await eventually(lambda: _none(mark))
+        ended = await shop.sh(container, f"echo first; echo bad >&2; {ESCAPES.format(mark)}", timeout=1)
+    assert not alive(mark)
+    assert (ended["timed_out"], ended["exit_code"], ended["stdout"], ended["stderr"]) == (True, 137, "first\n", "bad\n")
+    assert "stopped after 1 s" in ended["note"]
+    assert (await shop.inspect(container))["State"]["Running"]
+
+
+async def test_a_run_past_its_deadline_is_gone_and_tells_what_it_said(shop: Workshop, busybox_image: str) -> None:
+    mark = marker()
+    argv = ["sh", "-c", f"echo first; {ESCAPES.format(mark)}"]
+    ended = await shop.call("container_run", image=busybox_image, argv=argv, timeout=4)
+    assert (ended["timed_out"], ended["stdout"], alive(mark)) == (True, "first\n", [])
+    await eventually(lambda: _nothing(shop))
+    schemas = {tool.name: tool.input_schema for tool in (await shop.client.list_tools()).tools}
+    assert "deadline" not in schemas["container_run"]["properties"]
+    assert "no argument `deadline`" in await shop.refusal(
+        "container_run", image=busybox_image, argv=["true"], deadline=9
+    )
 
 
 async def test_what_an_exec_leaves_in_the_background_ends_with_it(shop: Workshop) -> None:
@@ -213,11 +227,19 @@ async def test_a_service_its_log_and_its_end(shop: Workshop) -> None:
 async def test_a_service_that_ends_is_told_in_its_log(shop: Workshop) -> None:
     container = await shop.create(command=["sh", "-c", "echo bye; exit 4"])
 
-    async def told() -> bool:
-        log = await shop.call("container_logs", container=container, stream="stdout")
-        return log["text"] == "bye\n[ended with exit code 4]\n"
+    async def told(stream: str) -> bool:
+        log = await shop.call("container_logs", container=container, stream=stream)
+        return log["text"].endswith("[ended with exit code 4]\n")
 
-    await eventually(told)
+    await eventually(lambda: told("stdout"))
+    await eventually(lambda: told("stderr"))
+    for stream, text in (("stdout", "bye\n"), ("stderr", ""), ("both", "bye\n")):
+        log = await shop.call("container_logs", container=container, stream=stream)
+        assert log["text"] == f"{text}[ended with exit code 4]\n"
+    waiting = await shop.create()
+    newest, ended = (await shop.call("container_list"))["containers"]
+    assert (newest["container"], newest["state"], newest["exit_code"]) == (waiting, "running", None)
+    assert (ended["state"], ended["exit_code"], ended["image"]) == ("running", 4, "atlas-test/busybox:1")
 
 
 async def test_there_is_a_bound_to_containers(docker_url: str, busybox_image: str, tmp_path: Path) -> None:
@@ -310,7 +332,9 @@ async def test_without_an_engine_it_says_so(tmp_path: Path) -> None:
             "container_pull": {"image": "x"},
             "container_build": {"name": "x", "dockerfile": "FROM scratch"},
         }.items():
-            assert "No engine answers at unix://" in await shop.refusal(tool, **arguments), tool
+            said = await shop.refusal(tool, **arguments)
+            assert "No engine answers at unix://" in said, tool
+            assert said.endswith(". Start Docker or Podman, or set DOCKER_HOST."), said
 
 
 async def _none(mark: str) -> bool:
