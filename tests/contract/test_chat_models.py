@@ -218,6 +218,9 @@ async def test_cancelling_at_any_moment(world: World) -> None:
             await task
         assert world.meter.usage.estimated
     assert not [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    assert world.server.asked
+    for asked in world.server.asked:
+        assert await asyncio.to_thread(asked.closed.wait, 5)
 
 
 async def test_connections_are_used_again(world: World) -> None:

@@ -100,12 +100,15 @@ class ModelServer:
                 self.asked.append(asked)
                 if not await self._answer(asked, answer, writer, coming):
                     return
-        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass  # the client has gone, or the server goes
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass  # the client has gone
+        except asyncio.CancelledError:
+            writer.transport.abort()  # the server goes
         finally:
             coming.cancel()
+            writer.close()
             with suppress(ConnectionError):
-                writer.close()
+                await writer.wait_closed()
 
     def _next(self, asked: Asked) -> Answer:
         if asked.refused:
@@ -119,7 +122,8 @@ class ModelServer:
         """Whether the connection goes on."""
         sending = asyncio.create_task(_send(asked, answer, writer))
         await asyncio.wait((sending, coming), return_when=asyncio.FIRST_COMPLETED)
-        if coming.done() and not sending.done():
+        broken = sending.done() and isinstance(sending.exception(), ConnectionError)
+        if broken or not sending.done():
             asked.closed_at = time.monotonic()
             asked.closed.set()
             sending.cancel()
@@ -214,10 +218,10 @@ def model_server() -> Generator[ModelServer]:
         ready.set()
         await done.wait()
         listening.close()
-        going = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in going:
-            task.cancel()
-        await asyncio.gather(*going, return_exceptions=True)
+        while going := asyncio.all_tasks() - {asyncio.current_task()}:
+            for task in going:
+                task.cancel()
+            await asyncio.gather(*going, return_exceptions=True)
 
     thread = threading.Thread(target=loop.run_until_complete, args=(run(),), daemon=True)
     thread.start()
