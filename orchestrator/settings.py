@@ -12,10 +12,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from state.errors import SettingsError
 from state.limits import CONCURRENCY, GB
+
+if TYPE_CHECKING:
+    from roles.models.connect import Provider
 
 SandboxPolicy = Literal["auto", "docker", "host"]
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -51,6 +54,8 @@ class Settings:
     docker_image: str | None = None
     log_level: LogLevel = "info"
     log_format: LogFormat = "human"
+    providers: Mapping[str, Provider] = field(default_factory=dict[str, "Provider"])
+    """Of models, besides those that need no settings."""
 
 
 def load_settings(environ: Mapping[str, str]) -> Settings:
@@ -89,7 +94,11 @@ def _from_file(path: Path) -> dict[str, object]:
         raise SettingsError(f"{path}: {error}", "See https://toml.io for how to write it.") from None
     found: dict[str, object] = {}
     for key, value in tree.items():
-        if key in _SECTIONS and isinstance(value, dict):
+        if key == "providers":
+            from orchestrator.provider_settings import read_providers
+
+            found["providers"] = read_providers(str(path), value)
+        elif key in _SECTIONS and isinstance(value, dict):
             for inner, item in cast(dict[str, object], value).items():
                 found |= _checked(str(path), f"{key}.{inner}", item)
         else:

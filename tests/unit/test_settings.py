@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.settings import load_settings
+from roles.models.connect import Provider, connect
 from state.errors import SettingsError
 
 
@@ -167,3 +168,44 @@ def test_reading_settings_imports_nothing_heavy() -> None:
         "assert not {'pydantic', 'yaml', 'sqlalchemy', 'orchestrator.plan.document'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
+
+
+def test_providers_of_models(tmp_path: Path) -> None:
+    environ = write(
+        tmp_path,
+        """
+[providers.local]
+kind = "openai"
+base_url = "http://127.0.0.1:11434/v1"
+[providers.groq]
+kind = "openai"
+base_url = "https://api.example/v1"
+key_variable = "GROQ_API_KEY"
+style = "chat"
+""",
+    )
+    providers = load_settings(environ).providers
+    assert providers["local"] == Provider(kind="openai", base_url="http://127.0.0.1:11434/v1")
+    assert providers["groq"].key_variable == "GROQ_API_KEY"
+    assert connect("local/some-model", {}, tmp_path, providers).name == "local/some-model"
+    with pytest.raises(SettingsError, match="GROQ_API_KEY"):
+        connect("groq/some-model", {}, tmp_path, providers)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("providers = 1", "providers: must be a section"),
+        ("[providers]\nlocal = 1", "providers.local: must be a section"),
+        ("[providers.local]\nbase_url = 'x'", "providers.local.kind: is missing"),
+        ("[providers.local]\nkind = 'llama'", "providers.local.kind: must be one of anthropic, openai"),
+        ("[providers.local]\nkind = 'openai'\nbase = 'x'", 'Did you mean "base_url"'),
+        ("[providers.local]\nkind = 'openai'\nbase_url = 1", "providers.local.base_url: must be text"),
+        ("[providers.'Ä b']\nkind = 'openai'", "is no name"),
+    ],
+)
+def test_a_wrong_provider_is_named(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(write(tmp_path, text))
+    assert words in str(caught.value)
+    assert "atlas.toml" in str(caught.value)
