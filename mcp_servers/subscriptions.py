@@ -16,6 +16,8 @@ from mcp.shared.exceptions import MCPError
 from mcp.shared.subscriptions import ResourceUpdated, ServerEvent
 from mcp.types import INVALID_PARAMS, EmptyResult, SubscribeRequestParams, UnsubscribeRequestParams
 
+from state.limits import KEY_BYTES
+
 if TYPE_CHECKING:
     from mcp.server import MCPServer
 
@@ -42,6 +44,8 @@ class Subscriptions(InMemorySubscriptionBus):
         return len(self._watchers)
 
     async def _on_subscribe(self, context: ServerRequestContext[Any], params: SubscribeRequestParams) -> EmptyResult:
+        if len(params.uri) > KEY_BYTES:
+            raise MCPError(INVALID_PARAMS, f"a URI of {len(params.uri):,} characters; the bound is {KEY_BYTES:,}")
         connection = context.session._connection  # pyright: ignore[reportPrivateUsage]
         watcher = self._watchers.get(connection)
         if watcher is None:

@@ -131,6 +131,8 @@ async def test_subscriptions_are_bounded() -> None:
         await subscribe(client, "test://1")
         await unsubscribe(client, "test://1")
         await subscribe(client, "test://more")
+        with pytest.raises(MCPError, match="the bound is"):
+            await subscribe(client, f"test://{'x' * 2_000}")
 
 
 async def test_a_server_without_changes_has_no_subscriptions() -> None:
