@@ -71,6 +71,14 @@ PAGE = 1_000
 
 TOOL_RESULT_BYTES = 50_000
 """What one call of an MCP tool answers with; the rest is asked for with its cursor."""
+TOOL_TEXT_BYTES = 60_000
+"""What a model is told of one call of a tool, whoever's; the middle of what is longer is left out."""
+WORKSPACE_FILE_BYTES = 2 * MB
+"""A file that is written, edited or searched by a tool; others are for commands."""
+WORKSPACE_READ_BYTES = 64 * MB
+"""How far into a file lines can be read."""
+WORKSPACE_ENTRIES = 100_000
+"""Files and directories that one call looks through."""
 
 PRIORITY = 1_000
 """Of a TODO, either way."""
