@@ -79,6 +79,18 @@ WORKSPACE_READ_BYTES = 64 * MB
 """How far into a file lines can be read."""
 WORKSPACE_ENTRIES = 100_000
 """Files and directories that one call looks through."""
+SNAPSHOT_ENTRIES = 200_000
+"""Files, links and directories in an agent's working tree, when a snapshot of it is made."""
+SNAPSHOT_FILE_BYTES = 64 * MB
+"""One file in a snapshot; a larger one is left out and reported."""
+SNAPSHOT_BYTES = 2 * GB
+"""All files of a snapshot."""
+SNAPSHOT_SKIPPED = 100
+"""Paths that a snapshot reports as left out."""
+DIFF_BYTES = 50_000
+"""The text of a diff; the rest is left out, and it says so."""
+DIFF_FILES = 2_000
+"""Files that a diff or a conflict lists."""
 
 PRIORITY = 1_000
 """Of a TODO, either way."""
