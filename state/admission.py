@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from state.agent_commands import AskPerson, ForgetThreads, Remember, ReserveCall, SettleCall
 from state.commands import (
     Answer,
     BeginVerifying,
@@ -20,8 +21,10 @@ from state.commands import (
     Complete,
     Delivered,
     Expire,
+    ExtendRun,
     Fail,
     Hold,
+    NewTodo,
     Published,
     Release,
     Resume,
@@ -73,27 +76,62 @@ def _of_submission(command: SubmitRun) -> Texts:
         command.run, command.name, command.goal, command.placement, command.provenance, command.source, command.spec,
         command.plan, command.plan_hash,
     ]  # fmt: skip
-    for todo in command.todos:
-        texts += (todo.id, todo.key, todo.title, todo.kind, todo.document, todo.ask, *todo.labels)
+    return texts + _of_todos(command.todos)
+
+
+def _of_todos(todos: Iterable[NewTodo]) -> list[str | None]:
+    texts: list[str | None] = []
+    for todo in todos:
+        texts += (todo.id, todo.key, todo.title, todo.kind, todo.document, todo.ask, todo.lane, *todo.labels)
         for need in todo.needs:
             texts += need
     return texts
 
 
-def _of_attempt(command: Complete | Fail) -> Texts:
+def _of_attempt(command: Complete | Fail | ExtendRun) -> Texts:
     texts: list[str | None] = [command.todo]
     for item in command.evidence:
         texts += (item.subject, item.item, item.item_hash, item.command, item.output_tail, item.digest, item.verifier)
     if isinstance(command, Fail):
         texts += (command.reason, command.detail)
+    elif isinstance(command, ExtendRun):
+        texts += (command.plan, command.plan_hash, *_of_todos(command.todos))
     else:
+        texts += command.head or ()
         for output in command.outputs:
             texts += (output.internal, output.remote, output.staged, output.digest, output.listing)
     return texts
 
 
+def _of_memory(command: Remember) -> Texts:
+    texts: list[str | None] = [command.todo]
+    for said in command.said:
+        texts += (said.role, said.speaker, said.blocks, said.stop, said.call)
+    for tool in command.tools:
+        texts += (tool.call, tool.name, tool.arguments, tool.result, tool.digest, tool.snapshot)
+    if now := command.standing:
+        texts += (now.checklist, now.base, now.snapshot, now.outcome)
+    for pack in command.packs:
+        texts += (pack.oid, pack.base, pack.digest)
+    for note in command.notes:
+        texts += (note.text, note.author)
+    for saved in command.checkpoints:
+        texts += (saved.thread, saved.ns, saved.id, saved.parent, saved.type, saved.body, saved.meta)
+    for write in command.writes:
+        texts += (write.thread, write.ns, write.id, write.task, write.path, write.channel, write.type, write.value)
+    for event in command.events:
+        texts += event
+    return texts
+
+
 _TEXTS: dict[type[Any], Callable[[Any], Texts]] = {
     SubmitRun: _of_submission,
+    ExtendRun: _of_attempt,
+    ReserveCall: lambda c: (c.call, c.todo, c.role, c.model),
+    SettleCall: lambda c: (c.call,),
+    Remember: _of_memory,
+    ForgetThreads: lambda c: c.threads,
+    AskPerson: lambda c: (c.todo, c.key, c.text, *c.choices),
     Claim: lambda c: (c.todo, c.worker, c.placement, *c.labels),
     ClaimNext: lambda c: (c.worker, c.placement, c.run, *c.labels),
     BeginVerifying: lambda c: (c.todo,),
@@ -117,8 +155,21 @@ _TEXTS: dict[type[Any], Callable[[Any], Texts]] = {
 
 def _keys_of_submission(command: SubmitRun) -> Iterable[str]:
     yield from (command.run, command.name, command.placement)
+    yield from _keys_of_todos(command)
+
+
+def _keys_of_todos(command: SubmitRun | ExtendRun) -> Iterable[str]:
     for todo in command.todos:
-        yield from (todo.id, todo.key)
+        yield from (todo.id, todo.key, todo.lane or "")
+
+
+def _keys_of_memory(command: Remember) -> Iterable[str]:
+    for saved in command.checkpoints:
+        yield from (saved.thread, saved.ns, saved.id)
+    for write in command.writes:
+        yield from (write.thread, write.ns, write.id, write.task)
+    for pack in command.packs:
+        yield from (pack.oid, pack.base)
 
 
 def _keys_of_outputs(command: Complete) -> Iterable[str]:
@@ -128,6 +179,11 @@ def _keys_of_outputs(command: Complete) -> Iterable[str]:
 
 _KEYS: dict[type[Any], Callable[[Any], Iterable[str]]] = {
     SubmitRun: _keys_of_submission,
+    ExtendRun: _keys_of_todos,
+    ReserveCall: lambda c: (c.call, c.model),
+    Remember: _keys_of_memory,
+    ForgetThreads: lambda c: c.threads,
+    AskPerson: lambda c: (c.key,),
     Claim: lambda c: (c.worker,),
     ClaimNext: lambda c: (c.worker,),
     Complete: _keys_of_outputs,
@@ -143,10 +199,15 @@ def _out_of_range(name: str, value: float | None, bound: int = INTEGER) -> str |
 
 
 def _in_submission(command: SubmitRun) -> str | None:
+    limits = (_out_of_range("budget", limit, BIG_INTEGER) for limit in (command.tokens, command.nano))
+    return next(filter(None, limits), None) or _in_todos(command) or _out_of_range("concurrency", command.concurrency)
+
+
+def _in_todos(command: SubmitRun | ExtendRun) -> str | None:
     for todo in command.todos:
         if not -INTEGER <= todo.priority <= INTEGER or not -INTEGER <= todo.timeout <= INTEGER:
             return f"{todo.key}: priority {todo.priority} or timeout {todo.timeout} is out of range"
-    return _out_of_range("concurrency", command.concurrency)
+    return None
 
 
 def _in_attempt(command: Complete | Fail) -> str | None:
@@ -159,10 +220,41 @@ def _in_attempt(command: Complete | Fail) -> str | None:
     return next(filter(None, sizes), None)
 
 
+def _in_call(command: SettleCall) -> str | None:
+    amounts = (command.input, command.cached, command.written, command.output, command.nano)
+    return next(filter(None, (_amount("usage", amount) for amount in amounts)), None)
+
+
+def _amount(name: str, value: int) -> str | None:
+    return f"{name} is less than nothing: {value}" if value < 0 else _out_of_range(name, value, _AMOUNT)
+
+
+_AMOUNT = 1 << 53
+"""Of tokens or nano-dollars in one call: sums of some stay in range."""
+
+
+def _in_memory(command: Remember) -> str | None:
+    counts: list[int] = [number for said in command.said for number in (said.talk, said.seq)]
+    counts += [number for tool in command.tools for number in (tool.talk, tool.seq, tool.number)]
+    counts += [write.idx for write in command.writes]
+    if now := command.standing:
+        counts += (now.continuations, now.fruitless, now.credit, now.consultations, now.errors, now.turns)
+        counts.append(now.tool_calls)
+        if bad := _amount("tokens", now.tokens) or _out_of_range("seconds", now.seconds):
+            return bad
+    return next(filter(None, (_out_of_range("a number", number) for number in counts)), None)
+
+
 _NUMBERS: dict[type[Any], Callable[[Any], str | None]] = {
     SubmitRun: _in_submission,
     ClaimNext: lambda c: _out_of_range("limit", c.limit),
     Complete: _in_attempt,
     Fail: _in_attempt,
     WorkerStarted: lambda c: _out_of_range("pid", c.pid),
+    ExtendRun: _in_todos,
+    ReserveCall: lambda c: _amount("tokens", c.tokens) or _amount("nano", c.nano),
+    SettleCall: _in_call,
+    Remember: _in_memory,
+    AskPerson: lambda c: _out_of_range("expires", c.expires),
+    Release: lambda c: _out_of_range("after", c.after),
 }

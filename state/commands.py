@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from state.agent_commands import AskPerson, ForgetThreads, Remember, ReserveCall, SettleCall
 from state.records import BlockReason, EventType, Evidence, FailureReason, Output, Provenance, ReleaseCause, TodoKind
 
 
 @dataclass(slots=True)
 class NewTodo:
-    """A TODO of a new run. `needs` are (TODO id, wanted answer or None); `timeout` in seconds bounds one attempt;
-    `document` is JSON for the executor; `ask` is JSON ``{"text", "choices", "expires"}`` for gates, else None."""
+    """A TODO of a new run. `needs` are (TODO id, wanted answer, None, or `records.ANY_END`); `timeout` (seconds) bounds
+    one attempt; `document` is JSON for the executor; `ask` is JSON ``{"text", "choices", "expires"}`` for gates, else
+    None. Of the TODOs in one `lane` only one is worked on at a time."""
 
     id: str
     key: str
@@ -23,12 +25,14 @@ class NewTodo:
     labels: Sequence[str] = ()
     timeout: float = 1800.0
     ask: str | None = None
+    lane: str | None = None
 
 
 @dataclass(slots=True)
 class SubmitRun:
     """A whole run at once, or nothing. `spec` is JSON that executors need besides the TODO's document; `plan` is the
-    canonical JSON of the document and `plan_hash` its SHA-256. `todos` are in an order where needs come first."""
+    canonical JSON of the document and `plan_hash` its SHA-256. `todos` are in an order where needs come first.
+    `tokens` and `nano` (10⁻⁹ USD) bound what all its model calls use; None: nothing does."""
 
     run: str
     name: str
@@ -38,6 +42,20 @@ class SubmitRun:
     provenance: Provenance
     source: str
     spec: str
+    plan: str
+    plan_hash: str
+    todos: Sequence[NewTodo]
+    tokens: int | None = None
+    nano: int | None = None
+
+
+@dataclass(slots=True)
+class ExtendRun:
+    """A plan is frozen: its TODO is completed, with this evidence, and what it plans becomes TODOs of the run."""
+
+    todo: str
+    fence: int
+    evidence: Sequence[Evidence]
     plan: str
     plan_hash: str
     todos: Sequence[NewTodo]
@@ -75,12 +93,14 @@ class BeginVerifying:
 
 @dataclass(slots=True)
 class Complete:
-    """Done, with evidence: at least one item, all passed, all on one subject."""
+    """Done, with evidence: at least one item, all passed, all on one subject. `head` is (what the run's head was when
+    the work was merged onto it, the merged commit): refused as ``head_moved`` when it is another one now."""
 
     todo: str
     fence: int
     evidence: Sequence[Evidence]
     outputs: Sequence[Output] = ()
+    head: tuple[str | None, str] | None = None
 
 
 @dataclass(slots=True)
@@ -107,13 +127,17 @@ class Block:
 
 @dataclass(slots=True)
 class Release:
-    """Back to ``ready`` without a verdict: a drain, a lease lost, or (by a sweeper) the owner's death. `by` is who
+    """Back to ``ready`` without a verdict: a drain, a lease lost, (by a sweeper) the owner's death, something to wait
+    for (`after` seconds), or a budget that does not allow for a call of so many `tokens` and `nano`. `by` is who
     releases it."""
 
     todo: str
     fence: int
     cause: ReleaseCause
     by: str
+    after: float = 0.0
+    tokens: int = 0
+    nano: int = 0
 
 
 @dataclass(slots=True)
@@ -162,11 +186,13 @@ class Hold:
 @dataclass(slots=True)
 class Resume:
     """Clear `held` and `budget_exhausted`, forget crashes, and let `placement` claim. ``expected`` guards against two
-    people resuming at once: the placement that the caller saw."""
+    people resuming at once: the placement that the caller saw. `tokens` and `nano` are new limits; None: as before."""
 
     run: str
     placement: str
     expected: str
+    tokens: int | None = None
+    nano: int | None = None
 
 
 @dataclass(slots=True)
@@ -207,6 +233,12 @@ class WorkerEnded:
 
 Command = (
     SubmitRun
+    | ExtendRun
+    | ReserveCall
+    | SettleCall
+    | Remember
+    | ForgetThreads
+    | AskPerson
     | Claim
     | ClaimNext
     | BeginVerifying
@@ -263,7 +295,7 @@ class ClaimedMany:
 @dataclass(slots=True)
 class Refused:
     """Nothing was changed. `code`: ``missing``, ``lease_lost``, ``not_ready``, ``not_allowed``, ``exists``,
-    ``evidence``, ``invalid`` (the database refused the data itself)."""
+    ``evidence``, ``head_moved``, ``budget``, ``budget_busy``, ``invalid`` (the database refused the data itself)."""
 
     code: str
     message: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from state.work import RunState, TodoState, Work
+from state.work import BudgetState, RunState, TodoState, Work
 
 Row = tuple[Any, ...]
 
@@ -24,10 +24,24 @@ def inserts(work: Work) -> Iterator[tuple[str, list[Row]]]:
         yield "question", [_question(work, id) for id in sorted(work.new_questions)]
     if work.events:
         yield "event", work.events
-    if "worker" in new:
-        yield "worker", new["worker"]
+    for name in ("worker", "model_call", "message", "note", "commit_pack", "checkpoint_write"):
+        if name in new:
+            yield name, new[name]
+    if work.new_budgets:
+        yield "budget", [_budget(work.budgets[run]) for run in sorted(work.new_budgets)]
     if work.wakes:
         yield "outbox", [(todo, work.now) for todo in sorted(work.wakes)]
+
+
+def puts(work: Work) -> Iterator[tuple[str, list[Row]]]:
+    """(table, rows), in one order whatever was done first."""
+    for name in sorted(work.puts):
+        yield name, [row for _, row in sorted(work.puts[name].items())]
+
+
+def deletes(work: Work) -> Iterator[tuple[str, list[Row]]]:
+    """(statement, rows). Come first: what is written after them stays."""
+    yield from sorted(work.deletes.items())
 
 
 def delivered(work: Work) -> list[str]:
@@ -54,17 +68,34 @@ def updates(work: Work) -> Iterator[tuple[str, list[Row]]]:
     ]
     if questions:
         yield "question", questions
+    budgets = sorted(work.dirty_budgets - work.new_budgets)
+    if budgets:
+        yield "budget", [(*_budget(work.budgets[run])[1:], run) for run in budgets]
+    if work.dirty_calls:
+        yield "call_settled", [
+            (
+                call.state, call.input, call.cached, call.written, call.output, call.nano, call.estimated, work.now, id,
+            )
+            for id, call in sorted(work.dirty_calls.items())
+        ]  # fmt: skip
     for name in ("attempt_ended", "published", "worker_ended"):
         if name in work.updates:
             yield name, work.updates[name]
+
+
+def _budget(budget: BudgetState) -> Row:
+    return (
+        budget.run_id, budget.tokens_limit, budget.nano_limit, budget.tokens, budget.cached, budget.nano,
+        budget.tokens_held, budget.nano_held, budget.tokens_withheld, budget.nano_withheld, budget.calls, budget.warned,
+    )  # fmt: skip
 
 
 def _run(work: Work, id: str) -> Row:
     command, run = work.new_runs[id], work.runs[id]
     return (
         id, command.name, command.goal, run.placement, command.concurrency, command.provenance, command.source,
-        command.spec, run.state, run.reason, run.held, run.cancelled, run.budget_exhausted, run.last_event,
-        *run.count.values(), work.now, work.now, run.ended_at,
+        command.spec, run.state, run.reason, run.held, run.cancelled, run.budget_exhausted, run.head,
+        run.last_event, *run.count.values(), work.now, work.now, run.ended_at,
     )  # fmt: skip
 
 
@@ -74,15 +105,15 @@ def _todo(work: Work, id: str) -> Row:
     return (
         todo.id, todo.run_id, todo.key, todo.kind, todo.state, todo.reason, todo.detail, todo.fence, todo.attempt,
         todo.crash_count, todo.epoch, todo.unmet_needs, todo.owner, todo.not_before, todo.deadline, todo.timeout,
-        todo.labels, todo.ask, todo.answer, todo.started_at, todo.ended_at, position, new.title, new.priority,
-        new.document,
+        todo.labels, todo.lane, todo.ask, todo.answer, todo.started_at, todo.ended_at, position, new.title,
+        new.priority, new.document,
     )  # fmt: skip
 
 
 def _question(work: Work, id: str) -> Row:
     question = work.questions[id]
     return (
-        question.id, question.run_id, question.todo_id, question.epoch, question.text, question.choices,
+        question.id, question.run_id, question.todo_id, question.epoch, question.key, question.text, question.choices,
         question.state, question.answer, question.answered_by, question.expires_at, question.asked_at,
         question.answered_at,
     )  # fmt: skip
@@ -98,7 +129,7 @@ def _put_todo(todo: TodoState) -> Row:
 
 def _put_run(run: RunState, now: float) -> Row:
     return (
-        run.placement, run.held, run.cancelled, run.budget_exhausted, run.state, run.reason, run.last_event,
+        run.placement, run.held, run.cancelled, run.budget_exhausted, run.head, run.state, run.reason, run.last_event,
         *run.count.values(), now, run.ended_at,
         run.id, run.loaded_event,
     )  # fmt: skip

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
+from state.agent_commands import AskPerson, Remember, ReserveCall, SettleCall
 from state.commands import (
     Answer,
     BeginVerifying,
@@ -16,6 +17,7 @@ from state.commands import (
     Command,
     Complete,
     Expire,
+    ExtendRun,
     Fail,
     Hold,
     Published,
@@ -26,7 +28,7 @@ from state.commands import (
     SubmitRun,
 )
 from state.kept import Kept
-from state.work import QuestionState, RunState, TodoState, Work
+from state.work import BudgetState, CallState, QuestionState, RunState, TodoState, Work
 
 Row = tuple[Any, ...]
 T = TypeVar("T")
@@ -75,6 +77,22 @@ class Rows(Protocol):
         """(TODO, document, provenance)"""
         ...
 
+    def budgets(self, runs: list[str]) -> Iterable[Row]:
+        """`statements.BUDGET_COLUMNS`, of runs that are locked; not every run has one."""
+        ...
+
+    def called_by(self, calls: list[str]) -> Iterable[Row]:
+        """(model call, run): which never changes."""
+        ...
+
+    def calls(self, ids: list[str]) -> Iterable[Row]:
+        """`statements.CALL_COLUMNS`, of runs that are locked."""
+        ...
+
+    def busy_lanes(self, runs: list[str]) -> Iterable[Row]:
+        """(run, lane) in which some TODO has an owner; of runs that are locked."""
+        ...
+
     def claimable(self, command: ClaimNext, now: float) -> Iterable[str]:
         """TODOs that this command may take, at least one if there is any, by priority and age."""
         ...
@@ -93,6 +111,10 @@ class Wanted:
     whole_runs: set[str] = field(default_factory=set[str])
     answered: set[str] = field(default_factory=set[str])
     questions: set[str] = field(default_factory=set[str])
+    budgets_of_todos: set[str] = field(default_factory=set[str])
+    budgets: set[str] = field(default_factory=set[str])
+    calls: set[str] = field(default_factory=set[str])
+    claims: bool = False
 
 
 def wanted(commands: Sequence[Command]) -> Wanted:
@@ -103,19 +125,27 @@ def wanted(commands: Sequence[Command]) -> Wanted:
     return want
 
 
-def _want(want: Wanted, command: Command) -> None:  # noqa: C901  one flat table
+def _want(want: Wanted, command: Command) -> None:  # noqa: C901, PLR0912  one flat table
     match command:
+        case BeginVerifying() | Say() | Remember() | Block() | Published() | AskPerson():
+            want.todos.add(command.todo)
         case Claim():
             want.todos.add(command.todo)
             want.documents.add(command.todo)
-        case Complete():
+            want.claims = True
+        case Complete() | ExtendRun():
             want.completing.add(command.todo)
-        case BeginVerifying() | Say() | Block() | Published():
+        case ReserveCall():
             want.todos.add(command.todo)
+            want.budgets_of_todos.add(command.todo)
+        case SettleCall():
+            want.calls.add(command.call)
         case Fail():
             (want.roots if command.retry_after is None else want.todos).add(command.todo)
         case Release():
             (want.roots if command.cause == "died" else want.todos).add(command.todo)
+            if command.cause == "budget":
+                want.budgets_of_todos.add(command.todo)
         case Retry():
             want.retried.add(command.todo)
         case Answer():
@@ -127,6 +157,10 @@ def _want(want: Wanted, command: Command) -> None:  # noqa: C901  one flat table
             want.runs.add(command.run)
         case Cancel() | Resume():
             want.whole_runs.add(command.run)
+            if isinstance(command, Resume):
+                want.budgets.add(command.run)
+        case ClaimNext():
+            want.claims = True
         case _:
             pass
 
@@ -138,6 +172,9 @@ def load(work: Work, commands: Sequence[Command], rows: Rows, kept: Kept) -> Non
     asked: dict[str, str] = dict(rows.asked_by(sorted(want.questions))) if want.questions else {}
     want.todos.update(asked.values())
     want.roots.update(asked[id] for id in want.answered if id in asked)
+    called: dict[str, str] = dict(rows.called_by(sorted(want.calls))) if want.calls else {}
+    want.runs.update(called.values())
+    want.budgets.update(called.values())
     if want.whole_runs:
         want.todos.update(row[0] for row in rows.unsettled(sorted(want.whole_runs)))
     for command in commands:
@@ -154,12 +191,24 @@ def load(work: Work, commands: Sequence[Command], rows: Rows, kept: Kept) -> Non
     unread = _known(want.runs, kept.runs, work.runs)
     for row in rows.runs(unread) if unread else ():
         work.runs[row[0]] = RunState(row)
+    _spend(work, want, rows, sorted(called))
     if want.whole_runs:
         asked.update(dict.fromkeys((row[0] for row in rows.pending_questions(sorted(want.whole_runs))), ""))
     for row in rows.questions(sorted(asked)) if asked else ():
         work.questions[row[0]] = QuestionState(*row)
     for id, document, provenance in rows.documents(sorted(want.documents)) if want.documents else ():
         work.documents[id] = (document, provenance)
+
+
+def _spend(work: Work, want: Wanted, rows: Rows, calls: list[str]) -> None:
+    """What hangs on runs that are locked by now: their budgets, model calls, and lanes."""
+    want.budgets.update(work.todos[id].run_id for id in want.budgets_of_todos if id in work.todos)
+    for row in rows.budgets(sorted(want.budgets)) if want.budgets else ():
+        work.budgets[row[0]] = BudgetState(*row)
+    for row in rows.calls(calls) if calls else ():
+        work.calls[row[0]] = CallState(*row)
+    if want.claims and (runs := sorted({todo.run_id for todo in work.todos.values() if todo.lane})):
+        work.busy_lanes.update((row[0], row[1]) for row in rows.busy_lanes(runs))
 
 
 def _known(ids: set[str], kept: Mapping[str, T], found: dict[str, T]) -> list[str]:

@@ -14,20 +14,29 @@ from sqlalchemy import Table, inspect
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlmodel import SQLModel
 
+from state.agent_tables import BudgetRow, ModelCall
 from state.commands import ClaimNext
 from state.loading import Row
 from state.statements import (
+    BUDGET_COLUMNS,
+    BUSY_LANES,
+    CALL_COLUMNS,
     CLAIMABLE,
     CLAIMABLE_OF_RUN,
     CLAIMABLE_RUNS,
+    DELETES,
     DESCENDANTS,
     FEW_RUNS,
     INSERTS,
+    LANE_FREE,
+    PUTS,
     QUESTION_COLUMNS,
     RUN_COLUMNS,
     TODO_COLUMNS,
     UPDATES,
+    Delete,
     Insert,
+    Put,
     Update,
     columns_of,
 )
@@ -81,6 +90,23 @@ def _insert(insert: Insert) -> str:
     return f"INSERT INTO {table} ({', '.join(names)}) SELECT {values} FROM {_recordset(insert.model, insert.columns)}{ignore}"  # noqa: S608, E501
 
 
+def _put(put: Put) -> str:
+    columns = put.columns
+    keys = ", ".join(columns_of(put.model, put.key)[1])
+    sets = ", ".join(f"{name} = excluded.{name}" for name in columns_of(put.model, columns)[1])
+    return f"{_insert(Insert(put.model, columns))} ON CONFLICT ({keys}) DO UPDATE SET {sets}"
+
+
+def _delete(delete: Delete) -> str:
+    columns = (*delete.keys, delete.before) if delete.before else delete.keys
+    table, names = columns_of(delete.model, columns)
+    signs = ["="] * len(delete.keys) + ["<"]
+    pairs = [
+        f'{table}.{name} {sign} new."{place}"' for place, (name, sign) in enumerate(zip(names, signs, strict=False))
+    ]
+    return f"DELETE FROM {table} USING {_recordset(delete.model, columns)} WHERE {' AND '.join(pairs)}"  # noqa: S608
+
+
 def _update(update: Update) -> str:
     columns = (*update.columns, *update.keys)
     table, names = columns_of(update.model, columns)
@@ -97,10 +123,16 @@ def _select(model: type[SQLModel], columns: Iterable[str], key: str, end: str = 
 
 
 INSERT_SQL = {name: _insert(insert) for name, insert in INSERTS.items()}
+PUT_SQL = {name: _put(put) for name, put in PUTS.items()}
+DELETE_SQL = {name: _delete(delete) for name, delete in DELETES.items()}
 UPDATE_SQL = {name: _update(update) for name, update in UPDATES.items()}
 _TODOS = _select(Todo, TODO_COLUMNS, "id", " ORDER BY id FOR UPDATE")
 _RUNS = _select(Run, RUN_COLUMNS, "id", " ORDER BY id FOR UPDATE")
 _QUESTIONS = _select(Question, QUESTION_COLUMNS, "id")
+_BUDGETS = _select(BudgetRow, BUDGET_COLUMNS, "run_id")
+_CALLS = _select(ModelCall, CALL_COLUMNS, "id")
+_CALLED_BY = _select(ModelCall, ("id", "run_id"), "id")
+_BUSY_LANES = f"{BUSY_LANES} = ANY(%s::varchar[])"
 _ASKED_BY = _select(Question, ("id", "todo_id"), "id")
 _DEPENDENTS = _select(TodoNeed, ("need_id", "todo_id", "answer"), "need_id")
 _NEEDS = _select(TodoNeed, ("todo_id", "need_id", "answer"), "todo_id")
@@ -120,7 +152,11 @@ _CLAIMABLE_RUNS = CLAIMABLE_RUNS.format(
     scope="(%(run)s::text IS NULL OR id = %(run)s::text)",
 )  # fmt: skip
 _CLAIMABLE_OF_RUN = CLAIMABLE_OF_RUN.format(
-    run="run.id", now="%(now)s::float8", labels_fit=_LABELS_FIT, limit="least(run.free, %(limit)s::int)"
+    run="run.id",
+    now="%(now)s::float8",
+    labels_fit=_LABELS_FIT,
+    limit="least(run.free, %(limit)s::int)",
+    lane_free=LANE_FREE,
 )
 _CLAIMABLE_OF_RUNS = f"""
 SELECT found.id FROM unnest(%(runs)s::varchar[], %(free)s::int[]) AS run(id, free)
@@ -129,7 +165,7 @@ ORDER BY found.priority DESC, found.id LIMIT %(limit)s::int
 """  # noqa: S608
 _CLAIMABLE = CLAIMABLE.format(
     ready="todo JOIN run", placement="%(placement)s", has_claimable=HAS_CLAIMABLE, now="%(now)s::float8",
-    labels_fit=_LABELS_FIT, limit="%(limit)s::int",
+    labels_fit=_LABELS_FIT, limit="%(limit)s::int", lane_free=LANE_FREE,
 )  # fmt: skip
 
 
@@ -175,6 +211,18 @@ class PostgresRows:
 
     def documents(self, todos: list[str]) -> list[Row]:
         return self._by_key(_DOCUMENTS, todos)
+
+    def budgets(self, runs: list[str]) -> list[Row]:
+        return self._by_key(_BUDGETS, runs)
+
+    def called_by(self, calls: list[str]) -> list[Row]:
+        return self._by_key(_CALLED_BY, calls)
+
+    def calls(self, ids: list[str]) -> list[Row]:
+        return self._by_key(_CALLS, ids)
+
+    def busy_lanes(self, runs: list[str]) -> list[Row]:
+        return self._by_key(_BUSY_LANES, runs)
 
     def claimable(self, command: ClaimNext, now: float) -> list[str]:
         """Rows that others hold are theirs: skipped."""

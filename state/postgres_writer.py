@@ -12,16 +12,18 @@ from psycopg import errors
 
 from state.commands import Command, Outcome
 from state.errors import StoreBusy, StoreError, StoreFull, StoreUnavailable
-from state.flushing import delivered, inserts, updates
+from state.flushing import deletes, delivered, inserts, puts, updates
 from state.kept import Kept
 from state.limits import BUSY_SECONDS, LEASE_SECONDS
 from state.loading import Row
 from state.postgres_sql import (
     BEGIN,
     CHANNEL,
+    DELETE_SQL,
     DELIVERED,
     FATE,
     INSERT_SQL,
+    PUT_SQL,
     UPDATE_SQL,
     Connection,
     PostgresRows,
@@ -156,8 +158,14 @@ class PostgresWriter:
             if work.delivered:
                 run_sql(connection, DELIVERED, (delivered(work),))
                 self._wrote = True
+            for name, rows in deletes(work):
+                run_sql(connection, DELETE_SQL[name], (bulk(rows),))
+                self._wrote = True
             for table, rows in inserts(work):
                 run_sql(connection, INSERT_SQL[table], (bulk(rows),))
+                self._wrote = True
+            for table, rows in puts(work):
+                run_sql(connection, PUT_SQL[table], (bulk(rows),))
                 self._wrote = True
             for name, rows in updates(work):
                 cursor = run_sql(connection, UPDATE_SQL[name], (bulk(rows),))

@@ -40,10 +40,12 @@ QuestionStatus = Literal["pending", "answered", "expired", "cancelled"]
 Provenance = Literal["person", "model", "outside"]
 """Who wrote a command; design §3."""
 
-FailureReason = Literal["exit", "timeout", "oom", "verification", "output", "poison", "internal"]
-BlockReason = Literal["expired", "image", "sandbox", "secret", "input", "store", "unavailable"]
+FailureReason = Literal[
+    "exit", "timeout", "oom", "verification", "output", "poison", "internal", "cap", "conflict", "rejected"
+]
+BlockReason = Literal["expired", "image", "sandbox", "secret", "input", "store", "unavailable", "stuck", "model"]
 Reason = FailureReason | BlockReason
-ReleaseCause = Literal["drain", "lease_lost", "died"]
+ReleaseCause = Literal["drain", "lease_lost", "died", "waiting", "budget"]
 """Why a TODO left its owner without a verdict. Only ``died`` counts against it (``crash_count``)."""
 
 TERMINAL: frozenset[TodoStatus] = frozenset(("completed", "failed", "cancelled", "skipped", "not_applicable"))
@@ -53,6 +55,8 @@ BAD_ENDS: frozenset[TodoStatus] = frozenset(("failed", "cancelled", "skipped"))
 RUN_ENDED: frozenset[RunStatus] = frozenset(("completed", "failed", "cancelled"))
 RUN_WAITING: frozenset[RunStatus] = frozenset(("awaiting_input", "blocked", "held", "budget_exhausted"))
 
+ANY_END = "*"
+"""The wanted answer of a need that is met by whatever end."""
 QUEUE = "queue"
 """The placement of runs that any worker may claim from; otherwise ``local:<boot id>``."""
 
@@ -122,6 +126,13 @@ EventType = Literal[
     "question.answered",
     "question.expired",
     "worker.took_over",
+    "run.planned",
+    "run.budget",
+    "run.report",
+    "role.turn",
+    "role.tool",
+    "role.checklist",
+    "role.note",
 ]
 
 
@@ -204,3 +215,55 @@ class WorkerTookOver(TypedDict):
     worker: str
     cause: ReleaseCause
     crash_count: int
+
+
+class RunPlanned(TypedDict):
+    """A plan was frozen; `todos` were added by it."""
+
+    hash: str
+    todos: int
+
+
+class RunBudget(TypedDict):
+    """Four fifths of the budget are gone, or (``exhausted``) what is left allows for no further call."""
+
+    exhausted: bool
+    tokens: int
+    usd: float
+
+
+class RunReport(TypedDict):
+    """The run's report is written; `digest` is its artifact's."""
+
+    digest: str
+
+
+class RoleTurn(TypedDict):
+    """A model has answered for a role. `tokens` of the call, `text` its first words."""
+
+    role: str
+    model: str
+    turn: int
+    tokens: int
+    cached: int
+    usd: float
+    text: str
+
+
+class RoleTool(TypedDict):
+    """A tool is called (``running``) or came back. `about` is the gist of its arguments."""
+
+    role: str
+    tool: str
+    about: str
+    state: Literal["running", "done", "failed", "unknown"]
+
+
+class RoleChecklist(TypedDict):
+    items: list[tuple[str, str]]
+    """(state, text)"""
+
+
+class RoleNote(TypedDict):
+    kind: str
+    text: str

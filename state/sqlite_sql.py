@@ -7,20 +7,29 @@ from collections.abc import Iterable
 from itertools import chain
 from typing import Any
 
+from state.agent_tables import BudgetRow, ModelCall
 from state.commands import ClaimNext
 from state.loading import Row
 from state.statements import (
+    BUDGET_COLUMNS,
+    BUSY_LANES,
+    CALL_COLUMNS,
     CLAIMABLE,
     CLAIMABLE_OF_RUN,
     CLAIMABLE_RUNS,
+    DELETES,
     DESCENDANTS,
     FEW_RUNS,
     INSERTS,
+    LANE_FREE,
+    PUTS,
     QUESTION_COLUMNS,
     RUN_COLUMNS,
     TODO_COLUMNS,
     UPDATES,
+    Delete,
     Insert,
+    Put,
     Update,
     columns_of,
 )
@@ -43,6 +52,17 @@ def _insert(insert: Insert, rows: int = 1) -> str:
     return f"{verb} INTO {table} ({', '.join(names)}) VALUES {', '.join([row] * rows)}"
 
 
+def _put(put: Put) -> str:
+    table, names = columns_of(put.model, put.columns)
+    return f"INSERT OR REPLACE INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608
+
+
+def _delete(delete: Delete) -> str:
+    table, keys = columns_of(delete.model, delete.keys)
+    conditions = [f"{key} = ?" for key in keys] + ([f"{delete.before} < ?"] if delete.before else [])
+    return f"DELETE FROM {table} WHERE {' AND '.join(conditions)}"  # noqa: S608
+
+
 def _update(update: Update) -> str:
     table, names = columns_of(update.model, (*update.columns, *update.keys))
     marks = [f"?{number}" for number in range(1, len(names) + 1)]
@@ -61,11 +81,17 @@ def _select(model: type[Any], columns: Iterable[str], key: str, where: str = "")
 
 _INSERT_SQL = {name: _insert(insert) for name, insert in INSERTS.items()}
 _INSERT_CHUNK_SQL = {name: _insert(insert, CHUNK) for name, insert in INSERTS.items()}
+PUT_SQL = {name: _put(put) for name, put in PUTS.items()}
+DELETE_SQL = {name: _delete(delete) for name, delete in DELETES.items()}
 UPDATE_SQL = {name: _update(update) for name, update in UPDATES.items()}
 DELIVERED = "DELETE FROM outbox WHERE todo_id IN (SELECT value FROM json_each(?))"
 _TODOS = _select(Todo, TODO_COLUMNS, "id")
 _RUNS = _select(Run, RUN_COLUMNS, "id")
 _QUESTIONS = _select(Question, QUESTION_COLUMNS, "id")
+_BUDGETS = _select(BudgetRow, BUDGET_COLUMNS, "run_id")
+_CALLS = _select(ModelCall, CALL_COLUMNS, "id")
+_CALLED_BY = _select(ModelCall, ("id", "run_id"), "id")
+_BUSY_LANES = f"{BUSY_LANES} IN (SELECT value FROM json_each(?))"  # noqa: S608
 _ASKED_BY = _select(Question, ("id", "todo_id"), "id")
 _DEPENDENTS = _select(TodoNeed, ("need_id", "todo_id", "answer"), "need_id")
 _NEEDS = _select(TodoNeed, ("todo_id", "need_id", "answer"), "todo_id")
@@ -90,10 +116,12 @@ _CLAIMABLE_RUNS = {
     )
     for scope, sql in (("run", "id = :run"), ("all", "1=1"))
 }  # fmt: skip
-_CLAIMABLE_OF_RUN = CLAIMABLE_OF_RUN.format(run=":run", now=":now", labels_fit=_LABELS_FIT, limit=":limit")
+_CLAIMABLE_OF_RUN = CLAIMABLE_OF_RUN.format(
+    run=":run", now=":now", labels_fit=_LABELS_FIT, limit=":limit", lane_free=LANE_FREE
+)
 _CLAIMABLE = CLAIMABLE.format(
     ready="todo INDEXED BY todo_next CROSS JOIN run", placement=":placement", has_claimable=HAS_CLAIMABLE, now=":now",
-    labels_fit=_LABELS_FIT, limit=":limit",
+    labels_fit=_LABELS_FIT, limit=":limit", lane_free=LANE_FREE,
 )  # fmt: skip
 
 
@@ -145,6 +173,18 @@ class SqliteRows:
 
     def documents(self, todos: list[str]) -> list[Row]:
         return self._by_key(_DOCUMENTS, todos)
+
+    def budgets(self, runs: list[str]) -> list[Row]:
+        return self._by_key(_BUDGETS, runs)
+
+    def called_by(self, calls: list[str]) -> list[Row]:
+        return self._by_key(_CALLED_BY, calls)
+
+    def calls(self, ids: list[str]) -> list[Row]:
+        return self._by_key(_CALLS, ids)
+
+    def busy_lanes(self, runs: list[str]) -> list[Row]:
+        return self._by_key(_BUSY_LANES, runs)
 
     def claimable(self, command: ClaimNext, now: float) -> list[str]:
         execute = self._connection.execute

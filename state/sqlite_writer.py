@@ -11,9 +11,9 @@ from pathlib import Path
 
 from state.commands import Command, Outcome
 from state.errors import StoreBusy, StoreError, StoreFull, StoreUnavailable
-from state.flushing import delivered, inserts, updates
+from state.flushing import deletes, delivered, inserts, puts, updates
 from state.kept import Kept
-from state.sqlite_sql import DELIVERED, NOW, UPDATE_SQL, SqliteRows, insert_rows
+from state.sqlite_sql import DELETE_SQL, DELIVERED, NOW, PUT_SQL, UPDATE_SQL, SqliteRows, insert_rows
 from state.statements import UPDATES
 from state.transaction import transact
 from state.turnstile import Turnstile
@@ -133,8 +133,12 @@ class SqliteWriter:
         connection = self._open_connection()
         if work.delivered:
             connection.execute(DELIVERED, (encode(delivered(work)),))
+        for name, rows in deletes(work):
+            connection.executemany(DELETE_SQL[name], rows)
         for table, rows in inserts(work):
             insert_rows(connection, table, rows)
+        for table, rows in puts(work):
+            connection.executemany(PUT_SQL[table], rows)
         for name, rows in updates(work):
             changed = connection.executemany(UPDATE_SQL[name], rows).rowcount
             if UPDATES[name].guard and changed != len(rows):

@@ -13,6 +13,17 @@ from typing import cast
 from sqlalchemy import Table, inspect
 from sqlmodel import SQLModel
 
+from state.agent_tables import (
+    AgentRow,
+    BudgetRow,
+    CheckpointRow,
+    CheckpointWriteRow,
+    CommitRow,
+    MessageRow,
+    ModelCall,
+    NoteRow,
+    ToolCallRow,
+)
 from state.tables import (
     ArtifactRow,
     Attempt,
@@ -30,16 +41,25 @@ from state.work import COUNTED
 
 TODO_COLUMNS = (
     "id", "run_id", "key", "kind", "state", "reason", "detail", "fence", "attempt", "crash_count", "epoch",
-    "unmet_needs", "owner", "not_before", "deadline", "timeout", "labels", "ask", "answer", "started_at", "ended_at",
+    "unmet_needs", "owner", "not_before", "deadline", "timeout", "labels", "lane", "ask", "answer", "started_at",
+    "ended_at",
 )  # fmt: skip
 COUNTERS = tuple(f"n_{state}" for state in COUNTED)
 RUN_COLUMNS = (
     "id", "placement", "concurrency", "held", "cancelled", "budget_exhausted", "state", "reason", "last_event",
-    "ended_at", *COUNTERS,
+    "ended_at", "head", *COUNTERS,
 )  # fmt: skip
 QUESTION_COLUMNS = (
-    "id", "run_id", "todo_id", "epoch", "text", "choices", "state", "answer", "answered_by", "expires_at", "asked_at",
-    "answered_at",
+    "id", "run_id", "todo_id", "epoch", "key", "text", "choices", "state", "answer", "answered_by", "expires_at",
+    "asked_at", "answered_at",
+)  # fmt: skip
+BUDGET_COLUMNS = (
+    "run_id", "tokens_limit", "nano_limit", "tokens", "cached", "nano", "tokens_held", "nano_held", "tokens_withheld",
+    "nano_withheld", "calls", "warned",
+)  # fmt: skip
+CALL_COLUMNS = (
+    "id", "run_id", "todo_id", "state", "reserved_tokens", "reserved_nano", "input", "cached", "written", "output",
+    "nano", "estimated",
 )  # fmt: skip
 
 
@@ -69,12 +89,34 @@ class Update:
     guard: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Rows of `columns` into `table`, in the place of what has their key."""
+
+    model: type[SQLModel]
+    columns: tuple[str, ...]
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The primary key."""
+        return tuple(column.name for column in cast(Table, inspect(self.model).local_table).primary_key)
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Rows where `keys` match, and `before`, if there is one, is smaller; row values come in that order."""
+
+    model: type[SQLModel]
+    keys: tuple[str, ...]
+    before: str | None = None
+
+
 INSERTS: dict[str, Insert] = {
     "run": Insert(
         Run,
         (
             "id", "name", "goal", "placement", "concurrency", "provenance", "source", "spec", "state", "reason", "held",
-            "cancelled", "budget_exhausted", "last_event", *COUNTERS, "created_at", "updated_at", "ended_at",
+            "cancelled", "budget_exhausted", "head", "last_event", *COUNTERS, "created_at", "updated_at", "ended_at",
         ),
     ),
     "plan": Insert(Plan, ("run_id", "revision", "hash", "document", "author", "at")),
@@ -98,8 +140,54 @@ INSERTS: dict[str, Insert] = {
     "worker": Insert(Worker, ("id", "host", "pid", "labels", "started_at")),
     "event": Insert(Event, ("run_id", "seq", "at", "type", "todo_id", "data")),
     "outbox": Insert(Outbox, ("todo_id", "at"), ignore=True),
+    "budget": Insert(BudgetRow, BUDGET_COLUMNS),
+    "model_call": Insert(
+        ModelCall,
+        (
+            "id", "run_id", "todo_id", "epoch", "attempt", "fence", "role", "model", "state", "reserved_tokens",
+            "reserved_nano", "input", "cached", "written", "output", "nano", "estimated", "at",
+        ),
+    ),
+    "message": Insert(
+        MessageRow,
+        ("todo_id", "epoch", "attempt", "talk", "seq", "role", "speaker", "blocks", "stop", "call_id", "at"),
+        ignore=True,
+    ),
+    "note": Insert(NoteRow, ("id", "run_id", "todo_id", "kind", "text", "author", "at")),
+    "commit_pack": Insert(CommitRow, ("run_id", "oid", "base", "digest", "size", "at"), ignore=True),
+    "checkpoint_write": Insert(
+        CheckpointWriteRow, ("thread", "ns", "id", "task", "idx", "path", "channel", "type", "value"), ignore=True
+    ),
 }  # fmt: skip
 """In an order that respects references."""
+
+PUTS: dict[str, Put] = {
+    "tool_call": Put(
+        ToolCallRow,
+        (
+            "todo_id", "epoch", "attempt", "talk", "seq", "number", "call", "name", "arguments", "fence", "state",
+            "result", "digest", "snapshot", "at",
+        ),
+    ),
+    "agent": Put(
+        AgentRow,
+        (
+            "todo_id", "epoch", "attempt", "continuations", "fruitless", "credit", "consultations", "errors", "turns",
+            "tool_calls", "tokens", "seconds", "checklist", "base", "snapshot", "outcome",
+        ),
+    ),
+    "checkpoint": Put(CheckpointRow, ("thread", "ns", "id", "parent", "fence", "type", "body", "meta")),
+    "checkpoint_write": Put(
+        CheckpointWriteRow, ("thread", "ns", "id", "task", "idx", "path", "channel", "type", "value")
+    ),
+}  # fmt: skip
+
+DELETES: dict[str, Delete] = {
+    "old_checkpoints": Delete(CheckpointRow, ("thread", "ns"), before="id"),
+    "old_checkpoint_writes": Delete(CheckpointWriteRow, ("thread", "ns"), before="id"),
+    "checkpoints": Delete(CheckpointRow, ("thread",)),
+    "checkpoint_writes": Delete(CheckpointWriteRow, ("thread",)),
+}
 
 UPDATES: dict[str, Update] = {
     "todo": Update(
@@ -114,7 +202,7 @@ UPDATES: dict[str, Update] = {
     "run": Update(
         Run,
         (
-            "placement", "held", "cancelled", "budget_exhausted", "state", "reason", "last_event", *COUNTERS,
+            "placement", "held", "cancelled", "budget_exhausted", "head", "state", "reason", "last_event", *COUNTERS,
             "updated_at", "ended_at",
         ),
         ("id", "last_event"),
@@ -124,8 +212,17 @@ UPDATES: dict[str, Update] = {
     "attempt_ended": Update(Attempt, ("ended_at", "outcome", "reason", "detail"), ("todo_id", "fence")),
     "published": Update(ArtifactRow, ("published_at",), ("todo_id", "internal")),
     "worker_ended": Update(Worker, ("ended_at",), ("id",)),
+    "budget": Update(BudgetRow, BUDGET_COLUMNS[1:], ("run_id",)),
+    "call_settled": Update(
+        ModelCall, ("state", "input", "cached", "written", "output", "nano", "estimated", "ended_at"), ("id",)
+    ),
 }  # fmt: skip
 
+LANE_FREE = (
+    "(todo.lane IS NULL OR NOT EXISTS (SELECT 1 FROM todo AS other WHERE other.run_id = todo.run_id"
+    " AND other.lane = todo.lane AND other.owner IS NOT NULL))"
+)
+BUSY_LANES = "SELECT run_id, lane FROM todo WHERE lane IS NOT NULL AND owner IS NOT NULL AND run_id"
 FEW_RUNS = 64
 """Up to so many claimable runs are looked at one by one, so that none hides behind the crowd of another."""
 CLAIMABLE_RUNS = """
@@ -136,11 +233,12 @@ WHERE placement = {placement} AND {has_claimable} AND {scope} ORDER BY id LIMIT 
 CLAIMABLE_OF_RUN = """
 SELECT todo.id, todo.priority FROM todo
 WHERE todo.run_id = {run} AND todo.state = 'ready' AND todo.not_before <= {now} AND {labels_fit}
+  AND {lane_free}
 ORDER BY todo.priority DESC, todo.id LIMIT {limit}
 """
 CLAIMABLE = """
 SELECT todo.id FROM {ready} ON run.id = todo.run_id
-WHERE todo.state = 'ready' AND todo.not_before <= {now} AND {labels_fit}
+WHERE todo.state = 'ready' AND todo.not_before <= {now} AND {labels_fit} AND {lane_free}
   AND run.placement = {placement} AND {has_claimable}
 ORDER BY todo.priority DESC, todo.id LIMIT {limit}
 """

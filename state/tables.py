@@ -25,7 +25,8 @@ def _text() -> Column[str]:
 
 
 class Run(SQLModel, table=True):
-    """One submitted plan. `state` is derived from the counters and the three flags in the same transaction."""
+    """One submitted plan. `state` is derived from the counters and the three flags in the same transaction. `head` is
+    the newest commit of its branch; None: still the pinned one."""
 
     __tablename__: ClassVar[str] = "run"
     __table_args__ = (
@@ -55,6 +56,7 @@ class Run(SQLModel, table=True):
     held: bool = False
     cancelled: bool = False
     budget_exhausted: bool = False
+    head: str | None = None
     last_event: int = 0
     n_pending: int = 0
     n_ready: int = 0
@@ -107,6 +109,13 @@ class Todo(SQLModel, table=True):
             postgresql_where=text("state = 'ready'"),
         ),
         Index(
+            "todo_lane",
+            "run_id",
+            "lane",
+            sqlite_where=text("lane IS NOT NULL AND owner IS NOT NULL"),
+            postgresql_where=text("lane IS NOT NULL AND owner IS NOT NULL"),
+        ),
+        Index(
             "todo_owned",
             "owner",
             sqlite_where=text("owner IS NOT NULL"),
@@ -134,6 +143,7 @@ class Todo(SQLModel, table=True):
     timeout: float = Field(sa_type=Float)
     priority: int = 0
     labels: str | None = None
+    lane: str | None = None
     ask: str | None = Field(default=None, sa_column=Column(Text))
     answer: str | None = Field(default=None, sa_column=Column(Text))
     document: str = Field(sa_column=_text())
@@ -222,7 +232,8 @@ class ArtifactRow(SQLModel, table=True):
 
 
 class Question(SQLModel, table=True):
-    """A person is asked. `answer` stays None when it expires: expired is never "no"."""
+    """A person is asked, by a gate or (with the `key` of its call) a role. `answer` stays None when it expires: expired
+    is never "no"."""
 
     __tablename__: ClassVar[str] = "question"
     __table_args__ = (
@@ -240,6 +251,7 @@ class Question(SQLModel, table=True):
     run_id: str
     todo_id: str
     epoch: int
+    key: str | None = None
     text: str = Field(sa_column=_text())
     choices: str = Field(sa_column=_text())
     state: str

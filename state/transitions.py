@@ -25,6 +25,7 @@ ALLOWED: Mapping[TodoStatus | None, frozenset[TodoStatus]] = {
 """What may follow within one epoch. ``None`` is a TODO that does not exist yet."""
 
 REOPENED: Mapping[TodoStatus, frozenset[TodoStatus]] = {
+    "completed": frozenset(("pending",)),  # a report, when what it tells of goes on
     "failed": frozenset(("ready", "pending", "awaiting_input")),
     "blocked": frozenset(("ready", "pending", "awaiting_input")),
     "skipped": frozenset(("pending",)),

@@ -27,6 +27,7 @@ quote: Callable[[str], str] = json.encoder.encode_basestring
 _BY_ID = attrgetter("id")
 _WITH_REASON: frozenset[RunStatus] = frozenset(("held", "cancelled", "budget_exhausted"))
 
+_REPORTS_COUNT_IN: frozenset[TodoStatus] = frozenset(("ready", "in_progress", "verifying"))
 Entry = Literal["new", "moved", "reopened"]
 """How a TODO enters a state: for the first time, by the table, or by a person's retry."""
 
@@ -52,6 +53,7 @@ class TodoState:
     deadline: float | None
     timeout: float
     labels: str | None
+    lane: str | None
     ask: str | None
     answer: str | None
     started_at: float | None
@@ -66,8 +68,8 @@ class RunState:
     """A run as the decisions see it."""
 
     __slots__ = (
-        "budget_exhausted", "cancelled", "concurrency", "count", "ended_at", "held", "id", "last_event", "loaded_event",
-        "percent", "placement", "reason", "state",
+        "budget_exhausted", "cancelled", "concurrency", "count", "ended_at", "head", "held", "id", "last_event",
+        "loaded_event", "percent", "placement", "reason", "state",
     )  # fmt: skip
 
     def __init__(self, row: tuple[Any, ...]) -> None:
@@ -82,7 +84,8 @@ class RunState:
         self.reason: str | None = row[7]
         self.last_event: int = row[8]
         self.ended_at: float | None = row[9]
-        self.count: dict[TodoStatus, int] = dict(zip(COUNTED, row[10:], strict=True))
+        self.head: str | None = row[10]
+        self.count: dict[TodoStatus, int] = dict(zip(COUNTED, row[11:], strict=True))
         self.loaded_event = self.last_event
         self.percent = -1
 
@@ -111,6 +114,7 @@ class QuestionState:
     run_id: str
     todo_id: str
     epoch: int
+    key: str | None
     text: str
     choices: str
     state: QuestionStatus
@@ -119,6 +123,47 @@ class QuestionState:
     expires_at: float | None
     asked_at: float
     answered_at: float | None
+
+
+@dataclass(slots=True, eq=False)
+class BudgetState:
+    """See `state.agent_tables.BudgetRow`; field order is the order of `statements.BUDGET_COLUMNS`."""
+
+    run_id: str
+    tokens_limit: int | None = None
+    nano_limit: int | None = None
+    tokens: int = 0
+    cached: int = 0
+    nano: int = 0
+    tokens_held: int = 0
+    nano_held: int = 0
+    tokens_withheld: int = 0
+    nano_withheld: int = 0
+    calls: int = 0
+    warned: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class CallState:
+    """A model call that may still be settled; field order is the order of `statements.CALL_COLUMNS`."""
+
+    id: str
+    run_id: str
+    todo_id: str
+    state: str
+    reserved_tokens: int
+    reserved_nano: int
+    input: int = 0
+    cached: int = 0
+    written: int = 0
+    output: int = 0
+    nano: int = 0
+    estimated: bool = False
+
+    @property
+    def tokens(self) -> int:
+        """All that it used."""
+        return self.input + self.cached + self.written + self.output
 
 
 @dataclass(slots=True)
@@ -136,6 +181,10 @@ class Work:
     """TODO -> [(need, wanted answer)]; loaded for `Retry` only"""
     documents: dict[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
     """TODO -> (document, provenance of its run); loaded for claims only"""
+    budgets: dict[str, BudgetState] = field(default_factory=dict[str, BudgetState])
+    calls: dict[str, CallState] = field(default_factory=dict[str, CallState])
+    busy_lanes: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
+    """(run, lane) in which somebody works; loaded for claims only"""
     candidates: list[str] = field(default_factory=list[str])
     """claimable TODOs by priority and age; loaded for `ClaimNext` only, which is alone in its `Work`"""
 
@@ -145,6 +194,14 @@ class Work:
     new_runs: dict[str, SubmitRun] = field(default_factory=dict[str, SubmitRun])
     new_todos: dict[str, tuple[NewTodo, int]] = field(default_factory=dict[str, tuple[NewTodo, int]])
     new_questions: set[str] = field(default_factory=set[str])
+    new_budgets: set[str] = field(default_factory=set[str])
+    dirty_budgets: set[str] = field(default_factory=set[str])
+    dirty_calls: dict[str, CallState] = field(default_factory=dict[str, CallState])
+    puts: dict[str, dict[tuple[Any, ...], tuple[Any, ...]]] = field(
+        default_factory=dict[str, dict[tuple[Any, ...], tuple[Any, ...]]]
+    )
+    """rows by table and key that take the place of what is there"""
+    deletes: dict[str, list[tuple[Any, ...]]] = field(default_factory=dict[str, list[tuple[Any, ...]]])
     dirty: dict[str, TodoState] = field(default_factory=dict[str, TodoState])
     dirty_questions: dict[str, QuestionState] = field(default_factory=dict[str, QuestionState])
     touched: dict[str, RunState] = field(default_factory=dict[str, RunState])
@@ -157,6 +214,14 @@ class Work:
     def insert(self, table: str, row: tuple[Any, ...]) -> None:
         """Add a row; columns in the order of `statements.INSERTS`."""
         self.new.setdefault(table, []).append(row)
+
+    def put(self, table: str, key: tuple[Any, ...], row: tuple[Any, ...]) -> None:
+        """Add or replace a row; columns in the order of `statements.PUTS`."""
+        self.puts.setdefault(table, {})[key] = row
+
+    def delete(self, statement: str, row: tuple[Any, ...]) -> None:
+        """Remove rows; values in the order of `statements.DELETES`."""
+        self.deletes.setdefault(statement, []).append(row)
 
     def update(self, statement: str, row: tuple[Any, ...]) -> None:
         """Add a write; values in the order of `statements.UPDATES`."""
@@ -178,9 +243,10 @@ class Work:
         run = self.runs[todo.run_id]
         if run.percent < 0:
             run.percent = run.progress()[0]
-        if before is not None:
+        if before is not None and counts(todo, before):
             run.count[before] -= 1
-        run.count[to] += 1
+        if counts(todo, to):
+            run.count[to] += 1
         data = f'{{"from":"{before}","to":"{to}"' if before else f'{{"from":null,"to":"{to}"'
         if extra:
             data += f",{extra}"
@@ -223,3 +289,9 @@ class Work:
         self.event(run, None, "run.state", data + (f',"reason":{quote(reason)}}}' if reason else "}"))
         run.state = state
         run.ended_at = self.now if state in RUN_ENDED else None
+
+
+def counts(todo: TodoState, state: TodoStatus) -> bool:
+    """Whether a TODO in this state is among what its run's state is derived from. A report only while it is being
+    written: how it ends says nothing about the run."""
+    return todo.kind != "report" or state in _REPORTS_COUNT_IN

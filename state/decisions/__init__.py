@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from state.agent_commands import AskPerson, ForgetThreads, Remember, ReserveCall, SettleCall
 from state.commands import (
     Answer,
     BeginVerifying,
@@ -20,6 +21,7 @@ from state.commands import (
     Complete,
     Delivered,
     Expire,
+    ExtendRun,
     Fail,
     Hold,
     Outcome,
@@ -32,11 +34,27 @@ from state.commands import (
     WorkerEnded,
     WorkerStarted,
 )
-from state.decisions import bookkeeping, control, gates, ownership, retrying, settlement, submission
+from state.decisions import (
+    bookkeeping,
+    budgeting,
+    control,
+    gates,
+    ownership,
+    remembering,
+    retrying,
+    settlement,
+    submission,
+)
 from state.work import Work
 
 _DECISIONS: dict[type[Any], Callable[[Work, Any], Outcome]] = {
     SubmitRun: submission.submit,
+    ExtendRun: settlement.extend,
+    ReserveCall: budgeting.reserve,
+    SettleCall: budgeting.settle,
+    Remember: remembering.remember,
+    ForgetThreads: remembering.forget_threads,
+    AskPerson: remembering.ask_person,
     Claim: ownership.claim,
     ClaimNext: ownership.claim_next,
     BeginVerifying: ownership.begin_verifying,

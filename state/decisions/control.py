@@ -5,7 +5,7 @@ from __future__ import annotations
 from state.commands import Cancel, Done, Hold, Refused, Resume
 from state.decisions.ownership import end_attempt
 from state.records import OPEN, OWNED, RUN_ENDED
-from state.work import RunState, Work
+from state.work import BudgetState, RunState, Work
 
 
 def _unended(work: Work, id: str, verb: str) -> RunState | Refused:
@@ -59,6 +59,8 @@ def resume(work: Work, command: Resume) -> Done | Refused:
         return Refused("not_allowed", "somebody else has just resumed this run")
     run.held = run.budget_exhausted = False
     run.reason = None
+    if command.tokens is not None or command.nano is not None:
+        _raise_budget(work, command)
     run.placement = command.placement
     for todo in work.of_run(run.id):
         if todo.crash_count and todo.state in OPEN:
@@ -68,6 +70,17 @@ def resume(work: Work, command: Resume) -> Done | Refused:
             work.wake(run, todo)
     _say_state(work, run, "resumed")
     return Done(work.ready)
+
+
+def _raise_budget(work: Work, command: Resume) -> None:
+    budget = work.budgets.get(command.run)
+    if budget is None:
+        budget = work.budgets[command.run] = BudgetState(command.run)
+        work.new_budgets.add(command.run)
+    budget.tokens_limit = command.tokens if command.tokens is not None else budget.tokens_limit
+    budget.nano_limit = command.nano if command.nano is not None else budget.nano_limit
+    budget.warned = False
+    work.dirty_budgets.add(command.run)
 
 
 def _say_state(work: Work, run: RunState, reason: str) -> None:

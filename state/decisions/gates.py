@@ -21,7 +21,8 @@ def _open_question(work: Work, id: str) -> tuple[QuestionState, TodoState] | Ref
 
 
 def answer(work: Work, command: Answer) -> Done | Refused:
-    """A gate completes with its answer as evidence; dependents that wanted another one do not apply."""
+    """A gate completes with its answer as evidence; dependents that wanted another one do not apply. A role that asked
+    goes on."""
     found = _open_question(work, command.question)
     if isinstance(found, Refused):
         return found
@@ -37,6 +38,9 @@ def answer(work: Work, command: Answer) -> Done | Refused:
     run = work.runs[todo.run_id]
     data = {"question": question.id, "answer": command.value, "by": command.by}
     work.event(run, todo.id, "question.answered", encode(data))
+    if todo.kind != "ask":
+        work.move(todo, "ready")
+        return Done(work.ready)
     _evidence(work, todo, question)
     todo.answer = command.value
     todo.ended_at = work.now

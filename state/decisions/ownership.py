@@ -6,6 +6,7 @@ import json
 
 from state.commands import BeginVerifying, Claim, Claimed, ClaimedMany, ClaimNext, Done, Refused, Release, Say
 from state.decisions import scheduling
+from state.decisions.allowance import exhaust, room, shortage
 from state.limits import DEADLINE_GRACE_SECONDS
 from state.records import POISON_AFTER, QUEUE, Provenance
 from state.work import RunState, TodoState, Work, encode, quote
@@ -40,6 +41,8 @@ def claim(work: Work, command: Claim) -> Claimed | Refused:
     work.insert("attempt", (todo.id, todo.fence, todo.epoch, todo.attempt, command.worker, work.now))
     claimed = f'"fence":{todo.fence},"attempt":{todo.attempt},"worker":{quote(command.worker)}'
     work.move(todo, "in_progress", extra=claimed)
+    if todo.lane:
+        work.busy_lanes.add((run.id, todo.lane))
     todo.deadline = work.now + todo.timeout + DEADLINE_GRACE_SECONDS
     return Claimed(
         todo=todo.id, run=run.id, key=todo.key, kind=todo.kind, fence=todo.fence, epoch=todo.epoch,
@@ -72,6 +75,8 @@ def _unclaimable(work: Work, command: Claim, todo: TodoState, run: RunState) -> 
         return f"its run is {run.state}"
     if run.count["in_progress"] + run.count["verifying"] >= run.concurrency:
         return "its run has enough going on"
+    if todo.lane and (run.id, todo.lane) in work.busy_lanes:
+        return "changes files that another TODO is changing"
     if todo.labels and not command.labels.issuperset(json.loads(todo.labels)):
         return f"wants a worker with {todo.labels}"
     return None
@@ -124,6 +129,11 @@ def release(work: Work, command: Release) -> Done | Refused:
         work.move(todo, "failed", "poison", f"the worker died {todo.crash_count} times while it ran this")
         scheduling.settled(work, todo)
     else:
+        if command.after:
+            todo.not_before = work.now + command.after
+        budget = work.budgets.get(run.id) if command.cause == "budget" else None
+        if budget and room(budget, command.tokens, command.nano) == "none":  # it may have been raised meanwhile
+            exhaust(work, run, budget, shortage(budget, command.tokens, command.nano))
         work.move(todo, "ready")
     return Done(work.ready)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from state.commands import Done, Refused, Retry
 from state.decisions import scheduling
-from state.records import BAD_ENDS
+from state.records import BAD_ENDS, TERMINAL
 from state.work import TodoState, Work
 
 
@@ -30,7 +30,20 @@ def retry(work: Work, command: Retry) -> Done | Refused:
         if _moot(work, descendant):
             descendant.ended_at = work.now
             work.move(descendant, "not_applicable")
+    _reports(work)
     return Done(work.ready)
+
+
+def _reports(work: Work) -> None:
+    """A report on what has been reopened waits for its end again, also when it was written already."""
+    for report in [todo for todo in work.todos.values() if todo.kind == "report"]:
+        unmet = sum(work.todos[need].state not in TERMINAL for need, _ in work.needs.get(report.id, ()))
+        if report.state in TERMINAL and report.state != "cancelled" and unmet:
+            _new_epoch(report)
+            work.move(report, "pending", entry="reopened")
+        if report.state == "pending":
+            report.unmet_needs = unmet
+            work.dirty[report.id] = report
 
 
 def _moot(work: Work, todo: TodoState) -> bool:

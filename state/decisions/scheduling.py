@@ -2,14 +2,15 @@
 
 A need that completed as wanted counts one unmet need down; the last one makes the TODO `ready` (a gate: asks its
 question). A need that ended badly makes it `skipped`; a gate answered otherwise, `not_applicable`; both run on through
-everything behind them. A blocked need changes nothing: its dependents stay `pending`.
+everything behind them. A blocked need changes nothing: its dependents stay `pending`. A need that any end meets counts
+down whatever it was.
 """
 
 from __future__ import annotations
 
 import json
 
-from state.records import BAD_ENDS
+from state.records import ANY_END, BAD_ENDS
 from state.work import Entry, QuestionState, TodoState, Work, encode
 
 
@@ -27,9 +28,9 @@ def ask(work: Work, todo: TodoState, *, entry: Entry = "moved") -> None:
     expires = spec.get("expires")
     choices = encode(spec.get("choices") or [])
     question = QuestionState(
-        id=work.new_id(), run_id=todo.run_id, todo_id=todo.id, epoch=todo.epoch, text=spec["text"], choices=choices,
-        state="pending", answer=None, answered_by=None, expires_at=work.now + expires if expires else None,
-        asked_at=work.now, answered_at=None,
+        id=work.new_id(), run_id=todo.run_id, todo_id=todo.id, epoch=todo.epoch, key=None, text=spec["text"],
+        choices=choices, state="pending", answer=None, answered_by=None,
+        expires_at=work.now + expires if expires else None, asked_at=work.now, answered_at=None,
     )  # fmt: skip
     work.questions[question.id] = question
     work.new_questions.add(question.id)
@@ -55,9 +56,9 @@ def settled(work: Work, todo: TodoState) -> None:
 
 def _inform(work: Work, need: TodoState, wanted: str | None, dependent: TodoState) -> bool:
     """Apply one settled need to one pending dependent; True when that settled the dependent in turn."""
-    if need.state in BAD_ENDS:
+    if wanted != ANY_END and need.state in BAD_ENDS:
         work.move(dependent, "skipped", detail=f"{need.key} {need.state}")
-    elif need.state == "not_applicable" or (wanted is not None and need.answer != wanted):
+    elif wanted != ANY_END and (need.state == "not_applicable" or (wanted is not None and need.answer != wanted)):
         work.move(dependent, "not_applicable", detail=f"{need.key} was not {wanted}" if wanted else None)
     else:
         dependent.unmet_needs -= 1

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from state.commands import Block, Complete, Done, Fail, Refused
-from state.decisions import scheduling
+from state.commands import Block, Complete, Done, ExtendRun, Fail, Refused
+from state.decisions import scheduling, submission
 from state.decisions.ownership import end_attempt, owned
 from state.limits import DETAIL_CHARACTERS
 from state.records import Evidence
@@ -20,7 +20,12 @@ def complete(work: Work, command: Complete) -> Done | Refused:
     evidence = command.evidence
     if not evidence or not all(item.passed for item in evidence) or len({item.subject for item in evidence}) > 1:
         return Refused("evidence", f"{todo.key}: completed needs evidence, all of it passed, all on one subject")
+    run = work.runs[todo.run_id]
+    if command.head and command.head[0] != run.head:
+        return Refused("head_moved", f"{todo.key} was merged onto {command.head[0]}, and the head is {run.head} now")
     _record(work, todo, evidence)
+    if command.head:
+        run.head = command.head[1]
     for output in command.outputs:
         work.insert(
             "artifact",
@@ -31,6 +36,29 @@ def complete(work: Work, command: Complete) -> Done | Refused:
         )  # fmt: skip
     end_attempt(work, todo, "completed")
     todo.ended_at = work.now
+    work.move(todo, "completed")
+    scheduling.settled(work, todo)
+    return Done(work.ready)
+
+
+def extend(work: Work, command: ExtendRun) -> Done | Refused:
+    """The plan is frozen in a new revision; its TODO completes, and those it plans begin."""
+    todo = owned(work, command.todo, command.fence)
+    if isinstance(todo, Refused):
+        return todo
+    evidence = command.evidence
+    if not evidence or not all(item.passed for item in evidence) or len({item.subject for item in evidence}) > 1:
+        return Refused("evidence", f"{todo.key}: a plan needs evidence, all of it passed, all on one subject")
+    if flaw := submission.flaw_of_todos(work, command.todos, [todo]):
+        return Refused("invalid", flaw)
+    run = work.runs[todo.run_id]
+    _record(work, todo, evidence)
+    end_attempt(work, todo, "completed")
+    todo.ended_at = work.now
+    work.insert("plan", (run.id, todo.fence + 1, command.plan_hash, command.plan, "model", work.now))
+    work.event(run, todo.id, "run.planned", encode({"hash": command.plan_hash, "todos": len(command.todos)}))
+    for position, new in enumerate(command.todos, start=1):
+        submission.add(work, run, new, position)
     work.move(todo, "completed")
     scheduling.settled(work, todo)
     return Done(work.ready)

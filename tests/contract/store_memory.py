@@ -16,11 +16,21 @@ from sqlalchemy import Table, inspect
 
 from state.commands import ClaimNext, Command, Outcome
 from state.errors import StoreError
-from state.flushing import delivered, inserts, updates
+from state.flushing import deletes, delivered, inserts, puts, updates
 from state.kept import Kept
 from state.loading import Row
 from state.records import TERMINAL
-from state.statements import INSERTS, QUESTION_COLUMNS, RUN_COLUMNS, TODO_COLUMNS, UPDATES
+from state.statements import (
+    BUDGET_COLUMNS,
+    CALL_COLUMNS,
+    DELETES,
+    INSERTS,
+    PUTS,
+    QUESTION_COLUMNS,
+    RUN_COLUMNS,
+    TODO_COLUMNS,
+    UPDATES,
+)
 from state.tables import Run
 from state.transaction import transact
 from state.work import Work
@@ -31,7 +41,8 @@ Key = tuple[Any, ...]
 _TABLES: dict[str, Table] = dict(Run.metadata.tables)
 _EMPTY: dict[str, Values] = {name: {column.name: None for column in table.columns} for name, table in _TABLES.items()}
 _NAMES = {
-    write.model: cast(Table, inspect(write.model).local_table).name for write in (*INSERTS.values(), *UPDATES.values())
+    write.model: cast(Table, inspect(write.model).local_table).name
+    for write in (*INSERTS.values(), *UPDATES.values(), *PUTS.values(), *DELETES.values())
 }
 _PRIMARY = {name: tuple(column.name for column in table.primary_key) for name, table in _TABLES.items()}
 
@@ -78,10 +89,18 @@ class MemoryEngine:
     def flush(self, work: Work) -> None:
         for todo in delivered(work):
             self._replace("outbox", (todo,), None)
+        for name, rows in deletes(work):
+            for row in rows:
+                self._delete(name, row)
         for name, rows in inserts(work):
             insert = INSERTS[name]
             for row in rows:
                 self._insert(_NAMES[insert.model], dict(zip(insert.columns, row, strict=True)), insert.ignore)
+        for name, rows in puts(work):
+            for row in rows:
+                values = dict(zip(PUTS[name].columns, row, strict=True))
+                table = _NAMES[PUTS[name].model]
+                self._replace(table, tuple(values[key] for key in _PRIMARY[table]), _EMPTY[table] | values)
         for name, rows in updates(work):
             update = UPDATES[name]
             for row in rows:
@@ -131,6 +150,19 @@ class MemoryEngine:
         found = self._select("todo", todos, ("id", "document", "run_id"))
         return [(id, document, self.tables["run"][(run,)]["provenance"]) for id, document, run in found]
 
+    def budgets(self, runs: list[str]) -> list[Row]:
+        return self._select("budget", runs, BUDGET_COLUMNS)
+
+    def called_by(self, calls: list[str]) -> list[Row]:
+        return self._select("model_call", calls, ("id", "run_id"))
+
+    def calls(self, ids: list[str]) -> list[Row]:
+        return self._select("model_call", ids, CALL_COLUMNS)
+
+    def busy_lanes(self, runs: list[str]) -> list[Row]:
+        rows = self.tables["todo"].values()
+        return [(row["run_id"], row["lane"]) for row in rows if row["run_id"] in runs and row["lane"] and row["owner"]]
+
     def claimable(self, command: ClaimNext, now: float) -> list[str]:
         free: dict[str, int] = {}
         for (id,), run in self.tables["run"].items():
@@ -141,10 +173,15 @@ class MemoryEngine:
         ready = (row for row in self.tables["todo"].values() if row["state"] == "ready" and row["not_before"] <= now)
         for row in sorted(ready, key=lambda row: (-row["priority"], row["id"])):
             fits = command.labels.issuperset(json.loads(row["labels"] or "[]"))
+            if row["lane"] and (row["run_id"], row["lane"]) in self._busy_lanes():
+                continue
             if fits and free.get(row["run_id"], 0) > 0 and len(found) < command.limit:
                 free[row["run_id"]] -= 1
                 found.append(row["id"])
         return found
+
+    def _busy_lanes(self) -> set[Row]:
+        return set(self.busy_lanes([id for (id,) in self.tables["run"]]))
 
     # --- tables ------------------------------------------------------------------------------------------------------
 
@@ -158,6 +195,15 @@ class MemoryEngine:
         if row is not None:
             rows[key] = row
         self._undo.append(lambda: rows.pop(key, None) if old is None else rows.__setitem__(key, old))
+
+    def _delete(self, name: str, row: Row) -> None:
+        delete = DELETES[name]
+        table = _NAMES[delete.model]
+        keys = dict(zip(delete.keys, row, strict=False))
+        for key, found in list(self.tables[table].items()):
+            matches = all(found[column] == value for column, value in keys.items())
+            if matches and (delete.before is None or found[delete.before] < row[-1]):
+                self._replace(table, key, None)
 
     def _insert(self, table: str, values: Values, ignore: bool) -> None:
         row: Values = _EMPTY[table] | values
