@@ -18,9 +18,18 @@ _MAPS = frozenset(("properties", "patternProperties", "$defs"))
 _NULL: Schema = {"type": "null"}
 
 
+class Worded(BaseModel):
+    """An answer that reads better in words than as JSON: files, and what commands say. Clients get both."""
+
+    def words(self) -> str:
+        """The answer for a reader, complete."""
+        raise NotImplementedError
+
+
 def answer_json(answer: BaseModel) -> tuple[str, dict[str, Any]]:
     """(as text, as data)"""
-    text = answer.model_dump_json(by_alias=True, exclude_none=True)
+    worded = isinstance(answer, Worded)
+    text = answer.words() if worded else answer.model_dump_json(by_alias=True, exclude_none=True)
     return text, answer.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
