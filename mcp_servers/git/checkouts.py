@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from mcp_servers.git.bare import make_bare, object_format
+from mcp_servers.git.packs import declare_shallow, remove_pack
 from mcp_servers.git.program import Git, GitError
 from mcp_servers.storage.leases import locked
 from mcp_servers.storage.threads import completed, in_thread
@@ -45,7 +46,7 @@ class Checkouts:
         if not _OID.fullmatch(oid):
             raise InputError(f"{oid[:100]!r} is not the id of a commit", "Use the id that pinning gave.")
         repository = self._directory / f"{object_format(oid)}.git"
-        await in_thread(lambda stop: _check_empty(into))
+        await in_thread(lambda stop: check_empty(into))
         try:
             await self._ensure(repository, oid, digest)
             try:
@@ -78,7 +79,7 @@ class Checkouts:
                 return
             await in_thread(lambda stop: _sweep(repository, self._directory))
             git = await make_bare(repository, object_format=object_format(oid))
-            await in_thread(lambda stop: _declare_shallow(repository, oid))
+            await in_thread(lambda stop: declare_shallow(repository, oid))
             await self._receive(git, oid, digest, marker)
 
     async def _receive(self, git: Git, oid: str, digest: str, marker: Path) -> None:
@@ -111,9 +112,7 @@ def _mark(marker: Path, name: str, pack: Path) -> None:
 
 def _remove_pack(repository: Path, marker: Path) -> None:
     if marker.exists() and _PACK.fullmatch(name := marker.read_text("ascii")):
-        # The index goes first: a pack without one is not looked at.
-        for suffix in ("idx", "rev", "pack"):
-            (repository / "objects" / "pack" / f"pack-{name}.{suffix}").unlink(missing_ok=True)
+        remove_pack(repository, name)
     marker.unlink(missing_ok=True)
 
 
@@ -127,17 +126,8 @@ def _sweep(repository: Path, directory: Path) -> None:
                 index.unlink()
 
 
-def _declare_shallow(repository: Path, oid: str) -> None:
-    """Tell git that the commit's parents are not here, before the commit is."""
-    path = repository / "shallow"
-    known = path.read_text("ascii").split() if path.exists() else []
-    if oid not in known:
-        unfinished = repository / _UNMARKED
-        unfinished.write_text("".join(f"{each}\n" for each in (*known, oid)), "ascii")
-        unfinished.replace(path)
-
-
-def _check_empty(into: Path) -> None:
+def check_empty(into: Path) -> None:
+    """Make the directory `into` if it is not there; `InputError` if something is in it. Blocks."""
     into.mkdir(parents=True, exist_ok=True)
     if next(into.iterdir(), None) is not None:
         raise InputError(f"{into} is not empty", "Check out into a new directory.")

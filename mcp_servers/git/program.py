@@ -37,7 +37,10 @@ _PROGRESS = re.compile(r"(?m)^(remote: )?[A-Z][A-Za-z ]+: +\d+%? .*[\r\n]+|^Clon
 """What is no reason for a failure."""
 _NOBODY = re.compile(rb"(Author|Committer) identity unknown|empty ident name|no email was given")
 
-ATTRIBUTES = "* -text !eol -ident -filter !working-tree-encoding !merge !diff !export-ignore !export-subst\n"
+ATTRIBUTES = (
+    "* -text !eol -ident -filter !working-tree-encoding !merge !diff !export-ignore !export-subst "
+    "!conflict-marker-size\n"
+)
 """For a repository's ``info/attributes``, which outranks every ``.gitattributes``: content is stored and checked out as
 it is."""
 

@@ -1,0 +1,24 @@
+"""Names that git keeps for itself, in every spelling that some file system takes for the same: a tree with one is
+refused by git, and by the hosts that people push to."""
+
+from __future__ import annotations
+
+import re
+
+_IGNORABLE = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
+"""What HFS+ does not see in a name."""
+_END = r"[ .]*(?::.*)?"
+"""What NTFS does not see at a name's end."""
+_GIT = re.compile(rf"(?:\.git|git~1){_END}", re.DOTALL)
+_MODULES = re.compile(rf"(?:\.gitmodules|gitmod~[1-4]|[gi7eba]{{0,6}}~[1-9][0-9]*){_END}", re.DOTALL)
+_SUSPICIOUS = re.compile(rb"[gG~\\\xe2\xef]")
+
+
+def kept_by_git(name: bytes, *, link: bool = False) -> bool:
+    """Whether a file, directory or (`link`) symbolic link can't have this name in a tree."""
+    if not _SUSPICIOUS.search(name):
+        return False
+    # a backslash separates, for NTFS
+    text = _IGNORABLE.sub("", name.decode("utf-8", "surrogateescape")).lower()
+    parts = text.split("\\")
+    return any(_GIT.fullmatch(part) or (link and _MODULES.fullmatch(part)) for part in parts)

@@ -1,0 +1,176 @@
+"""One attempt's working tree: a plain directory that sandboxed commands change, and snapshots of it as commits.
+
+git's index of it and all objects lie elsewhere. Nothing in the directory is believed: a snapshot looks at all of it,
+and gives git the paths of files and links only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from mcp_servers.git.program import GitError
+from mcp_servers.git.workspace import differences
+from mcp_servers.git.workspace.clearing import clear, remove
+from mcp_servers.git.workspace.index import Index, Mark
+from mcp_servers.git.workspace.repository import RunRepository
+from mcp_servers.git.workspace.results import Packed, Snapshot
+from mcp_servers.git.workspace.scanning import Bounds, Scan, Stamp, scan
+from mcp_servers.git.workspace.together import both
+from mcp_servers.storage.threads import completed, in_thread
+from state.errors import InputError
+
+CONSOLIDATED = 32
+"""After so many snapshots, a pack is made against the commit that the worktree began from: it stands for all."""
+_MESSAGE = "Snapshot"
+
+
+class Worktree:
+    """`commit` is the newest snapshot, or what the tree began from, and `tree` its tree. No process may change the
+    directory while a method runs."""
+
+    def __init__(self, repository: RunRepository, directory: Path, origin: str, bounds: Bounds) -> None:
+        """Use `create`."""
+        self.directory = directory
+        self.commit: str = ""
+        self.tree: str = ""
+        self._repository = repository
+        self._bounds = bounds
+        self._origin = origin
+        self._packs = 0
+        self._turn = asyncio.Lock()
+        self._index: Index | None = None
+        self._mark: Mark | None = None
+        self._seen: Scan | None = None
+        """What the index agrees with; None: nobody knows."""
+        self._submodules: set[bytes] = set()
+        self._large: dict[bytes, Stamp] = {}
+        """Files over the bound that the commit which the tree began from has."""
+
+    @classmethod
+    async def create(
+        cls,
+        repository: RunRepository,
+        commit: str,
+        directory: Path,
+        *,
+        origin: str | None = None,
+        bounds: Bounds | None = None,
+    ) -> Worktree:
+        """Check `commit` out into `directory`, which must not exist. `origin` is an ancestor of it (default: itself)
+        that the repository of whoever carries on has anyway, as the head of the run: packs that stand for many
+        snapshots are made against it, the first one when it is another commit."""
+        worktree = cls(repository, directory, origin or commit, bounds or Bounds())
+        worktree._packs = CONSOLIDATED - 1 if origin not in (None, commit) else 0
+        try:
+            await in_thread(lambda stop: directory.mkdir(parents=True))
+        except FileExistsError as error:
+            raise InputError(f"{directory} exists", "Make a worktree in a new directory.") from error
+        try:
+            await worktree._put(commit)
+        except BaseException:
+            await completed(worktree.remove())
+            raise
+        return worktree
+
+    async def snapshot(self, *, thorough: bool = False) -> Snapshot:
+        """Store the tree as it is, as a commit whose parent is the snapshot before; when this returns it is durable, in
+        the repository and in the artifact store. `thorough` looks into every file, whatever its times say.
+
+        Everything is stored, ignored or not; lost are empty directories, and modes but for whether a file is
+        executable. What can't be stored is in `skipped`; what of that is too large or can't be read stays as it was in
+        the snapshot before.
+        `LimitExceeded` (`SNAPSHOT_ENTRIES`, `SNAPSHOT_BYTES`): there is too much.
+        """
+        async with self._turn:
+            if thorough:
+                self._seen = None
+
+            async def work() -> Snapshot:
+                try:
+                    return await self._snapshot()
+                except BaseException:
+                    self._seen = None
+                    raise
+
+            return await self._repository.cache.sound(work)
+
+    async def reset(self, commit: str) -> None:
+        """Make the directory exactly the tree of this commit, from which later snapshots go on. If this fails, the
+        directory is of no use until it has succeeded."""
+        async with self._turn:
+            await self._forget_index()
+            await in_thread(lambda stop: clear(self.directory, stop))
+            await self._put(commit)
+
+    async def deliverable(self, base: str, message: str = "Deliverable") -> str:
+        """A commit, whose parent is `base`, of the newest snapshot without what is ignored: see
+        `RunRepository.deliverable`."""
+        return await self._repository.deliverable(self.commit, base, message)
+
+    async def remove(self) -> None:
+        """The directory, and the index."""
+        async with self._turn:
+            await self._forget_index()
+            await in_thread(lambda stop: remove(self.directory, stop))
+
+    async def _put(self, commit: str) -> None:
+        tree = await self._repository.tree_of(commit)
+        index = await self._repository.check_out(commit, self.directory)
+        await self._use(index)
+        self._submodules = await index.submodules()
+        self._large = {}
+        self._seen = await self._scan()
+        self._large = self._seen.large
+        self.commit, self.tree = commit, tree
+
+    async def _use(self, index: Index) -> None:
+        await self._forget_index()
+        self._index, self._mark = index, await in_thread(lambda stop: index.mark())
+
+    async def _forget_index(self) -> None:
+        if index := self._index:
+            self._index = self._seen = None
+            await completed(in_thread(index.remove))
+
+    async def _scan(self) -> Scan:
+        return await in_thread(lambda stop: scan(self.directory, self._submodules, self._large, self._bounds, stop))
+
+    async def _snapshot(self) -> Snapshot:
+        if self._index is None:
+            raise GitError(f"{self.directory} is not a whole tree", "Reset it to a commit.")
+        seen, index = self._seen, self._index
+        if self._mark != await in_thread(lambda stop: index.mark()):
+            seen = None
+        found = await self._scan()
+        if seen:
+            changed, gone = found.changed_since(seen), found.gone(seen.files)
+            found.keep(seen)
+        else:
+            index = Index(index.git, self._repository.cache.scratch)
+            await index.read(self.commit)
+            await self._use(index)
+            changed, gone = list(found.files), found.gone(await index.paths() - self._submodules)
+        gone += self._submodules - found.links
+        tree = self.tree
+        if changed or gone:
+            await index.update(gone, changed)
+            tree = await index.write_tree()
+        snapshot = await self._store(tree, found)
+        self._submodules &= found.links
+        self._seen, self._mark = found, await in_thread(lambda stop: index.mark())
+        return snapshot
+
+    async def _store(self, tree: str, found: Scan) -> Snapshot:
+        skipped = tuple(found.skipped)
+        if tree == self.tree:
+            return Snapshot(self.commit, tree, 0, skipped, None)
+        commit = await self._repository.commit(tree, [self.commit], _MESSAGE)
+        changed, packed = await both(differences.count(self._repository.cache.git, self.tree, tree), self._pack(commit))
+        self.commit, self.tree = commit, tree
+        self._packs = 0 if packed.base == self._origin else self._packs + 1
+        return Snapshot(commit, tree, changed, skipped, packed)
+
+    async def _pack(self, commit: str) -> Packed:
+        consolidated = self._packs >= CONSOLIDATED - 1
+        return await self._repository.pack(commit, self._origin if consolidated else self.commit)
