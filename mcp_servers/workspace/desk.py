@@ -36,7 +36,7 @@ class Desk:
         for pattern in touches or ():
             if why := problem(pattern):
                 raise SettingsError(f"the pattern {shown(pattern)} of `touches` {why}", "Write one such as src/**.")
-        self.tree = Tree(root)
+        self.tree = Tree(root.absolute())
         self._touches = touches
         self.alone = asyncio.Lock()
         """Held by whoever works in the tree: no command runs while files are read or changed."""

@@ -88,15 +88,15 @@ def _line_numbers(data: bytes, places: Sequence[int]) -> list[int]:
 
 def _nearest(data: bytes, old: str, stop: Stop) -> str:
     """Lines that look most like the text that was not found, with their numbers."""
-    wanted = next((line.strip() for line in old.splitlines() if line.strip()), "")[:_LINE_CHARACTERS]
-    lines = data.decode("utf-8", "replace").splitlines()
-    best = _most_like(wanted, lines[:_LINES], stop) if wanted else None
+    sought = [line.strip()[:_LINE_CHARACTERS] for line in old.split("\n")]
+    longest = max(range(len(sought)), key=lambda number: len(sought[number]))
+    lines = data.decode("utf-8", "replace").split("\n")
+    best = _most_like(sought[longest], lines[:_LINES], stop) if sought[longest] else None
     if best is None:
         return "Nothing in it is like that. Read the file again: it must be the exact text, whitespace included."
-    count = min(len(old.splitlines()) + 1, _SHOWN_LINES)
-    told = [
-        f"{number + 1}\t{lines[number][:_LINE_CHARACTERS]}" for number in range(best, min(best + count, len(lines)))
-    ]
+    first = max(0, best - min(longest, _SHOWN_LINES // 2))
+    last = min(first + max(len(sought), 2), first + _SHOWN_LINES, len(lines))
+    told = [f"{number + 1}\t{lines[number][:_LINE_CHARACTERS]}" for number in range(first, last)]
     return "\n".join(["It must be the exact text, whitespace included. The nearest lines are:", *told])
 
 

@@ -74,7 +74,7 @@ class LookingTools:
         deadline: float,
         path: Annotated[str, Field(min_length=1, max_length=4_000, description="A directory or file.")] = ".",
         names: Annotated[
-            str, Field(max_length=1_000, description="Only such files: *.py anywhere, or with / from the top: src/**.")
+            str, Field(max_length=200, description="Only such files: *.py anywhere, or with / from the top: src/**.")
         ] = "",
         ignore_case: bool = False,
         cursor: Cursor = None,

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
+import os
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 import mcp_servers
+from mcp_servers.git.running import Running, bounded
 from mcp_servers.storage.threads import completed
 from mcp_servers.workspace.naming import joined, sendable, shown
 from mcp_servers.workspace.results import Match, Matches
 from mcp_servers.workspace.search_program import Asked, Told
 from state.errors import InputError
 from state.limits import MB, WORKSPACE_ENTRIES, WORKSPACE_FILE_BYTES
-from state.touches import PATTERN_CHARACTERS, problem
+from state.touches import problem
+
+log = logging.getLogger(__name__)
 
 PAGE_BYTES = 40_000
-ALTERNATIVES = 64
+ALTERNATIVES = 32
 _MEMORY = 512 * MB
-_CHUNK = 1 << 16
+_COMPLAINT_BYTES = 2_000
 _BOOT = "import sys; sys.path.append(sys.argv.pop(1)); from mcp_servers.workspace.search_program import main; main()"
 
 
@@ -67,7 +71,7 @@ def globs_of(names: str) -> list[str]:
     while any("{" in each for each in found):
         head, brace, rest = next(each for each in found if "{" in each).partition("{")
         inside, closed, tail = rest.partition("}")
-        if not closed or len(found) > ALTERNATIVES or len(names) > PATTERN_CHARACTERS:
+        if not closed or "{" in inside or len(found) > ALTERNATIVES:
             raise InputError(
                 f"{shown(names)} is not a pattern of names", "Write one such as *.py or src/**/*.{ts,tsx}."
             )
@@ -82,30 +86,28 @@ def globs_of(names: str) -> list[str]:
 async def _said(asked: Asked, seconds: float) -> tuple[bytes, bool]:
     """What the program says, and whether it ended in time; it has ended in any case."""
     library = str(Path(mcp_servers.__file__).parents[1])
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-I", "-S", "-X", "utf8", "-c", _BOOT, library, json.dumps(asked),
-        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-        env={}, cwd="/", start_new_session=True,
-    )  # fmt: skip
-    output = cast("asyncio.StreamReader", process.stdout)
-    said = bytearray()
+    argv = [sys.executable, "-I", "-S", "-X", "utf8", "-c", _BOOT, library, json.dumps(asked)]
+    said, complaint = bytearray(), bytearray()
+    running = _started(argv, said, complaint)
     try:
         async with asyncio.timeout(seconds):
-            while data := await output.read(_CHUNK):
-                said += data
+            if await running.finished():
+                log.warning("a search broke off: %s", complaint.decode("utf-8", "replace")[-_COMPLAINT_BYTES:])
         return bytes(said), True
-    except TimeoutError:
-        return bytes(said), False
+    except BaseException as error:
+        await completed(running.stop(0))
+        if isinstance(error, TimeoutError):
+            return bytes(said), False
+        raise
+
+
+def _started(argv: list[str], said: bytearray, complaint: bytearray) -> Running:
+    nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        err = bounded(complaint, _COMPLAINT_BYTES)
+        return Running(argv, environment={}, stdin=nothing, stdout=None, out=said.extend, err=err)
     finally:
-        await completed(_ended(process, output))
-
-
-async def _ended(process: asyncio.subprocess.Process, output: asyncio.StreamReader) -> None:
-    with suppress(ProcessLookupError):
-        process.kill()
-    while await output.read(_CHUNK):
-        pass
-    await process.wait()
+        os.close(nothing)
 
 
 def _note(told: Told | None, seconds: float) -> str | None:
