@@ -6,7 +6,9 @@ Started by `searching`. One argument, JSON; the answer on stdout is JSON too, on
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import resource
 import sys
@@ -70,14 +72,11 @@ def _search(asked: Asked) -> Told:
     walk = Walk(Path(asked["root"]), asked["parts"], depth=None, most=asked["entries"])
     told: Told = {"more": False, "large": 0, "closed": 0, "whole": True}
     skip, room = asked["skip"], asked["bytes"]
-    for path, size in _files(asked, walk):
-        if size > asked["file_bytes"]:
-            told["large"] += 1
-            continue
+    for path in _files(asked, walk):
         try:
             lines = _lines(asked["root"], path, asked["file_bytes"])
-        except OSError:
-            told["closed"] += 1
+        except OSError as error:
+            told["large" if error.errno == errno.EFBIG else "closed"] += 1
             continue
         for number, line in enumerate(lines, 1):
             if not (found := expression.search(line)):
@@ -94,18 +93,20 @@ def _search(asked: Asked) -> Told:
     return told | {"whole": not walk.left_out}
 
 
-def _files(asked: Asked, walk: Walk) -> Iterator[tuple[str, int]]:
+def _files(asked: Asked, walk: Walk) -> Iterator[str]:
     if asked["file"]:
-        yield "/".join(asked["parts"]), 0
+        yield "/".join(asked["parts"])
         return
     for each in walk:
         if each.kind == "file" and (not asked["globs"] or matches(asked["globs"], each.path)):
-            yield each.path, each.size
+            yield each.path
 
 
 def _lines(root: str, path: str, most: int) -> list[str]:
-    """Of a text; a binary file has none."""
+    """Of a text; a binary file has none. ``EFBIG``: it has more than `most` bytes."""
     with beneath.file(Path(root), path) as descriptor, open(descriptor, "rb", closefd=False) as file:
+        if os.fstat(descriptor).st_size > most:
+            raise OSError(errno.EFBIG, "is too large", path)
         data = file.read(most)
     if b"\0" in data[:_BINARY_BYTES]:
         return []
