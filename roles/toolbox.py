@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from mcp_servers.container.capture import Capture
 from mcp_servers.schemas import answer_schema
@@ -71,7 +71,7 @@ class Toolbox:
         self.specs: tuple[ToolSpec, ...] = ()
         """What to tell a model of them: by name, the same in every process."""
 
-    async def __aenter__(self) -> Toolbox:
+    async def __aenter__(self) -> Self:
         try:
             for name, server in self._servers.items():
                 session = _Session(server)

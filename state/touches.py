@@ -14,12 +14,16 @@ from functools import lru_cache
 
 PATTERN_CHARACTERS = 1_000
 """Of one pattern."""
-_PAIRS = 40_000
-"""Pairs of states looked at, to tell whether two patterns overlap; beyond, they are taken to."""
+_PAIRS = 100_000
+"""Pairs of states looked at, to tell whether patterns overlap; beyond, they are taken to."""
+_KNOWN = 4_096
+"""Moves that an automaton remembers."""
 _WITHIN, _ANY = "within", "any"
 """Kinds of step besides one character: any but ``/``, and any at all."""
 _Step = tuple[str, int]
 _WILD = ("*", "?")
+_OTHER = "\0"
+"""Stands for all characters that a pattern does not have."""
 
 
 class _Automaton:
@@ -33,6 +37,8 @@ class _Automaton:
         while done < len(pattern):
             done += self._add(pattern[done:], begins=not done or pattern[done - 1] == "/")
         self.last = len(self.steps) - 1
+        self._letters = {step for steps in self.steps for step, _ in steps if step not in (_WITHIN, _ANY)} | {"/"}
+        self._known: dict[tuple[frozenset[int], str], frozenset[int]] = {}
 
     def _add(self, rest: str, *, begins: bool) -> int:
         """Take in the beginning of `rest`, where a name `begins` or not; returns how much."""
@@ -56,7 +62,25 @@ class _Automaton:
         self.free.append([])
         return len(self.steps) - 1
 
-    def reached(self, states: Iterable[int]) -> set[int]:
+    def takes(self, path: str) -> bool:
+        """Whether the pattern is for `path`."""
+        states = self._reached([0])
+        for character in path:
+            states = self._moved(states, character if character in self._letters else _OTHER)
+            if not states:
+                return False
+        return self.last in states
+
+    def _moved(self, states: frozenset[int], character: str) -> frozenset[int]:
+        if (known := self._known.get((states, character))) is not None:
+            return known
+        if len(self._known) >= _KNOWN:
+            self._known.clear()
+        steps = [each for state in states for each in self.steps[state]]
+        found = self._known[states, character] = self._reached(to for step, to in steps if _takes(step, character))
+        return found
+
+    def _reached(self, states: Iterable[int]) -> frozenset[int]:
         """These, and what is reached from them without a character."""
         found, waiting = set[int](), list(states)
         while waiting:
@@ -64,7 +88,7 @@ class _Automaton:
             if state not in found:
                 found.add(state)
                 waiting += self.free[state]
-        return found
+        return frozenset(found)
 
 
 def matches(patterns: Iterable[str], path: str) -> bool:
@@ -75,7 +99,13 @@ def matches(patterns: Iterable[str], path: str) -> bool:
 def overlap(a: Sequence[str], b: Sequence[str]) -> bool:
     """Whether some path may be one that a pattern of `a` and a pattern of `b` are for. It may be told yes wrongly,
     never no."""
-    return any(_overlap(one, other) for one in a for other in b)
+    left = _PAIRS
+    for one in a:
+        for other in b:
+            left = _overlap(one, other, left)
+            if left <= 0:
+                return True
+    return False
 
 
 def problem(pattern: str) -> str | None:
@@ -92,24 +122,14 @@ def problem(pattern: str) -> str | None:
 
 
 def _fits(pattern: str, path: str) -> bool:
-    prefix = _literal(pattern)
-    if not path.startswith(prefix):
-        return False
-    automaton = _automaton(pattern)
-    states = automaton.reached([0])
-    for character in path:
-        states = automaton.reached(
-            to for state in states for step, to in automaton.steps[state] if _takes(step, character)
-        )
-        if not states:
-            return False
-    return automaton.last in states
+    return path.startswith(_literal(pattern)) and _automaton(pattern).takes(path)
 
 
-def _overlap(one: str, other: str) -> bool:
+def _overlap(one: str, other: str, most: int) -> int:
+    """How many of the pairs that may be looked at are left when it is clear that they don't overlap; else 0."""
     first, second = _literal(one), _literal(other)
     if not (first.startswith(second) or second.startswith(first)):
-        return False
+        return most
     a, b = _automaton(one), _automaton(other)
     seen = set[tuple[int, int]]()
     waiting = [(0, 0)]
@@ -118,13 +138,13 @@ def _overlap(one: str, other: str) -> bool:
         if pair in seen:
             continue
         seen.add(pair)
-        if pair == (a.last, b.last) or len(seen) > _PAIRS:
-            return True
+        if pair == (a.last, b.last) or len(seen) >= most:
+            return 0
         left, right = pair
         waiting += [(to, right) for to in a.free[left]]
         waiting += [(left, to) for to in b.free[right]]
         waiting += [(x, y) for p, x in a.steps[left] for q, y in b.steps[right] if _meet(p, q)]
-    return False
+    return most - len(seen)
 
 
 def _takes(step: str, character: str) -> bool:
@@ -139,6 +159,7 @@ def _meet(one: str, other: str) -> bool:
     return _takes(one, other) if one in wide else _takes(other, one)
 
 
+@lru_cache(maxsize=1_024)
 def _literal(pattern: str) -> str:
     """What every path begins with that the pattern is for."""
     plain = _plain(pattern)

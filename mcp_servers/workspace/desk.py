@@ -20,6 +20,9 @@ T = TypeVar("T")
 Place = Annotated[
     str, Field(min_length=1, max_length=4_000, description="Relative to the top of the working tree, such as src/a.py.")
 ]
+Anywhere = Annotated[
+    str, Field(max_length=4_000, description="Relative to the top of the working tree; left out: the top itself.")
+]
 Cursor = Annotated[str | None, Field(max_length=20, description="next_cursor of the page before.")]
 
 

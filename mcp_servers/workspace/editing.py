@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -11,6 +12,7 @@ from mcp_servers.workspace.naming import shown
 from mcp_servers.workspace.results import numbers
 from state.errors import Conflict, InputError, NotFound
 
+_NUMBERED = re.compile(r" *[0-9]+\t")
 _LINES = 20_000
 """Of a file, that are compared with a text that is not in it."""
 _LINE_CHARACTERS = 200
@@ -92,6 +94,8 @@ def _nearest(data: bytes, old: str, stop: Stop) -> str:
     longest = max(range(len(sought)), key=lambda number: len(sought[number]))
     lines = data.decode("utf-8", "replace").split("\n")
     best = _most_like(sought[longest], lines[:_LINES], stop) if sought[longest] else None
+    if _NUMBERED.match(old):
+        return "Leave out the numbers and tabs that workspace_read puts before lines: they are not in the file."
     if best is None:
         return "Nothing in it is like that. Read the file again: it must be the exact text, whitespace included."
     first = max(0, best - min(longest, _SHOWN_LINES // 2))

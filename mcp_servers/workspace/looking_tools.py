@@ -10,8 +10,8 @@ from pydantic import Field
 
 from mcp_servers.manners import Tools
 from mcp_servers.paging import fitting, position
-from mcp_servers.storage.threads import Stop
-from mcp_servers.workspace.desk import Cursor, Desk, Place
+from mcp_servers.storage.threads import Stop, in_thread
+from mcp_servers.workspace.desk import Anywhere, Cursor, Desk, Place
 from mcp_servers.workspace.naming import file_parts, joined, parts_of, sendable, shown
 from mcp_servers.workspace.reading import read_lines
 from mcp_servers.workspace.results import Entries, Entry, Lines, Matches
@@ -41,7 +41,7 @@ class LookingTools:
 
     async def workspace_list(
         self,
-        path: Place = ".",
+        path: Anywhere = "",
         depth: Annotated[int, Field(ge=1, le=DEEPEST, description="How deep; 1 is the directory itself.")] = 2,
         cursor: Cursor = None,
     ) -> Entries:
@@ -72,7 +72,7 @@ class LookingTools:
             str, Field(min_length=1, max_length=1_000, description="Regular expression, as Python has them.")
         ],
         deadline: float,
-        path: Annotated[str, Field(min_length=1, max_length=4_000, description="A directory or file.")] = ".",
+        path: Anywhere = "",
         names: Annotated[
             str, Field(max_length=200, description="Only such files: *.py anywhere, or with / from the top: src/**.")
         ] = "",
@@ -84,7 +84,7 @@ class LookingTools:
         parts, skip = parts_of(path), position(cursor)
         until = asyncio.get_running_loop().time() + max(deadline * 0.9, deadline - 1)
         async with self._desk.alone:
-            kind = self._desk.tree.kind(parts)
+            kind = await in_thread(lambda stop: self._desk.tree.kind(parts))
             what = Search(pattern, names, ignore_case)
             if not (stat.S_ISDIR(kind) or stat.S_ISREG(kind)):
                 raise InputError(f"{shown(joined(parts))} is neither a file nor a directory", "Links aren't followed.")

@@ -21,6 +21,8 @@ OUTPUT_BYTES = 30_000
 SECONDS = 120.0
 _ENDING_SECONDS = 2.0
 """From the end of a command that takes too long to that of its call: enough to kill it, and to tell what it said."""
+_SHELL = ("sh", "-c", 'exec 2>&1; exec sh -c "$1"', "sh")
+"""Both outputs are one stream, so that they come in the order in which they were written."""
 _COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07\x1b]{0,500}(?:\x07|\x1b\\)")
 
 
@@ -59,7 +61,7 @@ class RunningTools:
             left = until - loop.time()
             if left <= 0:
                 raise InputError("another call took so long that no time was left for the command", "Try again.")
-            ended = await self._run(("sh", "-c", command), left, hear)
+            ended = await self._run((*_SHELL, command), left, hear)
         output = _COLOURS.sub("", said.text()).replace("\0", "\ufffd")
         return Ran(
             exit_code=ended.code, cause=ended.cause, seconds=round(ended.seconds, 3), output=output,

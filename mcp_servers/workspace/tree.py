@@ -24,7 +24,7 @@ from state.limits import WORKSPACE_ENTRIES, WORKSPACE_FILE_BYTES
 
 Parts = Sequence[str]
 _CHUNK = 1 << 20
-_WITH_A_COMMAND = "Look at it with workspace_run, if you must."
+_WITH_A_COMMAND = "Look into it with a command (workspace_run)."
 
 
 class Tree:
@@ -173,7 +173,6 @@ _REASONS = {
     errno.EACCES: ("{path} may not be opened or changed", _WITH_A_COMMAND),
     errno.EPERM: ("{path} may not be opened or changed", _WITH_A_COMMAND),
     errno.ENAMETOOLONG: ("{path} is too long a name", "Choose a shorter one."),
-    errno.EMLINK: ("{path} is in a directory that is full", "Choose another."),
     errno.ENOSPC: ("there is no room left to write {path}", "Delete what is not needed."),
     errno.EDQUOT: ("there is no room left to write {path}", "Delete what is not needed."),
 }
@@ -185,8 +184,7 @@ def explained(parts: Parts) -> Generator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _REASONS:
-            raise
         told = error.filename if isinstance(error.filename, str) and "/".join(parts).startswith(error.filename) else ""
-        reason, hint = _REASONS[error.errno]
+        unusual = f"{{path}} can't be had: {error.strerror}", _WITH_A_COMMAND
+        reason, hint = _REASONS.get(error.errno or 0, unusual)
         raise InputError(reason.format(path=shown(told or joined(parts))), hint) from error

@@ -204,6 +204,9 @@ async def test_edits(client: Client, root: Path) -> None:
     assert near.endswith("are:\n7\t    x\n8\tyield 2")
     assert "8\tyield 2" in await refusal(client, "workspace_edit", path="a.py", old="yeild 2", new="")
     assert "Nothing in it is like that" in await refusal(client, "workspace_edit", path="a.py", old="§§§§", new="")
+    assert "Leave out the numbers" in await refusal(
+        client, "workspace_edit", path="a.py", old="     8\tyield 2", new=""
+    )
     assert "are the same" in await refusal(client, "workspace_edit", path="a.py", old="x", new="x")
     await call(client, "workspace_edit", path="a.py", old="def f():\n", new="")
     assert (root / "a.py").read_text().startswith("    x\n")
@@ -256,9 +259,12 @@ async def test_deleting_and_moving(client: Client, root: Path) -> None:
 
 async def test_commands(client: Client, root: Path) -> None:
     grow(root, {"here": ""})
-    ran = await call(client, "workspace_run", command="ls; echo err >&2; echo out; touch made; exit 3")
+    ran = await call(client, "workspace_run", command="ls\necho err >&2; echo out; touch made; exit 3")
     assert (ran["exit_code"], ran["cause"], ran["output"]) == (3, "exit", "here\nerr\nout\n")
     assert (root / "made").exists()
+    turns = await call(client, "workspace_run", command="for n in 1 2 3 4; do echo $n; echo -$n >&2; done")
+    assert turns["output"] == "1\n-1\n2\n-2\n3\n-3\n4\n-4\n"
+    assert (await call(client, "workspace_run", command="echo 'unfinished"))["exit_code"] == 2
     assert "exit code 0 after" in await words(client, "workspace_run", command="true")
     assert "(no output)" in await words(client, "workspace_run", command="true")
     late = await call(client, "workspace_run", command="echo begun; sleep 100", timeout=2)

@@ -104,7 +104,7 @@ async def test_links_are_passed_over_and_deleted_as_such(client: Client, root: P
 )  # fmt: skip
 async def test_paths_that_are_none(client: Client, root: Path, path: str) -> None:
     for tool, arguments in on(path):
-        if path.strip("./") or tool not in ("workspace_list", "workspace_search") or ".." in path or not path:
+        if path not in (".", "", "./.") or tool not in ("workspace_list", "workspace_search"):
             assert await refusal(client, tool, **arguments)
     assert names_in(root) == ["d", "plain"]
 
