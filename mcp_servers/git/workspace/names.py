@@ -14,11 +14,19 @@ _MODULES = re.compile(rf"(?:\.gitmodules|gitmod~[1-4]|[gi7eba]{{0,6}}~[1-9][0-9]
 _SUSPICIOUS = re.compile(rb"[gG~\\\xe2\xef]")
 
 
-def kept_by_git(name: bytes, *, link: bool = False) -> bool:
-    """Whether a file, directory or (`link`) symbolic link can't have this name in a tree."""
+def kept_by_git(name: bytes) -> bool:
+    """Whether nothing in a tree can have this name."""
+    return _kept(name, ".git", _GIT)
+
+
+def kept_from_links(path: bytes) -> bool:
+    """Whether a symbolic link can't have this path in a tree, for one of its names. A little stricter than git."""
+    return any(_kept(name, ".gitmodules", _MODULES) for name in path.split(b"/"))
+
+
+def _kept(name: bytes, plain: str, windows: re.Pattern[str]) -> bool:
     if not _SUSPICIOUS.search(name):
         return False
+    text = name.decode("utf-8", "surrogateescape").lower()
     # a backslash separates, for NTFS
-    text = _IGNORABLE.sub("", name.decode("utf-8", "surrogateescape")).lower()
-    parts = text.split("\\")
-    return any(_GIT.fullmatch(part) or (link and _MODULES.fullmatch(part)) for part in parts)
+    return _IGNORABLE.sub("", text) == plain or any(windows.fullmatch(part) for part in text.split("\\"))

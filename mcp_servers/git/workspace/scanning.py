@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mcp_servers.git.workspace.names import kept_by_git
+from mcp_servers.git.workspace.names import kept_by_git, kept_from_links
 from mcp_servers.git.workspace.results import Skipped, shown
 from mcp_servers.storage.threads import Stop
 from state.errors import LimitExceeded
@@ -25,6 +25,7 @@ _SETTLED_NS = 2_000_000_000
 
 Stamp = tuple[int, int, int, int, int]
 """ctime, mtime, size, inode, mode"""
+_UNKNOWN: Stamp = (0, 0, 0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class Scan:
         known, limit = before.files, before.began - _SETTLED_NS
         return [path for path, stamp in self.files.items() if stamp[0] >= limit or known.get(path) != stamp]
 
-    def gone(self, paths: Mapping[bytes, object] | set[bytes]) -> list[bytes]:
+    def gone(self, paths: Collection[bytes]) -> list[bytes]:
         """Those of `paths` (files) that are no more. What can't be looked into is still there."""
         gone = [path for path in paths if path not in self.files]
         if self.unseen and gone:
@@ -66,11 +67,12 @@ class Scan:
             gone = [path for path in gone if path not in files and not path.startswith(directories)]
         return gone
 
-    def keep(self, before: Scan) -> None:
-        """Remember what was there before and can't be looked into now."""
+    def keep(self, paths: Collection[bytes]) -> None:
+        """Those of `paths` (stored files) that can't be looked into are still stored; once they can be, they have
+        changed."""
         if self.unseen:
-            gone = set(self.gone(before.files))
-            self.files |= {path: s for path, s in before.files.items() if path not in self.files and path not in gone}
+            gone = set(self.gone(paths))
+            self.files |= {path: _UNKNOWN for path in paths if path not in self.files and path not in gone}
 
     def skip(self, path: bytes, why: str) -> None:
         """Leave it out."""
@@ -131,7 +133,7 @@ def _file(path: bytes, entry: os.DirEntry[bytes], large: Mapping[bytes, Stamp], 
     mode = status.st_mode
     stamp = (status.st_ctime_ns, status.st_mtime_ns, status.st_size, status.st_ino, mode)
     link = stat.S_ISLNK(mode)
-    if kept_by_git(entry.name, link=link):
+    if kept_by_git(entry.name) or (link and kept_from_links(path)):
         found.skip(path, "git keeps this name for itself")
     elif not link and not stat.S_ISREG(mode):
         found.skip(path, "is neither a file nor a link nor a directory")

@@ -7,6 +7,7 @@ and gives git the paths of files and links only.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from pathlib import Path
 
 from mcp_servers.git.program import GitError
@@ -122,6 +123,8 @@ class Worktree:
         self._large = {}
         self._seen = await self._scan()
         self._large = self._seen.large
+        if self._seen.unseen:
+            self._seen.keep(await index.paths() - self._submodules)
         self.commit, self.tree = commit, tree
 
     async def _use(self, index: Index) -> None:
@@ -144,14 +147,15 @@ class Worktree:
             seen = None
         found = await self._scan()
         if seen:
-            changed, gone = found.changed_since(seen), found.gone(seen.files)
-            found.keep(seen)
+            known: Collection[bytes] = seen.files
+            changed = found.changed_since(seen)
         else:
             index = Index(index.git, self._repository.cache.scratch)
             await index.read(self.commit)
             await self._use(index)
-            changed, gone = list(found.files), found.gone(await index.paths() - self._submodules)
-        gone += self._submodules - found.links
+            known, changed = await index.paths() - self._submodules, list(found.files)
+        gone = [*found.gone(known), *(self._submodules - found.links)]
+        found.keep(known)
         tree = self.tree
         if changed or gone:
             await index.update(gone, changed)
