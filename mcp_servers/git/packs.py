@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+_OID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _UNFINISHED = "shallow.unfinished"
 
 
 def declare_shallow(repository: Path, oid: str) -> None:
-    """Tell git that the commit's parents are not here, before the commit is. One process at a time."""
+    """Tell git that the commit's parents are not here, before the commit is. Lines that make no sense are dropped. One
+    process at a time."""
     path = repository / "shallow"
-    known = path.read_text("ascii").split() if path.exists() else []
-    if oid not in known:
+    said = path.read_text("ascii", "replace") if path.exists() else ""
+    known = [line for line in said.splitlines() if _OID.fullmatch(line)]
+    wanted = "".join(f"{each}\n" for each in (known if oid in known else [*known, oid]))
+    if wanted != said:
         unfinished = repository / _UNFINISHED
-        unfinished.write_text("".join(f"{each}\n" for each in (*known, oid)), "ascii")
+        unfinished.write_text(wanted, "ascii")
         unfinished.replace(path)
 
 

@@ -69,6 +69,8 @@ class Cache:
         self._root = root
         self._lock = directory / "lock"
         self._journal = self.repository / "journal"
+        self._used: dict[str, Entry] = {root.digest: root}
+        """By digest: what this process has brought or made, should the journal be lost too."""
 
     def in_tree(self, work_tree: Path) -> Git:
         """To call git with a working tree."""
@@ -98,6 +100,7 @@ class Cache:
 
     async def bring(self, entries: Sequence[Entry]) -> None:
         """Have these packs, in this order. `RemoteMissing`; `GitError` for one that is not what it should be."""
+        self._used |= {entry.digest: entry for entry in entries if entry.digest not in self._used}
         if await in_thread(lambda stop: self._missing(entries)):
             async with locked(self._lock):
                 for entry in await in_thread(lambda stop: self._missing(entries)):
@@ -118,6 +121,7 @@ class Cache:
 
     def record(self, entry: Entry) -> None:
         """Remember an artifact that was made here; blocks."""
+        self._used.setdefault(entry.digest, entry)
         line = f"{entry.digest} {entry.oid} {entry.base} {entry.name}\n".encode("ascii")
         descriptor = os.open(self._journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -162,8 +166,7 @@ class Cache:
         await in_thread(lambda stop: declare_shallow(self.repository, self._root.oid))
         await in_thread(lambda stop: remove_damaged(self.repository / "objects", object_format(self._root.oid), stop))
         await self._remove_damaged_packs()
-        known = await in_thread(lambda stop: self._entries())
-        known.setdefault(self._root.digest, self._root)
+        known = self._used | await in_thread(lambda stop: self._entries())
         await self._receive_all([each for each in known.values() if not self._indexed(each)])
 
     def _indexed(self, entry: Entry) -> bool:
