@@ -205,6 +205,15 @@ async def test_odd_names_can_not_forge_lines(client: Client, root: Path) -> None
     assert (await call(client, "workspace_read", path="-rf"))["total"] == 1
 
 
+async def test_a_directory_of_odd_names_can_be_deleted(client: Client, root: Path) -> None:
+    for raw in (b"\xff\xfe", b"a\nb", b".git", b"-rf", b"x\\.git"):
+        (root / "d" / os.fsdecode(raw)).mkdir()
+        (root / "d" / os.fsdecode(raw) / "f").write_text("")
+    os.mkfifo(root / "d" / "pipe")
+    assert (await call(client, "workspace_delete", path="d", recursive=True))["entries"] == 11
+    assert names_in(root) == ["plain"]
+
+
 @given(st.text())
 def test_a_name_is_shown_on_one_line(name: str) -> None:
     told = shown(name)
