@@ -37,6 +37,17 @@ class Bounds:
     total_bytes: int = SNAPSHOT_BYTES
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """From earlier looks. `submodules`: paths whose directories are stored as the commits that they were. `large`:
+    files that exceed the bound, and are stored as they are if they have these stamps. `files`: with these stamps they
+    have been judged."""
+
+    submodules: Collection[bytes] = ()
+    large: Mapping[bytes, Stamp] = field(default_factory=dict[bytes, Stamp])
+    files: Mapping[bytes, Stamp] = field(default_factory=dict[bytes, Stamp])
+
+
 @dataclass(slots=True)
 class Scan:
     """What was found by a look that began at `began` (nanoseconds since the epoch).
@@ -80,9 +91,8 @@ class Scan:
             self.skipped.append(Skipped(shown(path), why))
 
 
-def scan(root: Path, submodules: set[bytes], large: Mapping[bytes, Stamp], bounds: Bounds, stop: Stop) -> Scan:
-    """Look at all below `root`; blocks. `submodules`: paths whose directories are stored as the commits that they were.
-    `large`: files that exceed the bound, and are stored as they are with these stamps. `LimitExceeded`, named."""
+def scan(root: Path, known: Known, bounds: Bounds, stop: Stop) -> Scan:
+    """Look at all below `root`; blocks. `LimitExceeded`, named."""
     found = Scan(time.time_ns())
     waiting = [b""]
     entries = total = 0
@@ -96,12 +106,8 @@ def scan(root: Path, submodules: set[bytes], large: Mapping[bytes, Stamp], bound
             path = below + entry.name
             try:
                 if not entry.is_dir(follow_symlinks=False):
-                    total += _file(path, entry, large, bounds, found)
-                elif kept_by_git(entry.name):
-                    found.skip(path, "git keeps this name for itself")
-                elif path in submodules:
-                    _submodule(path, entry, found)
-                else:
+                    total += _file(path, entry, known, bounds, found)
+                elif _enters(path, entry, known, found):
                     waiting.append(path + b"/")
             except FileNotFoundError:
                 continue
@@ -127,28 +133,41 @@ def _directory(root: Path, below: bytes, found: Scan) -> Iterator[os.DirEntry[by
         found.skip(below, f"can't be read: {error.strerror}")
 
 
-def _file(path: bytes, entry: os.DirEntry[bytes], large: Mapping[bytes, Stamp], bounds: Bounds, found: Scan) -> int:
-    """Its size, if it is stored."""
-    status = entry.stat(follow_symlinks=False)
-    mode = status.st_mode
-    stamp = (status.st_ctime_ns, status.st_mtime_ns, status.st_size, status.st_ino, mode)
-    link = stat.S_ISLNK(mode)
-    if kept_by_git(entry.name) or (link and kept_from_links(path)):
+def _enters(path: bytes, entry: os.DirEntry[bytes], known: Known, found: Scan) -> bool:
+    """Whether what is in this directory is stored."""
+    if kept_by_git(entry.name):
         found.skip(path, "git keeps this name for itself")
-    elif not link and not stat.S_ISREG(mode):
-        found.skip(path, "is neither a file nor a link nor a directory")
-    elif status.st_size > bounds.file_bytes:
-        found.unseen.append(path)
-        found.large[path] = stamp
-        if large.get(path) != stamp:
-            found.skip(path, f"is larger than {bounds.file_bytes / MB:g} MB (SNAPSHOT_FILE_BYTES)")
-    elif not link and not _readable(entry, status):
-        found.unseen.append(path)
-        found.skip(path, "can't be read: Permission denied")
-    else:
-        found.files[path] = stamp
-        return status.st_size
-    return 0
+        return False
+    if path in known.submodules:
+        _submodule(path, entry, found)
+        return False
+    return True
+
+
+def _file(path: bytes, entry: os.DirEntry[bytes], known: Known, bounds: Bounds, found: Scan) -> int:
+    """Its size, if a snapshot can have it."""
+    status = entry.stat(follow_symlinks=False)
+    stamp = status.st_ctime_ns, status.st_mtime_ns, status.st_size, status.st_ino, status.st_mode
+    if known.files.get(path) != stamp:
+        link = stat.S_ISLNK(status.st_mode)
+        if kept_by_git(entry.name) or (link and kept_from_links(path)):
+            found.skip(path, "git keeps this name for itself")
+            return 0
+        if not link and not stat.S_ISREG(status.st_mode):
+            found.skip(path, "is neither a file nor a link nor a directory")
+            return 0
+        if status.st_size > bounds.file_bytes:
+            found.unseen.append(path)
+            found.large[path] = stamp
+            if known.large.get(path) != stamp:
+                found.skip(path, f"is larger than {bounds.file_bytes / MB:g} MB (SNAPSHOT_FILE_BYTES)")
+            return 0
+        if not link and not _readable(entry, status):
+            found.unseen.append(path)
+            found.skip(path, "can't be read: Permission denied")
+            return 0
+    found.files[path] = stamp
+    return status.st_size
 
 
 def _readable(entry: os.DirEntry[bytes], status: os.stat_result) -> bool:

@@ -16,7 +16,7 @@ from mcp_servers.git.workspace.clearing import clear, remove
 from mcp_servers.git.workspace.index import Index, Mark
 from mcp_servers.git.workspace.repository import RunRepository
 from mcp_servers.git.workspace.results import Packed, Snapshot
-from mcp_servers.git.workspace.scanning import Bounds, Scan, Stamp, scan
+from mcp_servers.git.workspace.scanning import Bounds, Known, Scan, Stamp, scan
 from mcp_servers.git.workspace.together import both
 from mcp_servers.storage.threads import completed, in_thread
 from state.errors import InputError
@@ -136,8 +136,9 @@ class Worktree:
             self._index = self._seen = None
             await completed(in_thread(index.remove))
 
-    async def _scan(self) -> Scan:
-        return await in_thread(lambda stop: scan(self.directory, self._submodules, self._large, self._bounds, stop))
+    async def _scan(self, seen: Scan | None = None) -> Scan:
+        known = Known(self._submodules, self._large, seen.files if seen else {})
+        return await in_thread(lambda stop: scan(self.directory, known, self._bounds, stop))
 
     async def _snapshot(self) -> Snapshot:
         if self._index is None:
@@ -145,7 +146,7 @@ class Worktree:
         seen, index = self._seen, self._index
         if self._mark != await in_thread(lambda stop: index.mark()):
             seen = None
-        found = await self._scan()
+        found = await self._scan(seen)
         if seen:
             known: Collection[bytes] = seen.files
             changed = found.changed_since(seen)
