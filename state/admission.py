@@ -199,8 +199,12 @@ def _out_of_range(name: str, value: float | None, bound: int = INTEGER) -> str |
 
 
 def _in_submission(command: SubmitRun) -> str | None:
-    limits = (_out_of_range("budget", limit, BIG_INTEGER) for limit in (command.tokens, command.nano))
-    return next(filter(None, limits), None) or _in_todos(command) or _out_of_range("concurrency", command.concurrency)
+    return _in_limits(command) or _in_todos(command) or _out_of_range("concurrency", command.concurrency)
+
+
+def _in_limits(command: SubmitRun | Resume) -> str | None:
+    limits = (command.tokens, command.nano)
+    return next(filter(None, (_amount("a budget", limit, BIG_INTEGER) for limit in limits if limit is not None)), None)
 
 
 def _in_todos(command: SubmitRun | ExtendRun) -> str | None:
@@ -210,10 +214,12 @@ def _in_todos(command: SubmitRun | ExtendRun) -> str | None:
     return None
 
 
-def _in_attempt(command: Complete | Fail) -> str | None:
+def _in_attempt(command: Complete | Fail | ExtendRun) -> str | None:
     for item in command.evidence:
         if bad := _out_of_range("exit code", item.exit_code) or _out_of_range("seconds", item.seconds):
             return bad
+    if isinstance(command, ExtendRun):
+        return _in_todos(command)
     if isinstance(command, Fail):
         return _out_of_range("retry_after", command.retry_after)
     sizes = (_out_of_range("size", output.size, BIG_INTEGER) for output in command.outputs)
@@ -225,18 +231,20 @@ def _in_call(command: SettleCall) -> str | None:
     return next(filter(None, (_amount("usage", amount) for amount in amounts)), None)
 
 
-def _amount(name: str, value: int) -> str | None:
-    return f"{name} is less than nothing: {value}" if value < 0 else _out_of_range(name, value, _AMOUNT)
-
-
 _AMOUNT = 1 << 53
 """Of tokens or nano-dollars in one call: sums of some stay in range."""
+
+
+def _amount(name: str, value: int, bound: int = _AMOUNT) -> str | None:
+    return f"{name} is less than nothing: {value}" if value < 0 else _out_of_range(name, value, bound)
 
 
 def _in_memory(command: Remember) -> str | None:
     counts: list[int] = [number for said in command.said for number in (said.talk, said.seq)]
     counts += [number for tool in command.tools for number in (tool.talk, tool.seq, tool.number)]
     counts += [write.idx for write in command.writes]
+    if bad := next(filter(None, (_amount("size", pack.size, BIG_INTEGER) for pack in command.packs)), None):
+        return bad
     if now := command.standing:
         counts += (now.continuations, now.fruitless, now.credit, now.consultations, now.errors, now.turns)
         counts.append(now.tool_calls)
@@ -251,7 +259,8 @@ _NUMBERS: dict[type[Any], Callable[[Any], str | None]] = {
     Complete: _in_attempt,
     Fail: _in_attempt,
     WorkerStarted: lambda c: _out_of_range("pid", c.pid),
-    ExtendRun: _in_todos,
+    ExtendRun: _in_attempt,
+    Resume: _in_limits,
     ReserveCall: lambda c: _amount("tokens", c.tokens) or _amount("nano", c.nano),
     SettleCall: _in_call,
     Remember: _in_memory,

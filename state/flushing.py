@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from state.statements import INSERTS
 from state.work import BudgetState, RunState, TodoState, Work
 
 Row = tuple[Any, ...]
@@ -12,25 +13,17 @@ Row = tuple[Any, ...]
 
 def inserts(work: Work) -> Iterator[tuple[str, list[Row]]]:
     """(table, rows) in the order of `statements.INSERTS`."""
-    new = work.new
-    if work.new_runs:
-        yield "run", [_run(work, run) for run in work.new_runs]
-        yield "plan", new["plan"]
-        yield "todo", [_todo(work, todo) for todo in work.new_todos]
-    for name in ("todo_need", "attempt", "evidence", "artifact"):
-        if name in new:
-            yield name, new[name]
-    if work.new_questions:
-        yield "question", [_question(work, id) for id in sorted(work.new_questions)]
-    if work.events:
-        yield "event", work.events
-    for name in ("worker", "model_call", "message", "note", "commit_pack", "checkpoint_write"):
-        if name in new:
-            yield name, new[name]
-    if work.new_budgets:
-        yield "budget", [_budget(work.budgets[run]) for run in sorted(work.new_budgets)]
-    if work.wakes:
-        yield "outbox", [(todo, work.now) for todo in sorted(work.wakes)]
+    rows = work.new | {
+        "run": [_run(work, run) for run in work.new_runs],
+        "todo": [_todo(work, todo) for todo in work.new_todos],
+        "question": [_question(work, id) for id in sorted(work.new_questions)],
+        "event": work.events,
+        "budget": [_budget(work.budgets[run]) for run in sorted(work.new_budgets)],
+        "outbox": [(todo, work.now) for todo in sorted(work.wakes)],
+    }
+    for name in INSERTS:
+        if found := rows.get(name):
+            yield name, found
 
 
 def puts(work: Work) -> Iterator[tuple[str, list[Row]]]:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
-from state.commands import ClaimNext, Command, Outcome, SubmitRun
+from state.commands import ClaimNext, Command, ExtendRun, Outcome, SubmitRun
 from state.errors import StoreError, StoreUnavailable
 from state.limits import BATCH_WEIGHT
 
@@ -47,7 +47,7 @@ class _Call:
         self.future: asyncio.Future[list[Outcome]] = loop.create_future()
 
     def weight(self) -> int:
-        return sum(len(c.todos) if isinstance(c, SubmitRun) else 1 for c in self.commands)
+        return sum(len(c.todos) if isinstance(c, SubmitRun | ExtendRun) else 1 for c in self.commands)
 
     def looks_for_work(self) -> bool:
         return any(isinstance(command, ClaimNext) for command in self.commands)

@@ -112,6 +112,7 @@ class Wanted:
     answered: set[str] = field(default_factory=set[str])
     questions: set[str] = field(default_factory=set[str])
     budgets_of_todos: set[str] = field(default_factory=set[str])
+    lanes_of_todos: set[str] = field(default_factory=set[str])
     budgets: set[str] = field(default_factory=set[str])
     calls: set[str] = field(default_factory=set[str])
     claims: bool = False
@@ -133,11 +134,17 @@ def _want(want: Wanted, command: Command) -> None:  # noqa: C901, PLR0912  one f
             want.todos.add(command.todo)
             want.documents.add(command.todo)
             want.claims = True
-        case Complete() | ExtendRun():
+        case Complete():
             want.completing.add(command.todo)
+        case ExtendRun():
+            want.completing.add(command.todo)
+            want.todos.update(todo.id for todo in command.todos)  # none of them may be there
+            for hangs_on_run in (want.documents, want.budgets_of_todos, want.lanes_of_todos):
+                hangs_on_run.add(command.todo)  # for what the same batch wants of the new ones
         case ReserveCall():
             want.todos.add(command.todo)
             want.budgets_of_todos.add(command.todo)
+            want.calls.add(command.call)
         case SettleCall():
             want.calls.add(command.call)
         case Fail():
@@ -192,7 +199,10 @@ def load(work: Work, commands: Sequence[Command], rows: Rows, kept: Kept) -> Non
     for row in rows.runs(unread) if unread else ():
         work.runs[row[0]] = RunState(row)
     _spend(work, want, rows, sorted(called))
-    if want.whole_runs:
+    if want.whole_runs:  # a plan may have been frozen before the runs were locked: its TODOs are new
+        added = {row[0] for row in rows.unsettled(sorted(want.whole_runs))} - work.todos.keys()
+        for row in rows.todos(sorted(added)) if added else ():
+            work.todos[row[0]] = TodoState(*row)
         asked.update(dict.fromkeys((row[0] for row in rows.pending_questions(sorted(want.whole_runs))), ""))
     for row in rows.questions(sorted(asked)) if asked else ():
         work.questions[row[0]] = QuestionState(*row)
@@ -207,8 +217,9 @@ def _spend(work: Work, want: Wanted, rows: Rows, calls: list[str]) -> None:
         work.budgets[row[0]] = BudgetState(*row)
     for row in rows.calls(calls) if calls else ():
         work.calls[row[0]] = CallState(*row)
-    if want.claims and (runs := sorted({todo.run_id for todo in work.todos.values() if todo.lane})):
-        work.busy_lanes.update((row[0], row[1]) for row in rows.busy_lanes(runs))
+    runs = {todo.run_id for id, todo in work.todos.items() if todo.lane or id in want.lanes_of_todos}
+    if want.claims and runs:
+        work.busy_lanes.update((row[0], row[1]) for row in rows.busy_lanes(sorted(runs)))
 
 
 def _known(ids: set[str], kept: Mapping[str, T], found: dict[str, T]) -> list[str]:

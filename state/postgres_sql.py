@@ -104,7 +104,8 @@ def _delete(delete: Delete) -> str:
     pairs = [
         f'{table}.{name} {sign} new."{place}"' for place, (name, sign) in enumerate(zip(names, signs, strict=False))
     ]
-    return f"DELETE FROM {table} USING {_recordset(delete.model, columns)} WHERE {' AND '.join(pairs)}"  # noqa: S608
+    source = _recordset(delete.model, columns)
+    return f"DELETE FROM {table} USING {source} WHERE {' AND '.join(pairs)}{delete.condition}"  # noqa: S608
 
 
 def _update(update: Update) -> str:

@@ -60,7 +60,7 @@ def _put(put: Put) -> str:
 def _delete(delete: Delete) -> str:
     table, keys = columns_of(delete.model, delete.keys)
     conditions = [f"{key} = ?" for key in keys] + ([f"{delete.before} < ?"] if delete.before else [])
-    return f"DELETE FROM {table} WHERE {' AND '.join(conditions)}"  # noqa: S608
+    return f"DELETE FROM {table} WHERE {' AND '.join(conditions)}{delete.condition}"  # noqa: S608
 
 
 def _update(update: Update) -> str:

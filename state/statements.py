@@ -104,11 +104,24 @@ class Put:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Rows where `keys` match, and `before`, if there is one, is smaller; row values come in that order."""
+    """Rows where `keys` match, and `before`, if there is one, is smaller; row values come in that order. `newer`: only
+    where there is a row of that table with a greater `id` in the same thread and namespace."""
 
     model: type[SQLModel]
     keys: tuple[str, ...]
     before: str | None = None
+    newer: type[SQLModel] | None = None
+
+    @property
+    def condition(self) -> str:
+        """More SQL that must hold; empty when nothing more must."""
+        if self.newer is None:
+            return ""
+        table, other = (cast(Table, inspect(model).local_table).name for model in (self.model, self.newer))
+        return (
+            f" AND EXISTS (SELECT 1 FROM {other} AS newer WHERE newer.thread = {table}.thread"  # noqa: S608
+            f" AND newer.ns = {table}.ns AND newer.id > {table}.id)"
+        )
 
 
 INSERTS: dict[str, Insert] = {
@@ -185,8 +198,10 @@ PUTS: dict[str, Put] = {
 DELETES: dict[str, Delete] = {
     "old_checkpoints": Delete(CheckpointRow, ("thread", "ns"), before="id"),
     "old_checkpoint_writes": Delete(CheckpointWriteRow, ("thread", "ns"), before="id"),
-    "checkpoints": Delete(CheckpointRow, ("thread",)),
-    "checkpoint_writes": Delete(CheckpointWriteRow, ("thread",)),
+    "superseded_checkpoint_writes": Delete(CheckpointWriteRow, ("thread",), newer=CheckpointRow),
+    "superseded_checkpoints": Delete(CheckpointRow, ("thread",), newer=CheckpointRow),
+    "whole_checkpoint_writes": Delete(CheckpointWriteRow, ("thread",)),
+    "whole_checkpoints": Delete(CheckpointRow, ("thread",)),
 }
 
 UPDATES: dict[str, Update] = {

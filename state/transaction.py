@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from state.admission import unstorable
+from state.agent_commands import ForgetThreads
 from state.commands import ClaimNext, Command, Outcome, Refused
 from state.decisions import decide
 from state.errors import StoreError
@@ -88,10 +89,11 @@ def _carry_out(
 
 
 def _segments(commands: Sequence[Command]) -> Iterator[Sequence[Command]]:
-    """`ClaimNext` looks for rows by their state, so what comes before it must be written first."""
+    """`ClaimNext` looks for rows by their state, `ForgetThreads` for the newest: what comes before them must be written
+    first."""
     start = 0
     for place, command in enumerate(commands):
-        if isinstance(command, ClaimNext):
+        if isinstance(command, ClaimNext | ForgetThreads):
             if start < place:
                 yield commands[start:place]
             yield commands[place : place + 1]

@@ -25,13 +25,17 @@ ALLOWED: Mapping[TodoStatus | None, frozenset[TodoStatus]] = {
 """What may follow within one epoch. ``None`` is a TODO that does not exist yet."""
 
 REOPENED: Mapping[TodoStatus, frozenset[TodoStatus]] = {
-    "completed": frozenset(("pending",)),  # a report, when what it tells of goes on
+    # a report, when what it tells of goes on
+    "ready": frozenset(("pending",)),
+    "in_progress": frozenset(("pending",)),
+    "verifying": frozenset(("pending",)),
+    "completed": frozenset(("pending",)),
     "failed": frozenset(("ready", "pending", "awaiting_input")),
     "blocked": frozenset(("ready", "pending", "awaiting_input")),
     "skipped": frozenset(("pending",)),
     "not_applicable": frozenset(("pending",)),
 }
-"""What a person's `retry` may make of an ended TODO, in a new epoch."""
+"""What a person's `retry` may make of an ended TODO, or of a report on it, in a new epoch."""
 
 
 class IllegalTransition(AssertionError):

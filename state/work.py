@@ -257,6 +257,8 @@ class Work:
         self.event(run, todo.id, "todo.state", data + "}")
         todo.state, todo.reason, todo.detail = to, reason, detail
         if to not in ("in_progress", "verifying"):
+            if todo.owner and todo.lane:
+                self.busy_lanes.discard((todo.run_id, todo.lane))
             todo.owner, todo.deadline = None, None
         self.dirty[todo.id] = todo
         if to == "ready":

@@ -59,13 +59,13 @@ def settle(work: Work, command: SettleCall) -> Done | Refused:
         budget.tokens -= call.tokens
         budget.cached -= call.cached
         budget.nano -= call.nano
-        budget.tokens_withheld -= max(0, call.reserved_tokens - call.tokens)
+        budget.tokens_withheld -= max(0, call.reserved_tokens - call.tokens)  # a lost call is always an estimate
         budget.nano_withheld -= max(0, call.reserved_nano - call.nano)
     else:
         budget.tokens_held -= call.reserved_tokens
         budget.nano_held -= call.reserved_nano
         budget.calls += 1
-    call.state, call.estimated = command.end, command.estimated
+    call.state, call.estimated = command.end, command.estimated or command.end == "lost"
     call.input, call.cached, call.written = command.input, command.cached, command.written
     call.output, call.nano = command.output, command.nano
     budget.tokens += call.tokens

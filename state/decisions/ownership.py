@@ -84,9 +84,13 @@ def _unclaimable(work: Work, command: Claim, todo: TodoState, run: RunState) -> 
 
 def _document(work: Work, todo: TodoState) -> tuple[str, Provenance]:
     new = work.new_todos.get(todo.id)
-    if new is not None:
-        return new[0].document, work.new_runs[todo.run_id].provenance
-    document, provenance = work.documents[todo.id]
+    if new is None:
+        document, provenance = work.documents[todo.id]
+    elif run := work.new_runs.get(todo.run_id):
+        document, provenance = new[0].document, run.provenance
+    else:  # planned in this transaction: what else is loaded of it tells the run's provenance
+        document = new[0].document
+        provenance = next(work.documents[id][1] for id in work.documents if work.todos[id].run_id == todo.run_id)
     return document, provenance  # type: ignore[return-value]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from state.agent_commands import AskPerson, ForgetThreads, Remember, SavedCheckpoint, SavedWrite
 from state.commands import Done, Refused
@@ -63,8 +64,21 @@ def _checkpoints(work: Work, todo: TodoState, saved: Sequence[SavedCheckpoint]) 
         key = (each.thread, each.ns, each.id)
         work.put("checkpoint", key, (*key, each.parent, todo.fence, each.type, each.body, each.meta))
         if each.prune and each.parent:  # the parent stays: writes may still be on their way to it
-            for statement in ("old_checkpoints", "old_checkpoint_writes"):
-                work.delete(statement, (each.thread, each.ns, each.parent))
+            _prune(work, each.thread, each.ns, each.parent)
+
+
+def _prune(work: Work, thread: str, ns: str, before: str) -> None:
+    """Older checkpoints go, also those that this transaction is about to write: deletes come first."""
+
+    def stays(row: tuple[Any, ...]) -> bool:
+        return (row[0], row[1]) != (thread, ns) or row[2] >= before
+
+    for table in ("checkpoint", "checkpoint_write"):
+        work.delete(f"old_{table}s", (thread, ns, before))
+        if table in work.puts:
+            work.puts[table] = {key: row for key, row in work.puts[table].items() if stays(key)}
+        if table in work.new:
+            work.new[table] = [row for row in work.new[table] if stays(row)]
 
 
 def _writes(work: Work, saved: Sequence[SavedWrite]) -> None:
@@ -78,14 +92,11 @@ def _writes(work: Work, saved: Sequence[SavedWrite]) -> None:
 
 
 def forget_threads(work: Work, command: ForgetThreads) -> Done:
-    """Their checkpoints go, also those that this transaction was about to write."""
+    """What is there of them goes. Alone in its `Work`, so that all that came before it is there."""
+    kind = "superseded" if command.keep_latest else "whole"
     for thread in command.threads:
-        work.delete("checkpoints", (thread,))
-        work.delete("checkpoint_writes", (thread,))
-        for table in ("checkpoint", "checkpoint_write"):
-            kept = {key: row for key, row in work.puts.get(table, {}).items() if key[0] != thread}
-            work.puts[table] = kept
-        work.new["checkpoint_write"] = [row for row in work.new.get("checkpoint_write", ()) if row[0] != thread]
+        work.delete(f"{kind}_checkpoint_writes", (thread,))
+        work.delete(f"{kind}_checkpoints", (thread,))
     return Done()
 
 
@@ -94,6 +105,10 @@ def ask_person(work: Work, command: AskPerson) -> Done | Refused:
     todo = owned(work, command.todo, command.fence)
     if isinstance(todo, Refused):
         return todo
+    if todo.kind == "report":
+        return Refused("not_allowed", f"{todo.key}: a report asks nothing, as its run does not wait for it")
+    if todo.state != "in_progress":
+        return Refused("not_ready", f"{todo.key} is {todo.state}: who is judged asks nothing")
     choices = encode(list(command.choices))
     question = QuestionState(
         id=work.new_id(), run_id=todo.run_id, todo_id=todo.id, epoch=todo.epoch, key=command.key, text=command.text,

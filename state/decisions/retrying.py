@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from state.commands import Done, Refused, Retry
 from state.decisions import scheduling
-from state.records import BAD_ENDS, TERMINAL
+from state.decisions.ownership import end_attempt
+from state.decisions.scheduling import standing
+from state.records import ANY_END, OWNED
 from state.work import TodoState, Work
 
 
@@ -21,38 +23,36 @@ def retry(work: Work, command: Retry) -> Done | Refused:
     todo.unmet_needs = 0
     scheduling.start(work, todo, entry="reopened")
     for descendant in _skipped_behind(work, todo):
-        standing = [work.todos[need] for need, _ in work.needs[descendant.id]]
-        if any(need.state in BAD_ENDS for need in standing):
+        standings = [standing(work.todos[need], wanted) for need, wanted in work.needs[descendant.id]]
+        if "bad" in standings:
             continue
         _new_epoch(descendant)
-        descendant.unmet_needs = sum(need.state != "completed" for need in standing)
+        descendant.unmet_needs = sum(each != "met" for each in standings)
         work.move(descendant, "pending", entry="reopened")
-        if _moot(work, descendant):
+        if "moot" in standings:  # then waiting for the other needs would be waiting for ever
             descendant.ended_at = work.now
             work.move(descendant, "not_applicable")
-    _reports(work)
+    _whatever_their_end(work)
     return Done(work.ready)
 
 
-def _reports(work: Work) -> None:
-    """A report on what has been reopened waits for its end again, also when it was written already."""
-    for report in [todo for todo in work.todos.values() if todo.kind == "report"]:
-        unmet = sum(work.todos[need].state not in TERMINAL for need, _ in work.needs.get(report.id, ()))
-        if report.state in TERMINAL and report.state != "cancelled" and unmet:
-            _new_epoch(report)
-            work.move(report, "pending", entry="reopened")
-        if report.state == "pending":
-            report.unmet_needs = unmet
-            work.dirty[report.id] = report
-
-
-def _moot(work: Work, todo: TodoState) -> bool:
-    """Whether a gate before it was answered otherwise: then waiting for the other needs would be waiting for ever."""
-    for id, wanted in work.needs[todo.id]:
-        need = work.todos[id]
-        if need.state == "not_applicable" or (need.state == "completed" and wanted not in (None, need.answer)):
-            return True
-    return False
+def _whatever_their_end(work: Work) -> None:
+    """What waits for any end of what has been reopened waits for it again. So does a report, whatever became of it:
+    it would tell of an end that was none."""
+    for id, needs in sorted(work.needs.items()):
+        todo = work.todos[id]
+        if not any(wanted == ANY_END for _, wanted in needs):
+            continue
+        unmet = sum(standing(work.todos[need], wanted) != "met" for need, wanted in needs)
+        if todo.kind == "report" and unmet and todo.state not in ("pending", "cancelled"):
+            if todo.state in OWNED:
+                end_attempt(work, todo, "released", "reopened")
+                todo.fence += 1
+            _new_epoch(todo)
+            work.move(todo, "pending", entry="reopened")
+        if todo.state == "pending" and todo.unmet_needs != unmet:
+            todo.unmet_needs = unmet
+            work.dirty[todo.id] = todo
 
 
 def _why_not(work: Work, todo: TodoState) -> str:

@@ -9,9 +9,13 @@ down whatever it was.
 from __future__ import annotations
 
 import json
+from typing import Literal
 
-from state.records import ANY_END, BAD_ENDS
+from state.records import ANY_END, BAD_ENDS, TERMINAL
 from state.work import Entry, QuestionState, TodoState, Work, encode
+
+Standing = Literal["met", "open", "bad", "moot"]
+"""Of a need: ``bad``, it ended badly; ``moot``, a gate was answered otherwise."""
 
 
 def start(work: Work, todo: TodoState, *, entry: Entry = "moved") -> None:
@@ -54,17 +58,31 @@ def settled(work: Work, todo: TodoState) -> None:
                 pending.append(dependent)
 
 
+def standing(need: TodoState, wanted: str | None) -> Standing:
+    """What a need means for who needs it."""
+    if wanted == ANY_END:
+        return "met" if need.state in TERMINAL else "open"
+    if need.state in BAD_ENDS:
+        return "bad"
+    if need.state == "not_applicable":
+        return "moot"
+    if need.state != "completed":
+        return "open"
+    return "met" if wanted in (None, need.answer) else "moot"
+
+
 def _inform(work: Work, need: TodoState, wanted: str | None, dependent: TodoState) -> bool:
     """Apply one settled need to one pending dependent; True when that settled the dependent in turn."""
-    if wanted != ANY_END and need.state in BAD_ENDS:
-        work.move(dependent, "skipped", detail=f"{need.key} {need.state}")
-    elif wanted != ANY_END and (need.state == "not_applicable" or (wanted is not None and need.answer != wanted)):
-        work.move(dependent, "not_applicable", detail=f"{need.key} was not {wanted}" if wanted else None)
-    else:
-        dependent.unmet_needs -= 1
-        work.dirty[dependent.id] = dependent
-        if dependent.unmet_needs == 0:
-            start(work, dependent)
-        return False
+    match standing(need, wanted):
+        case "bad":
+            work.move(dependent, "skipped", detail=f"{need.key} {need.state}")
+        case "moot":
+            work.move(dependent, "not_applicable", detail=f"{need.key} was not {wanted}" if wanted else None)
+        case _:
+            dependent.unmet_needs -= 1
+            work.dirty[dependent.id] = dependent
+            if dependent.unmet_needs == 0:
+                start(work, dependent)
+            return False
     dependent.ended_at = work.now
     return True

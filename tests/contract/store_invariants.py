@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import get_args
 
-from state.records import OWNED, TERMINAL, RunStatus, TodoStatus
+from state.records import ANY_END, OWNED, TERMINAL, RunStatus, TodoStatus
 from tests.contract.store_memory import MemoryStore, Values
 
 GOING = {"ready", "in_progress", "verifying"}
@@ -53,18 +53,22 @@ def check_everything(store: MemoryStore) -> None:
 
 def settled_well(need: Values, wanted: str | None) -> bool:
     """Lets a dependent go on."""
+    if wanted == ANY_END:
+        return need["state"] in TERMINAL
     return need["state"] == "completed" and wanted in (None, need["answer"])
 
 
 def rules_out(need: Values, wanted: str | None) -> bool:
     """The dependent will never apply."""
+    if wanted == ANY_END:
+        return False
     return need["state"] == "not_applicable" or (need["state"] == "completed" and not settled_well(need, wanted))
 
 
 def check_todo(todo: Values, needs: list[tuple[Values, str | None]]) -> None:
     """Its state follows from those of its needs, until it starts."""
     state = todo["state"]
-    bad = any(need["state"] in ("failed", "skipped", "cancelled") for need, _ in needs)
+    bad = any(need["state"] in ("failed", "skipped", "cancelled") and wanted != ANY_END for need, wanted in needs)
     out = any(rules_out(need, wanted) for need, wanted in needs)
     open_needs = sum(not settled_well(need, wanted) for need, wanted in needs)
     if state == "pending":
@@ -76,7 +80,7 @@ def check_todo(todo: Values, needs: list[tuple[Values, str | None]]) -> None:
         assert bad
     elif state == "not_applicable":
         assert out
-    elif state != "cancelled":
+    elif state != "cancelled" and (todo["kind"] == "report" or all(wanted != ANY_END for _, wanted in needs)):
         assert open_needs == 0, "it started before its needs were settled well"
     assert (todo["owner"] is not None) == (todo["deadline"] is not None) == (state in OWNED)
     assert (todo["ended_at"] is not None) == (state in TERMINAL)
@@ -85,7 +89,7 @@ def check_todo(todo: Values, needs: list[tuple[Values, str | None]]) -> None:
 
 def check_run(run: Values, todos: list[Values]) -> None:
     """Counters, state, and no TODO that waits for nothing."""
-    states: list[TodoStatus] = [todo["state"] for todo in todos]
+    states: list[TodoStatus] = [todo["state"] for todo in todos if todo["kind"] != "report" or todo["state"] in GOING]
     counted = Counter(states)
     for state in get_args(TodoStatus):
         assert run[f"n_{state}"] == counted[state], state
@@ -94,7 +98,9 @@ def check_run(run: Values, todos: list[Values]) -> None:
     if not {*GOING, "awaiting_input", "blocked"} & counted.keys():
         assert "pending" not in counted, "wedged"
     if run["cancelled"]:
-        assert counted.keys() <= TERMINAL
+        assert {todo["state"] for todo in todos} <= TERMINAL
+    lanes = Counter(todo["lane"] for todo in todos if todo["lane"] and todo["state"] in OWNED)
+    assert all(number == 1 for number in lanes.values()), "two in one lane"
 
 
 def check_events(store: MemoryStore) -> None:

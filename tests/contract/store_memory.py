@@ -200,8 +200,13 @@ class MemoryEngine:
         delete = DELETES[name]
         table = _NAMES[delete.model]
         keys = dict(zip(delete.keys, row, strict=False))
+        newest: dict[tuple[str, str], str] = {}
+        for thread, ns, id in sorted(self.tables[_NAMES[delete.newer]]) if delete.newer else ():
+            newest[thread, ns] = id
         for key, found in list(self.tables[table].items()):
             matches = all(found[column] == value for column, value in keys.items())
+            if delete.newer and found["id"] >= newest.get(key[:2], ""):
+                continue
             if matches and (delete.before is None or found[delete.before] < row[-1]):
                 self._replace(table, key, None)
 

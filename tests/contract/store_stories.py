@@ -26,8 +26,9 @@ from state.commands import (
     Say,
     SubmitRun,
 )
-from state.records import QUEUE, local_placement
+from state.records import ANY_END, QUEUE, local_placement
 from tests.contract.store_memory import MemoryStore, Values
+from tests.contract.store_role_stories import role_command
 from tests.contract.store_world import Need, gate, output, proof, submission, task
 
 PLACEMENTS = (QUEUE, QUEUE, local_placement("boot-1"))
@@ -44,13 +45,22 @@ def random_plan(random: Random, run: str, most: int = 9) -> SubmitRun:
         needs: list[Need] = []
         for need in random.sample(todos, k=min(len(todos), random.choice((0, 1, 1, 2, 3)))):
             conditional = need.kind == "ask" and random.random() < 0.7
-            needs.append((need.key, random.choice(ANSWERS)) if conditional else need.key)
+            whatever = random.random() < 0.15
+            wanted = ANY_END if whatever else random.choice(ANSWERS) if conditional else None
+            needs.append((need.key, wanted) if wanted else need.key)
         if random.random() < 0.25:
             todos.append(gate(key, *needs, run=run, expires=random.choice((None, 50.0))))
         else:
             labels = ["gpu"] if random.random() < 0.15 else []
-            todos.append(task(key, *needs, run=run, priority=random.choice((0, 0, 0, 1, -1)), labels=labels))
-    return submission(*todos, run=run, placement=random.choice(PLACEMENTS), concurrency=random.choice((1, 2, 5)))
+            kind = random.choice(("task", "task", "agent", "plan"))
+            lane = random.choice((None, None, "tree", "docs"))
+            priority = random.choice((0, 0, 0, 1, -1))
+            todos.append(task(key, *needs, run=run, kind=kind, priority=priority, labels=labels, lane=lane))
+    if random.random() < 0.4:
+        todos.append(task("report", *((todo.key, ANY_END) for todo in todos), run=run, kind="report"))
+    command = submission(*todos, run=run, placement=random.choice(PLACEMENTS), concurrency=random.choice((1, 2, 5)))
+    command.tokens, command.nano = random.choice(((None, None), (30, None), (None, 40), (100, 100)))
+    return command
 
 
 class Story:
@@ -120,7 +130,8 @@ class Story:
         random = self._random
         todo, fence = self._owned()
         evidence = [proof(random.random() < 0.95, random.choice(("exit:1",) * 9 + ("exit:2",))) for _ in range(2)]
-        return Complete(todo, fence, evidence, [output()] if random.random() < 0.3 else [])
+        head = (random.choice((None, "c1", "c2")), random.choice(("c1", "c2"))) if random.random() < 0.3 else None
+        return Complete(todo, fence, evidence, [output()] if random.random() < 0.3 else [], head)
 
     def fail(self) -> Command:
         todo, fence = self._owned()
@@ -132,8 +143,10 @@ class Story:
         return Block(*self._owned(), "image", "no such image")
 
     def release(self) -> Command:
-        cause = self._random.choice(("drain", "lease_lost", "died", "died"))
-        return Release(*self._owned(), cause, self._random.choice(WORKERS))
+        random = self._random
+        cause = random.choice(("drain", "lease_lost", "died", "died", "waiting", "budget", "budget"))
+        after, tokens, nano = random.choice((0.0, 0.0, 20.0)), random.choice((0, 10, 60)), random.choice((0, 10))
+        return Release(*self._owned(), cause, random.choice(WORKERS), after, tokens, nano)
 
     def say(self) -> Command:
         return Say(*self._owned(), "todo.progress", '{"text":"on"}')
@@ -160,7 +173,8 @@ class Story:
     def resume(self) -> Command:
         run = self._run()
         expected = run["placement"] if self._random.random() < 0.9 else "elsewhere"
-        return Resume(run["id"], self._random.choice(PLACEMENTS), expected)
+        tokens, nano = self._random.choice(((None, None), (None, None), (80, None), (20, 300), (None, 0)))
+        return Resume(run["id"], self._random.choice(PLACEMENTS), expected, tokens, nano)
 
     def retry(self) -> Command:
         return Retry(self._todo("failed", "blocked")["id"], "ada")
@@ -173,9 +187,17 @@ class Story:
     def publish(self) -> Command:
         return Published(self._todo("completed")["id"], ["/out/a"])
 
+    # --- what roles ask for: `store_role_stories` ---------------------------------------------------------------------
+
+    def role(self) -> Command:
+        """Something that an agent's worker asks; somebody must be at work for it."""
+        if not any(row["owner"] for row in self._store.rows("todo")):
+            return self.claim()
+        return role_command(self._random, self._store, *self._owned())
+
 
 _TELLERS: dict[Callable[[Story], Command], int] = {
     Story.claim: 16, Story.claim_next: 10, Story.verify: 4, Story.complete: 14, Story.fail: 6, Story.block: 2,
-    Story.release: 5, Story.say: 2, Story.answer: 8, Story.expire: 3, Story.cancel: 1, Story.hold: 2,
-    Story.resume: 4, Story.retry: 6, Story.deliver: 2, Story.publish: 2,
+    Story.release: 6, Story.say: 2, Story.answer: 9, Story.expire: 3, Story.cancel: 1, Story.hold: 2,
+    Story.resume: 5, Story.retry: 6, Story.deliver: 2, Story.publish: 2, Story.role: 40,
 }  # fmt: skip
