@@ -46,6 +46,8 @@ def extend(work: Work, command: ExtendRun) -> Done | Refused:
     todo = owned(work, command.todo, command.fence)
     if isinstance(todo, Refused):
         return todo
+    if todo.kind != "plan":
+        return Refused("not_allowed", f"{todo.key} plans nothing: only a TODO that plans adds others")
     evidence = command.evidence
     if not evidence or not all(item.passed for item in evidence) or len({item.subject for item in evidence}) > 1:
         return Refused("evidence", f"{todo.key}: a plan needs evidence, all of it passed, all on one subject")

@@ -102,6 +102,9 @@ def _ask(random: Random, store: MemoryStore, todo: str, fence: int) -> Command:
 
 
 def _extend(random: Random, store: MemoryStore, todo: str, fence: int) -> Command:
+    planning = [row for row in store.rows("todo") if row["kind"] == "plan" and row["owner"]]
+    if planning and random.random() < 0.9:
+        todo, fence = planning[0]["id"], planning[0]["fence"]
     run = todo.rpartition(".")[0]
     start = random.randrange(20, 60)
     plan = todo.rpartition(".")[2]
