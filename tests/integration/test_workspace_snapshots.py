@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from mcp_servers.git.workspace.chains import chain_to
-from mcp_servers.git.workspace.results import Packed
+from mcp_servers.git.workspace.results import Merged, Packed
 from mcp_servers.git.workspace.scanning import Bounds
-from mcp_servers.git.workspace.worktree import CONSOLIDATED, Worktree
+from mcp_servers.git.workspace.worktree import CONSOLIDATED, REBUILT, Worktree
 from state.errors import InputError, LimitExceeded
+from tests.integration.git_repositories import plain
 from tests.integration.workspace_ground import Ground, ground_at, inside, listing, rewrite, truth, write
 
 FILES = {
@@ -276,3 +277,41 @@ async def test_where_a_worktree_may_be(ground: Ground) -> None:
     await tree.remove()
     assert not tree.directory.exists()
     assert list(repository.cache.scratch.iterdir()) == []
+
+
+async def test_a_repository_of_the_other_format(tmp_path: Path) -> None:
+    async with ground_at(tmp_path) as ground:
+        ground.source.mkdir()
+        plain(ground.source, "init", "--quiet", "--object-format=sha256", "--initial-branch=main")
+        write(ground.source, FILES)
+        plain(ground.source, "add", ".")
+        plain(ground.source, "commit", "--quiet", "-m", "x")
+        await ground.pin_again()
+        tree = await ground.worktree()
+        write(tree.directory, {f"{'x' * 100}{number}": "n" for number in range(1000)} | {".gitignore": "x*9\n"})
+        first = await tree.snapshot()
+        for number in range(0, 1000, 2):
+            (tree.directory / f"{'x' * 100}{number}").unlink()
+        second = await tree.snapshot(thorough=True)
+        assert (len(second.commit), first.changed, second.changed) == (64, 1001, 500)
+        assert first.packed
+        assert second.packed
+        other = await ground.repository("another worker")
+        await other.bring([first.packed, second.packed])
+        await other.checkout(second.commit, tmp_path / "restored")
+        assert listing(tmp_path / "restored") == listing(tree.directory)
+        merged = await other.merge(ground.oid, await other.deliverable(second.commit, ground.oid), "m")
+        assert isinstance(merged, Merged)
+        assert len((await other.diff(ground.oid, merged.oid)).files) == 401
+
+
+async def test_more_changes_than_an_index_is_kept_for(ground: Ground) -> None:
+    tree = await ground.worktree()
+    names = [f"many/{number % 50}/{number}" for number in range(REBUILT + 1)]
+    write(tree.directory, dict.fromkeys(names, "1"))
+    assert (await tree.snapshot()).tree == truth(tree.directory)
+    for name in names:
+        rewrite(tree.directory / name, "2")
+    (tree.directory / "a.txt").unlink()
+    snapshot = await tree.snapshot()
+    assert (snapshot.tree, snapshot.changed) == (truth(tree.directory), REBUILT + 2)

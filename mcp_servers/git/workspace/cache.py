@@ -32,7 +32,6 @@ T = TypeVar("T")
 _SETTINGS = (
     *AS_IT_IS,
     "core.bare=true",
-    "core.fsyncMethod=batch",
     "core.protectNTFS=true",
     "core.protectHFS=true",
     "core.splitIndex=false",

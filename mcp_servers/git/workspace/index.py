@@ -18,6 +18,9 @@ from mcp_servers.storage.threads import Stop, in_thread
 
 _ARGUMENTS = 60_000
 """Bytes of paths that are given as arguments, which saves a call."""
+_MANY = 30
+"""Paths for which it is quicker to have the disk write all of their objects at once."""
+_AT_ONCE = "core.fsyncMethod=batch"
 _SUBMODULE = (0o160000).to_bytes(4, "big")
 """How an index says that an entry is one."""
 _LISTED = b"160000 "
@@ -32,11 +35,16 @@ class Index:
     def __init__(self, git: Git, directory: Path) -> None:
         self.path = directory / f"index-{uuid.uuid4().hex}"
         self.git = replace(git, index=self.path)
+        self._at_once = replace(self.git, settings=(*self.git.settings, _AT_ONCE))
+        self._writing = self.git
+        self._unmet = False
+        """git has not seen any of the files: nothing need be taken out to be looked at."""
         self._listing = directory / f"listing-{uuid.uuid4().hex}"
 
     async def read(self, commit: str) -> None:
         """Make it the tree of this commit; every file is then taken for changed."""
         await self.git.run("read-tree", commit)
+        self._unmet = True
 
     async def check_out(self, commit: str) -> None:
         """And make the work tree, which is empty, the same."""
@@ -44,20 +52,21 @@ class Index:
 
     async def update(self, gone: Collection[bytes], changed: Collection[bytes]) -> None:
         """Take out `gone`, and look anew into `changed`, which are files and links."""
-        out = [*gone, *changed]
+        self._writing = self._at_once if len(gone) + len(changed) > _MANY else self.git
+        out = list(gone) if self._unmet else [*gone, *changed]
+        self._unmet = False
         arguments: list[str] = []
         if sum(map(len, out)) + 4 * len(out) <= _ARGUMENTS:
             arguments = ["--force-remove", *(os.fsdecode(b"./" + path) for path in out), "--no-force-remove"]
         else:
-            # mode 0 takes a name out
-            none = b"0 %s\t" % (b"0" * 40)
-            await self.git.run("update-index", "-z", "--index-info", stdin=b"".join(none + p + b"\0" for p in out))
-        paths = b"".join(path + b"\0" for path in changed)
-        await self.git.run("update-index", "--add", "--replace", *arguments, "-z", "--stdin", stdin=paths)
+            paths = b"".join(path + b"\0" for path in out)
+            await self.git.run("update-index", "--force-remove", "-z", "--stdin", stdin=paths)
+        paths = b"".join(path + b"\0" for path in sorted(changed))
+        await self._writing.run("update-index", "--add", "--replace", *arguments, "-z", "--stdin", stdin=paths)
 
     async def write_tree(self) -> str:
         """The tree that it holds, stored."""
-        return await self.git.text("write-tree")
+        return await self._writing.text("write-tree")
 
     async def paths(self) -> set[bytes]:
         """All that it holds, submodules too."""

@@ -23,6 +23,8 @@ from state.errors import InputError
 
 CONSOLIDATED = 32
 """After so many snapshots, a pack is made against the commit that the worktree began from: it stands for all."""
+REBUILT = 5_000
+"""With more changed files, a new index is quicker than the old one changed."""
 _MESSAGE = "Snapshot"
 
 
@@ -129,7 +131,8 @@ class Worktree:
 
     async def _use(self, index: Index) -> None:
         await self._forget_index()
-        self._index, self._mark = index, await in_thread(lambda stop: index.mark())
+        self._index = index
+        self._mark = await in_thread(lambda stop: index.mark())
 
     async def _forget_index(self) -> None:
         if index := self._index:
@@ -147,13 +150,12 @@ class Worktree:
         if self._mark != await in_thread(lambda stop: index.mark()):
             seen = None
         found = await self._scan(seen)
-        if seen:
-            known: Collection[bytes] = seen.files
-            changed = found.changed_since(seen)
-        else:
+        known: Collection[bytes] = seen.files if seen else ()
+        changed = found.changed_since(seen) if seen else []
+        if not seen or len(changed) > REBUILT:
             index = Index(index.git, self._repository.cache.scratch)
-            await index.read(self.commit)
             await self._use(index)
+            await index.read(self.commit)
             known, changed = await index.paths() - self._submodules, list(found.files)
         gone = [*found.gone(known), *(self._submodules - found.links)]
         found.keep(known)
