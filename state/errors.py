@@ -22,10 +22,11 @@ AtlasError                    code, message, hint
 │   ├── RemoteMissing         no such object
 │   ├── RemoteForbidden       not allowed to
 │   └── RemoteUnavailable     did not answer, or broke off
-└── ModelError                a model could not answer
-    ├── ModelUnavailable      for the moment
-    ├── ModelRejected         for good: key, name, request
-    └── ModelOverflow         the conversation is too long for it
+├── ModelError                a model could not answer
+│   ├── ModelUnavailable      for the moment
+│   ├── ModelRejected         for good: key, name, request
+│   └── ModelOverflow         the conversation is too long for it
+└── BudgetExhausted           the run's budget does not allow for the next call
 """
 
 from __future__ import annotations
@@ -200,3 +201,16 @@ class ModelOverflow(ModelError):
     """The conversation is longer than the model can take."""
 
     code = "model_overflow"
+
+
+class BudgetExhausted(AtlasError):
+    """The run's budget does not allow for the next call of a model: of at most so many `tokens` and `nano` (10⁻⁹ USD).
+    `busy`: it may once the calls in flight are settled."""
+
+    code = "budget_exhausted"
+
+    def __init__(self, message: str, tokens: int, nano: int, *, busy: bool) -> None:
+        super().__init__(message, "Raise it: atlas resume RUN --budget usd=10.")
+        self.tokens = tokens
+        self.nano = nano
+        self.busy = busy

@@ -71,6 +71,8 @@ PAGE = 1_000
 
 TOOL_RESULT_BYTES = 50_000
 """What one call of an MCP tool answers with; the rest is asked for with its cursor."""
+CONVERSATION_BYTES = 600_000
+"""Of one request to a model; a longer conversation is shortened first."""
 TOOL_TEXT_BYTES = 60_000
 """What a model is told of one call of a tool, whoever's; the middle of what is longer is left out."""
 WORKSPACE_FILE_BYTES = 2 * MB

@@ -1,0 +1,115 @@
+"""The run's budget and books, as the chain of models sees them: every call is reserved in SQL before it is sent, and
+its reply is recorded in the transaction that settles it, so that nobody asks again for what was answered.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from decimal import ROUND_CEILING, Decimal
+
+from roles.conversation import encode_blocks
+from roles.models.chain import Outcome as CallOutcome
+from roles.models.port import Reply, Request, Text, Usage
+from roles.models.prices import PriceTable
+from roles.record import Record, check
+from state.agent_commands import Remember, ReserveCall, Said, SettleCall, Standing
+from state.commands import Command, Refused
+from state.errors import BudgetExhausted
+from state.records import new_id
+
+_NANO = 1_000_000_000
+_GIST = 300
+
+
+@dataclass(slots=True)
+class TurnLedger:
+    """`roles.models.chain.Ledger` for one turn: the reply becomes message `seq` of `talk`. `before` are turns of the
+    house that go with the reservation. `wait` returns when something was settled, or after a moment."""
+
+    record: Record
+    prices: PriceTable
+    role: str
+    speaker: str
+    talk: int
+    seq: int
+    wait: Callable[[], Awaitable[bool]]
+    before: list[Said] = field(default_factory=list[Said])
+
+    async def reserve(self, model: str, request: Request) -> TurnCall:
+        """`BudgetExhausted` when the run's budget can't allow for it; `LeaseLost`."""
+        price = self.prices.of(model)
+        size = request.input_bytes()
+        tokens = size + request.output_tokens
+        nano = _nano(price.most(size, request.output_tokens)) if price else 0
+        claim = self.record.claim
+        while True:
+            call = new_id()
+            reserve = ReserveCall(call, claim.todo, claim.fence, self.role, model, tokens, nano)
+            remember = Remember(claim.todo, claim.fence, said=self.before)
+            outcome, remembered = await self.record.write([reserve, remember])
+            if isinstance(outcome, Refused) and outcome.code in ("budget", "budget_busy"):
+                busy = outcome.code == "budget_busy"
+                if busy and await self.wait():
+                    continue
+                raise BudgetExhausted(outcome.message, tokens, nano, busy=busy)
+            check(outcome)
+            check(remembered)
+            self.record.keep(self.before)
+            return TurnCall(self, call, model)
+
+
+@dataclass(slots=True)
+class TurnCall:
+    """`roles.models.chain.Call`."""
+
+    ledger: TurnLedger
+    id: str
+    model: str
+
+    async def settle(self, usage: Usage, outcome: CallOutcome, reply: Reply | None) -> None:
+        """What was used is booked in any case; the reply only if the TODO is still this worker's (`LeaseLost`)."""
+        ledger, record = self.ledger, self.ledger.record
+        price = ledger.prices.of(self.model)
+        nano = _nano(price.cost(usage)) if price else 0
+        settle = SettleCall(
+            self.id, outcome, usage.input, usage.cached, usage.written, usage.output, nano, usage.estimated
+        )
+        commands: list[Command] = [settle]
+        said, standing = [], self._standing(usage)
+        if reply:
+            said = [self._said(reply)]
+            event = ("role.turn", self._event(reply, usage, nano, standing.turns))
+            commands.append(
+                Remember(record.claim.todo, record.claim.fence, said=said, standing=standing, events=[event])
+            )
+        outcomes = await record.write(commands)
+        check(outcomes[0])
+        if reply:
+            check(outcomes[1])
+            record.keep(said, standing=standing)
+
+    def _standing(self, usage: Usage) -> Standing:
+        now = self.ledger.record.standing
+        used = usage.input + usage.cached + usage.written + usage.output
+        return self.ledger.record.stands(turns=now.turns + 1, tokens=now.tokens + used)
+
+    def _said(self, reply: Reply) -> Said:
+        ledger = self.ledger
+        return Said(
+            ledger.talk, ledger.seq, "assistant", ledger.speaker, encode_blocks(reply.blocks), reply.stop, self.id
+        )
+
+    def _event(self, reply: Reply, usage: Usage, nano: int, turn: int) -> str:
+        words = "".join(block.text for block in reply.blocks if isinstance(block, Text)).strip()
+        data = {
+            "role": self.ledger.role, "model": self.model, "turn": turn,
+            "tokens": usage.input + usage.cached + usage.written + usage.output, "cached": usage.cached,
+            "usd": nano / _NANO, "text": words[:_GIST],
+        }  # fmt: skip
+        return json.dumps(data)
+
+
+def _nano(usd: Decimal) -> int:
+    return int((usd * _NANO).to_integral_value(ROUND_CEILING))

@@ -1,0 +1,128 @@
+"""What one attempt has said and done, in rows: read once when a worker takes it up, then written through.
+
+Everything is keyed by (TODO, epoch, attempt). Who takes an attempt over finds every reply that was paid for and every
+call that was begun.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import cast
+
+from sqlmodel import Session, col, select
+
+from roles.conversation import decode_blocks, encode_blocks
+from roles.models.port import Block, Message
+from state.agent_commands import CommitPack, Noted, Remember, Said, Standing, ToolRow, ToolState
+from state.agent_tables import AgentRow, MessageRow, ToolCallRow
+from state.commands import Claimed, Command, Outcome, Refused
+from state.errors import AtlasError, LeaseLost
+from state.ports import Store
+
+Write = Callable[[Sequence[Command]], Awaitable[list[Outcome]]]
+"""Carries out commands in one transaction, and does not give up while the database is away."""
+Place = tuple[int, int, int]
+"""Of a tool call: (talk, seq of the message that wants it, number in it)."""
+
+
+@dataclass(slots=True)
+class Record:
+    """See the module. `fence` is this worker's."""
+
+    claim: Claimed
+    write: Write
+    talks: dict[int, list[Said]] = field(default_factory=dict[int, list[Said]])
+    tools: dict[Place, ToolRow] = field(default_factory=dict[Place, ToolRow])
+    standing: Standing = field(default_factory=Standing)
+
+    @classmethod
+    async def load(cls, store: Store, claim: Claimed, write: Write) -> Record:
+        """What is there of this attempt."""
+        record = cls(claim, write)
+        await store.read(record._read)
+        return record
+
+    def _read(self, session: Session) -> None:
+        claim = self.claim
+        key = (claim.todo, claim.epoch, claim.attempt)
+        messages = select(MessageRow).where(
+            MessageRow.todo_id == key[0], MessageRow.epoch == key[1], MessageRow.attempt == key[2]
+        )
+        for row in session.exec(messages.order_by(col(MessageRow.talk), col(MessageRow.seq))):
+            said = Said(row.talk, row.seq, row.role, row.speaker, row.blocks, row.stop, row.call_id)
+            self.talks.setdefault(row.talk, []).append(said)
+        calls = select(ToolCallRow).where(
+            ToolCallRow.todo_id == key[0], ToolCallRow.epoch == key[1], ToolCallRow.attempt == key[2]
+        )
+        for row in session.exec(calls):
+            self.tools[row.talk, row.seq, row.number] = ToolRow(
+                row.talk, row.seq, row.number, row.call, row.name, row.arguments, cast(ToolState, row.state),
+                row.result, row.digest, row.snapshot,
+            )  # fmt: skip
+        if agent := session.get(AgentRow, key):
+            names = (name for name in Standing.__slots__)
+            self.standing = Standing(**{name: getattr(agent, name) for name in names})
+
+    def messages(self, talk: int, upto: int) -> list[Message]:
+        """The first `upto` turns of a conversation."""
+        said = self.talks.get(talk, ())
+        return [Message("user" if each.role == "user" else "assistant", self.blocks(each)) for each in said[:upto]]
+
+    def said(self, talk: int, seq: int) -> Said | None:
+        """A turn, if it is there."""
+        turns = self.talks.get(talk, ())
+        return turns[seq - 1] if 0 < seq <= len(turns) else None
+
+    @staticmethod
+    def blocks(said: Said) -> list[Block]:
+        """What was said."""
+        return decode_blocks(said.blocks)
+
+    def user(self, talk: int, seq: int, speaker: str, blocks: Sequence[Block]) -> Said:
+        """A turn of the house's."""
+        return Said(talk, seq, "user", speaker, encode_blocks(blocks))
+
+    async def remember(
+        self,
+        *,
+        said: Sequence[Said] = (),
+        tools: Sequence[ToolRow] = (),
+        standing: Standing | None = None,
+        packs: Sequence[CommitPack] = (),
+        notes: Sequence[Noted] = (),
+        events: Sequence[tuple[str, str]] = (),
+        first: Sequence[Command] = (),
+    ) -> None:
+        """Durable when it returns. `first` are commands of the same transaction. `LeaseLost` when the TODO is not this
+        worker's any more; then nothing of it was written."""
+        mine = Remember(
+            self.claim.todo, self.claim.fence, said=said, tools=tools, standing=standing, packs=packs, notes=notes,
+            events=events,
+        )  # fmt: skip
+        *_, outcome = await self.write([*first, mine])
+        check(outcome)
+        self.keep(said, tools, standing)
+
+    def keep(self, said: Sequence[Said] = (), tools: Sequence[ToolRow] = (), standing: Standing | None = None) -> None:
+        """It has been written."""
+        for each in said:
+            turns = self.talks.setdefault(each.talk, [])
+            if each.seq == len(turns) + 1:
+                turns.append(each)
+        for tool in tools:
+            self.tools[tool.talk, tool.seq, tool.number] = tool
+        if standing:
+            self.standing = standing
+
+    def stands(self, **changes: object) -> Standing:
+        """The standing, changed; not written yet."""
+        return replace(self.standing, **changes)  # pyright: ignore[reportArgumentType]
+
+
+def check(outcome: Outcome) -> None:
+    """`LeaseLost` if it was refused for that, else an error in Atlas."""
+    if isinstance(outcome, Refused):
+        if outcome.code == "lease_lost":
+            raise LeaseLost(outcome.message)
+        raise AtlasError(f"could not be remembered: {outcome.message}")
