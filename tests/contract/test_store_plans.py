@@ -137,16 +137,18 @@ async def test_a_cancel_that_comes_while_a_plan_is_frozen_leaves_nothing_open(
     clock = FakeClock()
     one, other = open_store(clock), open_store(clock)
     world = World(one, clock)
-    for number in range(20):
-        run = f"run-{number}"
-        await world.submit(task("plan", run=run, kind="plan"), run=run)
-        claim = await world.claim("plan", run)
-        todos = [task(f"t{place}", "plan", run=run) for place in range(3)]
-        await asyncio.gather(one.apply([frozen(claim, *todos)]), other.apply([Cancel(run, "ada")]))
-        assert set((await world.states(run)).values()) <= {"completed", "cancelled"}
-        assert (await world.run(run)).state == "cancelled"
-    await one.close()
-    await other.close()
+    try:
+        for number in range(20):
+            run = f"run-{number}"
+            await world.submit(task("plan", run=run, kind="plan"), run=run)
+            claim = await world.claim("plan", run)
+            todos = [task(f"t{place}", "plan", run=run) for place in range(3)]
+            await asyncio.gather(one.apply([frozen(claim, *todos)]), other.apply([Cancel(run, "ada")]))
+            assert set((await world.states(run)).values()) <= {"completed", "cancelled"}
+            assert (await world.run(run)).state == "cancelled"
+    finally:
+        await one.close()
+        await other.close()
 
 
 # --- needs that any end meets -----------------------------------------------------------------------------------------
