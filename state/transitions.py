@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 from state.records import RunStatus, TodoStatus
 
@@ -25,28 +26,33 @@ ALLOWED: Mapping[TodoStatus | None, frozenset[TodoStatus]] = {
 """What may follow within one epoch. ``None`` is a TODO that does not exist yet."""
 
 REOPENED: Mapping[TodoStatus, frozenset[TodoStatus]] = {
-    # a report, when what it tells of goes on
-    "ready": frozenset(("pending",)),
-    "in_progress": frozenset(("pending",)),
-    "verifying": frozenset(("pending",)),
-    "completed": frozenset(("pending",)),
     "failed": frozenset(("ready", "pending", "awaiting_input")),
     "blocked": frozenset(("ready", "pending", "awaiting_input")),
     "skipped": frozenset(("pending",)),
     "not_applicable": frozenset(("pending",)),
 }
-"""What a person's `retry` may make of an ended TODO, or of a report on it, in a new epoch."""
+"""What a person's `retry` may make of an ended TODO, in a new epoch."""
+
+REWRITTEN: Mapping[TodoStatus, frozenset[TodoStatus]] = dict.fromkeys(
+    ("ready", "in_progress", "verifying", "completed", "failed", "blocked", "skipped", "not_applicable"),
+    frozenset(("pending",)),
+)
+"""What the same `retry` makes of the report on it, whatever became of that."""
+
+Entry = Literal["new", "moved", "reopened", "rewritten"]
+"""How a TODO enters a state: for the first time, by the table, by a retry, or as a report on what is retried."""
 
 
 class IllegalTransition(AssertionError):
     """A decision tried a move that the table forbids: a defect in Atlas, never in what was asked."""
 
 
-def check(current: TodoStatus | None, to: TodoStatus, *, reopened: bool = False) -> None:
+def check(current: TodoStatus | None, to: TodoStatus, entry: Entry = "moved") -> None:
     """Raise `IllegalTransition` unless the table allows this move."""
-    allowed = REOPENED.get(current, frozenset[TodoStatus]()) if reopened and current else ALLOWED[current]
+    table = {"reopened": REOPENED, "rewritten": REWRITTEN}.get(entry) if current else None
+    allowed = ALLOWED[current] if table is None or current is None else table.get(current, frozenset[TodoStatus]())
     if to not in allowed:
-        raise IllegalTransition(f"{current} -> {to}" + (" by retry" if reopened else ""))
+        raise IllegalTransition(f"{current} -> {to}" + (f", {entry}" if table else ""))
 
 
 def derive_run_state(

@@ -10,11 +10,11 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from state.commands import NewTodo, SubmitRun
 from state.records import QUEUE, RUN_ENDED, EventType, QuestionStatus, Reason, RunStatus, TodoKind, TodoStatus
-from state.transitions import check, derive_run_state
+from state.transitions import Entry, check, derive_run_state
 
 COUNTED: tuple[TodoStatus, ...] = get_args(TodoStatus)
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
@@ -28,8 +28,6 @@ _BY_ID = attrgetter("id")
 _WITH_REASON: frozenset[RunStatus] = frozenset(("held", "cancelled", "budget_exhausted"))
 
 _REPORTS_COUNT_IN: frozenset[TodoStatus] = frozenset(("ready", "in_progress", "verifying"))
-Entry = Literal["new", "moved", "reopened"]
-"""How a TODO enters a state: for the first time, by the table, or by a person's retry."""
 
 
 @dataclass(slots=True, eq=False)
@@ -239,7 +237,7 @@ class Work:
     ) -> None:  # fmt: skip
         """Change a TODO's state, its run's counters, and say so; `extra` is more of the event's JSON."""
         before = None if entry == "new" else todo.state
-        check(before, to, reopened=entry == "reopened")
+        check(before, to, entry)
         run = self.runs[todo.run_id]
         if run.percent < 0:
             run.percent = run.progress()[0]

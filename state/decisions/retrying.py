@@ -49,7 +49,7 @@ def _whatever_their_end(work: Work) -> None:
                 end_attempt(work, todo, "released", "reopened")
                 todo.fence += 1
             _new_epoch(todo)
-            work.move(todo, "pending", entry="reopened")
+            work.move(todo, "pending", entry="rewritten")
         if todo.state == "pending" and todo.unmet_needs != unmet:
             todo.unmet_needs = unmet
             work.dirty[todo.id] = todo

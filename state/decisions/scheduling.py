@@ -12,7 +12,8 @@ import json
 from typing import Literal
 
 from state.records import ANY_END, BAD_ENDS, TERMINAL
-from state.work import Entry, QuestionState, TodoState, Work, encode
+from state.transitions import Entry
+from state.work import QuestionState, TodoState, Work, encode
 
 Standing = Literal["met", "open", "bad", "moot"]
 """Of a need: ``bad``, it ended badly; ``moot``, a gate was answered otherwise."""

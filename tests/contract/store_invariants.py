@@ -45,6 +45,8 @@ def check_everything(store: MemoryStore) -> None:
     for run in tables["run"].values():
         check_run(run, [todo for todo in todos.values() if todo["run_id"] == run["id"]])
     check_events(store)
+    for budget in tables["budget"].values():
+        check_budget(budget, [row for row in tables["model_call"].values() if row["run_id"] == budget["run_id"]])
     pending = sorted(row["todo_id"] for row in tables["question"].values() if row["state"] == "pending")
     assert pending == sorted(id for id, todo in todos.items() if todo["state"] == "awaiting_input")
     open_attempts = {(row["todo_id"], row["fence"]) for row in tables["attempt"].values() if row["ended_at"] is None}
@@ -101,6 +103,22 @@ def check_run(run: Values, todos: list[Values]) -> None:
         assert {todo["state"] for todo in todos} <= TERMINAL
     lanes = Counter(todo["lane"] for todo in todos if todo["lane"] and todo["state"] in OWNED)
     assert all(number == 1 for number in lanes.values()), "two in one lane"
+
+
+def check_budget(budget: Values, calls: list[Values]) -> None:
+    """It is the sum of its calls."""
+    ended = [row for row in calls if row["state"] != "reserved"]
+    held = [row for row in calls if row["state"] == "reserved"]
+    assert budget["calls"] == len(ended)
+    assert budget["cached"] == sum(row["cached"] for row in ended)
+    for unit, used in (("tokens", ("input", "cached", "written", "output")), ("nano", ("nano",))):
+        spent = [sum(row[kind] for kind in used) for row in ended]
+        unsure = [
+            max(0, row[f"reserved_{unit}"] - each) for row, each in zip(ended, spent, strict=True) if row["estimated"]
+        ]
+        assert budget[unit] == sum(spent)
+        assert budget[f"{unit}_withheld"] == sum(unsure)
+        assert budget[f"{unit}_held"] == sum(row[f"reserved_{unit}"] for row in held)
 
 
 def check_events(store: MemoryStore) -> None:

@@ -47,6 +47,8 @@ def _reserve(random: Random, store: MemoryStore, todo: str, fence: int) -> Comma
 
 def _settle(random: Random, store: MemoryStore, todo: str, fence: int) -> Command:
     rows = [row for row in store.rows("model_call") if row["state"] in ("reserved", "lost")]
+    if not rows and random.random() < 0.9:
+        return _reserve(random, store, todo, fence)
     call = random.choice(rows)["id"] if rows and random.random() < 0.95 else f"call-{random.randrange(40)}"
     used = [random.choice((0, 1, 4)) for _ in range(4)]
     return SettleCall(call, random.choice(ENDS), *used, nano=random.choice((0, 5)), estimated=random.random() < 0.3)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import product
 from typing import get_args
 
 import pytest
 
 from state.records import BAD_ENDS, OPEN, OWNED, TERMINAL, TodoStatus
-from state.transitions import ALLOWED, REOPENED, IllegalTransition, check, derive_run_state
+from state.transitions import ALLOWED, REOPENED, REWRITTEN, Entry, IllegalTransition, check, derive_run_state
 from tests.contract.store_invariants import brute_force_state
 
 STATES: tuple[TodoStatus, ...] = get_args(TodoStatus)
@@ -23,6 +24,8 @@ def test_nothing_follows_an_end_but_a_retry() -> None:
     for state in STATES:
         assert (not ALLOWED[state]) == (state in TERMINAL)
     assert REOPENED.keys().isdisjoint({"completed", "cancelled"})
+    assert "cancelled" not in REWRITTEN
+    assert {to for allowed in REWRITTEN.values() for to in allowed} == {"pending"}
 
 
 def test_the_kinds_of_states_do_not_overlap() -> None:
@@ -32,15 +35,17 @@ def test_the_kinds_of_states_do_not_overlap() -> None:
     assert set(STATES) == {*OPEN, *TERMINAL, "blocked"}
 
 
-@pytest.mark.parametrize("reopened", [False, True])
-def test_check_is_the_table(reopened: bool) -> None:
+@pytest.mark.parametrize(
+    ("entry", "table"), [("new", ALLOWED), ("moved", ALLOWED), ("reopened", REOPENED), ("rewritten", REWRITTEN)]
+)
+def test_check_is_the_table(entry: Entry, table: Mapping[TodoStatus | None, frozenset[TodoStatus]]) -> None:
     for current, to in product((None, *STATES), STATES):
-        allowed = REOPENED.get(current, frozenset[TodoStatus]()) if reopened and current else ALLOWED[current]
+        allowed = ALLOWED[None] if current is None else table.get(current, frozenset[TodoStatus]())
         if to in allowed:
-            check(current, to, reopened=reopened)
+            check(current, to, entry)
         else:
             with pytest.raises(IllegalTransition):
-                check(current, to, reopened=reopened)
+                check(current, to, entry)
 
 
 def test_the_run_s_state_is_its_definition() -> None:
