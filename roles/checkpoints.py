@@ -58,7 +58,8 @@ class StoreSaver(BaseCheckpointSaver[int]):
 
     def attach(self, words: Remember) -> None:
         """Write these `words` in the transaction of the next checkpoint or result under the same fence: what a call
-        said is then there exactly when its result is. One at a time."""
+        said is then there exactly when its result is. One at a time. What never got a result is forgotten with the
+        saver: make one for every attempt, they are cheap."""
         lease = (words.todo, words.fence)
         if lease in self._attached:
             raise ValueError(f"{words.todo}: something is attached already, and no result has been written since")
