@@ -36,10 +36,14 @@ class Dispatch:
 
     async def persistently(self, command: Command) -> Outcome:
         """Like `one`, and as long as the database is full, locked or away, again: what was worked out is not lost."""
+        return (await self.surely([command]))[0]
+
+    async def surely(self, commands: Sequence[Command]) -> list[Outcome]:
+        """Like `apply`, in one transaction, and again as long as the database is full, locked or away."""
         wait = _FIRST_WAIT
         while True:
             try:
-                return (await self.apply([command]))[0]
+                return await self.apply(commands)
             except StoreError as error:
                 log.warning("%s; what was done is kept and tried again", error.message)
             await asyncio.sleep(wait)

@@ -6,8 +6,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from state.commands import Block, Claimed, Command, Complete, Fail
-from state.ports import Blockage, Failure, Result, Worked
+from state.agent_commands import AskPerson
+from state.commands import Block, Claimed, Command, Complete, ExtendRun, Fail, Release
+from state.ports import Asked, Blockage, Deferral, Failure, Planned, Result, Worked
 
 LONGEST_BACKOFF = 600.0
 """Seconds; doubling stops here."""
@@ -33,11 +34,19 @@ class RetryPolicy:
         return min(self.backoff * 2.0 ** min(attempt, 60), LONGEST_BACKOFF)
 
 
-def settlement(claim: Claimed, result: Result) -> Command:
-    """The one command that ends this attempt."""
+def settlement(claim: Claimed, result: Result, by: str = "") -> Command:
+    """The one command with which the worker `by` lets go of it."""
     match result:
         case Worked():
-            return Complete(claim.todo, claim.fence, result.evidence, result.outputs)
+            return Complete(claim.todo, claim.fence, result.evidence, result.outputs, result.head)
+        case Planned():
+            return ExtendRun(
+                claim.todo, claim.fence, result.evidence, result.plan, result.plan_hash, result.todos
+            )  # fmt: skip
+        case Deferral():
+            return Release(claim.todo, claim.fence, result.cause, by, result.after, result.tokens, result.nano)
+        case Asked():
+            return AskPerson(claim.todo, claim.fence, result.key, result.text, result.choices)
         case Failure():
             wait = RetryPolicy.of(claim.document).wait(claim.attempt)
             return Fail(claim.todo, claim.fence, result.reason, result.detail, wait, result.evidence)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
 from state.work import encode
 
@@ -20,17 +21,28 @@ class PinnedRepository:
 
 @dataclass(frozen=True, slots=True)
 class RunSpec:
-    """`host_allowed`: a person asked for the host sandbox for this very run."""
+    """`host_allowed`: a person asked for the host sandbox for this very run. For runs with roles: `directory` is
+    the plan file's, `models` are the chains that the plan names, by role, and `approve` says whether a person is asked
+    before a plan is carried out."""
 
     repository: PinnedRepository | None = None
     host_allowed: bool = False
+    directory: str | None = None
+    models: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    approve: Literal["auto", "ask"] = "auto"
 
     def to_json(self) -> str:
-        repository = asdict(self.repository) if self.repository else None
-        return encode({"repository": repository, "host_allowed": self.host_allowed})
+        """Compact; what is at its default is left out."""
+        tree: dict[str, Any] = {
+            "repository": asdict(self.repository) if self.repository else None, "host_allowed": self.host_allowed,
+        }  # fmt: skip
+        if self.directory or self.models:
+            tree |= {"directory": self.directory, "models": self.models, "approve": self.approve}
+        return encode(tree)
 
     @classmethod
     def from_json(cls, text: str) -> RunSpec:
-        tree = json.loads(text)
-        repository = tree.get("repository")
-        return cls(PinnedRepository(**repository) if repository else None, bool(tree.get("host_allowed")))
+        """Read what `to_json` wrote."""
+        tree: dict[str, Any] = json.loads(text)
+        repository = tree.pop("repository", None)
+        return cls(PinnedRepository(**repository) if repository else None, **tree)

@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from orchestrator.dispatch import Dispatch
 from orchestrator.plan.document import Plan, SandboxChoice
 from orchestrator.plan.reading import canonical, canonical_hash
-from orchestrator.plan.todos import new_todos
+from orchestrator.plan.todos import new_todos, planning_todo, report_todo
 from orchestrator.run_spec import PinnedRepository, RunSpec
 from orchestrator.views import (
     EventView,
@@ -36,6 +36,10 @@ from state.ports import ArtifactStore
 from state.records import QUEUE, RUN_ENDED, Provenance, new_id
 from state.tables import Run
 
+NANO = 1_000_000_000
+"""Nano-dollars in a dollar."""
+PLAN_SECONDS = 3600.0
+"""That planning may take."""
 _FOLLOW_SECONDS = 1.0
 _GATHER_SECONDS = 0.05
 """A busy run commits hundreds of times a second; watchers get what happened in batches."""
@@ -70,7 +74,7 @@ class Service:
 
     async def submit(
         self, plan: Plan, directory: Path | None, *, placement: str = QUEUE, provenance: Provenance = "person",
-        source: str = "cli", sandbox: SandboxChoice | None = None,
+        source: str = "cli", sandbox: SandboxChoice | None = None, approve: Literal["auto", "ask"] = "auto",
     ) -> Submission:  # fmt: skip
         """Make a run of a plan that `read_plan` returned. `directory` is the plan file's: relative remotes and
         repositories start there. Nothing is left when it fails."""
@@ -80,11 +84,20 @@ class Service:
             pinned, warning = await self._pin(plan.repo, plan.base, directory)
             warnings += [warning] if warning else []
         text = canonical(plan)
+        todos = new_todos(plan, directory, sandbox) if plan.todos else [planning_todo(plan.goal or "", PLAN_SECONDS)]
+        with_roles = any(todo.kind in ("agent", "plan") for todo in todos)
+        if plan.todos and with_roles:
+            todos.append(report_todo(todos))
+        budget = plan.budget
         host_allowed = provenance == "person" and (sandbox or plan.sandbox) == "host"
+        spec = RunSpec(pinned, host_allowed)
+        if with_roles:
+            spec = RunSpec(pinned, host_allowed, str(directory or Path.cwd()), dict(plan.models), approve)
         command = SubmitRun(
             run=new_id(), name=plan.name, goal=plan.goal, placement=placement, concurrency=plan.concurrency,
-            provenance=provenance, source=source, spec=RunSpec(pinned, host_allowed).to_json(), plan=text,
-            plan_hash=canonical_hash(text), todos=new_todos(plan, directory, sandbox),
+            provenance=provenance, source=source, spec=spec.to_json(), plan=text, plan_hash=canonical_hash(text),
+            todos=todos, tokens=budget.tokens if budget else None,
+            nano=round(budget.usd * NANO) if budget and budget.usd else None,
         )  # fmt: skip
         failpoint("submit.before_commit")
         await self._do(command)

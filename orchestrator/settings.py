@@ -54,6 +54,8 @@ class Settings:
     docker_image: str | None = None
     log_level: LogLevel = "info"
     log_format: LogFormat = "human"
+    models: tuple[str, ...] = ()
+    """The chain of roles for which a plan names none."""
     providers: Mapping[str, Provider] = field(default_factory=dict[str, "Provider"])
     """Of models, besides those that need no settings."""
 
@@ -143,7 +145,7 @@ def _refuse_near_miss(variable: str, known: Mapping[str, str]) -> None:
 
 def _spelled(value: str, check: Callable[[object], object]) -> object:
     """The value of a variable as the file would spell it."""
-    if check in (_names, _labels):
+    if check in (_names, _labels, _models):
         return [item.strip() for item in value.split(",") if item.strip()]
     if check is _flag:
         return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}.get(value.lower(), value)
@@ -226,6 +228,16 @@ def _labels(value: object) -> tuple[str, ...]:
     return _texts(value, key)
 
 
+def _models(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise ValueError('must be a list of models, such as ["anthropic/claude-sonnet-5-5"]')
+    names = cast(list[object], value)
+    for name in names:
+        if not isinstance(name, str) or "/" not in name.strip("/"):
+            raise ValueError(f"{name!r} is no model; models are named provider/model")
+    return tuple(cast(list[str], names))
+
+
 _KEYS: dict[str, tuple[str, Callable[[object], object]]] = {
     "database_url": ("database_url", _database),
     "broker_url": ("broker_url", _url("amqp", "amqps")),
@@ -241,6 +253,7 @@ _KEYS: dict[str, tuple[str, Callable[[object], object]]] = {
     "s3.region": ("s3_region", _text),
     "docker.network": ("docker_network", _text),
     "docker.image": ("docker_image", _text),
+    "models": ("models", _models),
     "log.level": ("log_level", _one_of("debug", "info", "warning", "error")),
     "log.format": ("log_format", _one_of("human", "json")),
 }

@@ -24,13 +24,14 @@ from state.commands import Claimed, ClaimedMany, ClaimNext, Complete, Refused, R
 from state.errors import AtlasError, LeaseLost, StoreError
 from state.failpoints import failpoint
 from state.limits import POLL_SECONDS
-from state.ports import Broker, Executor, Failure, Result, WakeUp
+from state.ports import Broker, Executor, Failure, Result, WakeUp, Worked
 from state.records import ReleaseCause, TodoKind
 from state.tables import Todo
 
 log = logging.getLogger(__name__)
 
 _WATCH_SECONDS = 0.1
+Again = Callable[[], Awaitable[Result]]
 Stopped = ReleaseCause | None
 """Why a task was stopped from outside; None: another owns the TODO now, so that there is nothing to give back."""
 
@@ -191,9 +192,13 @@ class Worker:
             if running.stopped:
                 raise asyncio.CancelledError
             running.phase = "working"
-            result = await self._execute(claim)
-            running.phase = "settling"
-            with_outputs = await self._settle(claim, result)
+            result: Result | None = await self._execute(claim)
+            with_outputs = False
+            while result is not None:
+                running.phase = "settling"
+                with_outputs, again = await self._settle(claim, result)
+                running.phase = "working" if again else "settling"
+                result = await self._repeat(claim, again) if again and not running.stopped else None
             running.phase = "settled"
             if with_outputs and self._publish and not running.stopped:
                 await self._publish(claim)
@@ -219,16 +224,27 @@ class Worker:
             log.exception("%s: the executor broke", claim.key)
             return Failure("internal", f"{type(error).__name__}: {error}")
 
-    async def _settle(self, claim: Claimed, result: Result) -> bool:
-        """True when the TODO is now completed, with outputs."""
+    async def _repeat(self, claim: Claimed, again: Again) -> Result:
+        try:
+            return await again()
+        except LeaseLost:
+            raise
+        except Exception as error:
+            log.exception("%s: the executor broke", claim.key)
+            return Failure("internal", f"{type(error).__name__}: {error}")
+
+    async def _settle(self, claim: Claimed, result: Result) -> tuple[bool, Again | None]:
+        """(whether the TODO is now completed with outputs, what to do when the run's head has moved)"""
         failpoint("worker.before_settle")
-        command = settlement(claim, result)
+        command = settlement(claim, result, self._claims.boot)
         outcome = await self._dispatch.persistently(command)
         failpoint("worker.after_settle")
         if isinstance(outcome, Refused):
+            if outcome.code == "head_moved" and isinstance(result, Worked) and result.again:
+                return False, result.again
             await self._refused(claim, outcome)
-            return False
-        return isinstance(command, Complete) and bool(command.outputs)
+            return False, None
+        return isinstance(command, Complete) and bool(command.outputs), None
 
     async def _refused(self, claim: Claimed, refusal: Refused) -> None:
         """Too late, or not even storable; the latter must not be tried for ever."""

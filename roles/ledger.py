@@ -93,7 +93,7 @@ class TurnCall:
     def _standing(self, usage: Usage) -> Standing:
         now = self.ledger.record.standing
         used = usage.input + usage.cached + usage.written + usage.output
-        return self.ledger.record.stands(turns=now.turns + 1, tokens=now.tokens + used)
+        return self.ledger.record.stands(turns=now.turns + 1, tokens=now.tokens + used, errors=0)
 
     def _said(self, reply: Reply) -> Said:
         ledger = self.ledger

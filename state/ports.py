@@ -13,7 +13,7 @@ from typing import Literal, Protocol, TypeVar
 
 from sqlmodel import Session
 
-from state.commands import Claimed, Command, Outcome
+from state.commands import Claimed, Command, NewTodo, Outcome
 from state.records import BlockReason, Evidence, FailureReason, Output
 
 T = TypeVar("T")
@@ -234,10 +234,23 @@ class ArtifactStore(Protocol):
 
 @dataclass(slots=True)
 class Worked:
-    """All of the evidence passed."""
+    """All of the evidence passed. `head`: (the run's head that the work was merged onto, the merged commit); when it
+    has moved meanwhile, `again` merges and verifies once more."""
 
     evidence: list[Evidence]
     outputs: list[Output] = field(default_factory=list[Output])
+    head: tuple[str | None, str] | None = None
+    again: Callable[[], Awaitable[Result]] | None = None
+
+
+@dataclass(slots=True)
+class Planned:
+    """A plan is frozen: its canonical text, and its TODOs."""
+
+    evidence: list[Evidence]
+    plan: str
+    plan_hash: str
+    todos: list[NewTodo]
 
 
 @dataclass(slots=True)
@@ -257,7 +270,27 @@ class Blockage:
     detail: str
 
 
-Result = Worked | Failure | Blockage
+@dataclass(slots=True)
+class Deferral:
+    """It goes on later, where it stands: `after` seconds from now; or, when the budget does not allow for a call of so
+    many `tokens` and `nano` (10⁻⁹ USD), once somebody has raised it."""
+
+    cause: Literal["waiting", "budget"]
+    after: float = 0.0
+    tokens: int = 0
+    nano: int = 0
+
+
+@dataclass(slots=True)
+class Asked:
+    """A person is asked, and it goes on with the answer. `key` finds the question again."""
+
+    key: str
+    text: str
+    choices: list[str]
+
+
+Result = Worked | Planned | Failure | Blockage | Deferral | Asked
 
 
 class Reporter(Protocol):

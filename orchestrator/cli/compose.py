@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from mcp_servers.storage.stores import ObjectStores
     from orchestrator.brokers.memory import MemoryBroker
     from orchestrator.dispatch import Dispatch
-    from orchestrator.executors.task import TaskExecutor
     from orchestrator.heartbeat import Heartbeat
     from orchestrator.publishing import Publisher
     from orchestrator.run_spec import PinnedRepository
@@ -30,6 +29,8 @@ if TYPE_CHECKING:
     from orchestrator.sweeper import Sweeper
     from orchestrator.worker import Worker
     from state.liveness import FileLiveness
+    from state.ports import Executor
+    from state.records import TodoKind
     from state.sqlite import SqliteStore
 
 
@@ -58,7 +59,7 @@ class Workshop:
 
     liveness: FileLiveness
     sandboxes: Sandboxes
-    executor: TaskExecutor
+    executors: Mapping[TodoKind, Executor]
     publisher: Publisher
     sweeper: Sweeper
 
@@ -68,7 +69,7 @@ class Workshop:
 
         labels = frozenset(house.settings.worker_labels)
         claims = Claims(boot=self.liveness.boot, placement=placement, slots=slots, run=run, labels=labels)
-        return Worker(house.dispatch, house.broker, {"task": self.executor}, claims, self.publisher.of_todo)
+        return Worker(house.dispatch, house.broker, self.executors, claims, self.publisher.of_todo)
 
     def heartbeat(self, worker: Worker) -> Heartbeat:
         """Starts beating."""
@@ -138,7 +139,9 @@ async def workshop(house: House) -> AsyncGenerator[Workshop]:
     from mcp_servers.container.host import HostSandbox
     from mcp_servers.git.checkouts import Checkouts
     from mcp_servers.storage.cache import Cache
+    from orchestrator.agents.models import Models
     from orchestrator.cli.orphans import Orphans, host_scratch
+    from orchestrator.executors.roles import WithRoles
     from orchestrator.executors.task import Surroundings, TaskExecutor
     from orchestrator.logs import KnownSecrets, configure
     from orchestrator.publishing import Publisher
@@ -159,23 +162,26 @@ async def workshop(house: House) -> AsyncGenerator[Workshop]:
     own = private_directory(work / liveness.boot)
     host = HostSandbox(scratch=private_directory(host_scratch(liveness.boot)))
     sandboxes = Sandboxes(host, docker, Policy(found.sandbox, found.allow_host, found.docker_image))
-    executor = TaskExecutor(
-        Surroundings(
-            store=house.store, stores=house.stores, artifacts=house.artifacts,
-            cache=(cache := Cache(found.home / "cache", house.stores)),
-            checkouts=Checkouts(found.home / "git", house.artifacts), sandboxes=sandboxes,
-            secrets=Secrets(frozenset(found.secrets_allow), os.environ, found.secrets_directory), known_secrets=known,
-            work=own, boot=liveness.boot,
-        )
+    around = Surroundings(
+        store=house.store, stores=house.stores, artifacts=house.artifacts,
+        cache=(cache := Cache(found.home / "cache", house.stores)),
+        checkouts=Checkouts(found.home / "git", house.artifacts), sandboxes=sandboxes,
+        secrets=Secrets(frozenset(found.secrets_allow), os.environ, found.secrets_directory), known_secrets=known,
+        work=own, boot=liveness.boot,
     )  # fmt: skip
+    models = Models(os.environ, found.providers, found.models)
+    repositories = private_directory(found.home / "repositories")
+    executors: dict[TodoKind, Executor] = {"task": TaskExecutor(around, repositories)}
+    executors |= WithRoles(around, house.dispatch, models, repositories, found.home).executors()
     publisher = Publisher(house.dispatch, house.stores)
     orphans = Orphans(work, liveness, sandboxes, cache, found.cache_bytes)
     sweeper = Sweeper(house.dispatch, liveness, (publisher.everything, orphans.remove))
     async with AsyncExitStack() as stack:
         stack.callback(liveness.close)
         stack.push_async_callback(sandboxes.close)
+        stack.push_async_callback(models.close)
         stack.push_async_callback(orphans.remove_own)
-        yield Workshop(liveness, sandboxes, executor, publisher, sweeper)
+        yield Workshop(liveness, sandboxes, executors, publisher, sweeper)
 
 
 async def connect_docker(found: Settings, boot: str) -> Containers:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -29,39 +30,67 @@ def register(app: typer.Typer) -> None:
     app.command()(worker)
 
 
+Sandbox = Annotated[
+    Literal["auto", "docker", "host"] | None, typer.Option(help="Where commands run; overrides the plan.")
+]
+Approve = Annotated[
+    Literal["auto", "ask"], typer.Option(help="ask: a person approves a plan that was made before it is carried out.")
+]
+ModelNames = Annotated[
+    list[str] | None,
+    typer.Option("--model", help="provider/name, for all roles; again: asked when the one before does not answer."),
+]
+Detach = Annotated[bool, typer.Option("--detach", help="Submit only; `atlas worker` carries it out.")]
+
+
 def run(
     plan: Annotated[Path, typer.Argument(help="A plan.yaml (or .json); '-' reads standard input.")],
-    sandbox: Annotated[
-        Literal["auto", "docker", "host"] | None, typer.Option(help="Where commands run; overrides the plan.")
-    ] = None,
-    detach: Annotated[bool, typer.Option("--detach", help="Submit only; `atlas worker` carries it out.")] = False,
+    sandbox: Sandbox = None,
+    approve: Approve = "auto",
+    model: ModelNames = None,
+    detach: Detach = False,
     as_json: Json = False,
 ) -> None:
     """Carry out a plan, here and now; Ctrl-C holds it, `atlas resume` goes on."""
+    prepared(lambda: begin(*_read(plan), How(sandbox, approve, model or (), detach, as_json)), as_lines_of_json=as_json)
 
-    def prepare() -> Callable[[House], Awaitable[int]]:
-        document, directory = _read(plan)
 
-        async def use(house: House) -> int:
-            from orchestrator.cli.compose import workshop
+@dataclass(frozen=True, slots=True)
+class How:
+    """What the command line says besides the plan."""
 
-            if detach:
-                return await _detached(house, document, directory)
-            async with workshop(house) as shop:
-                placement = local_placement(shop.liveness.boot)
-                submitted = await house.service.submit(document, directory, placement=placement, sandbox=sandbox)
-                _warn(submitted.warnings)
-                return await _here(house, shop, submitted.run, 0, as_json)
+    sandbox: Literal["auto", "docker", "host"] | None
+    approve: Literal["auto", "ask"]
+    models: Sequence[str]
+    detach: bool
+    as_json: bool
 
-        return use
 
-    async def _detached(house: House, document: Plan, directory: Path) -> int:
-        submitted = await house.service.submit(document, directory, placement=QUEUE, sandbox=sandbox)
-        _warn(submitted.warnings)
-        await _say(house, submitted.run, as_json, "submitted; `atlas worker` carries it out, `atlas watch` shows it")
-        return 0
+def begin(document: Plan, directory: Path, how: How) -> Callable[[House], Awaitable[int]]:
+    """Submit a plan, and carry it out here unless somebody else is to."""
+    if how.models:
+        document = document.model_copy(update={"models": {**document.models, "default": list(how.models)}})
 
-    prepared(prepare, as_lines_of_json=as_json)
+    async def use(house: House) -> int:
+        from orchestrator.cli.compose import workshop
+
+        if how.detach:
+            submitted = await house.service.submit(
+                document, directory, placement=QUEUE, sandbox=how.sandbox, approve=how.approve
+            )
+            _warn(submitted.warnings)
+            text = "submitted; `atlas worker` carries it out, `atlas watch` shows it"
+            await _say(house, submitted.run, how.as_json, text)
+            return 0
+        async with workshop(house) as shop:
+            placement = local_placement(shop.liveness.boot)
+            submitted = await house.service.submit(
+                document, directory, placement=placement, sandbox=how.sandbox, approve=how.approve
+            )
+            _warn(submitted.warnings)
+            return await _here(house, shop, submitted.run, 0, how.as_json)
+
+    return use
 
 
 def _read(plan: Path) -> tuple[Plan, Path]:

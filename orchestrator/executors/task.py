@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from mcp_servers.storage import outputs
 from mcp_servers.storage.cache import Cache
@@ -43,10 +43,13 @@ from state.ports import (
     Worked,
     WriteOutput,
 )
-from state.records import BlockReason, Evidence, Output
+from state.records import BlockReason, Evidence, Output, Provenance
 from state.tables import ArtifactRow, Run
 
-_BELT_SECONDS = 10.0
+if TYPE_CHECKING:
+    from orchestrator.agents.workspace import Repository
+
+BELT_SECONDS = 10.0
 """Past the timeout: what hangs outside the sandbox is ended too."""
 
 
@@ -75,19 +78,21 @@ class Surroundings:
 class TaskExecutor:
     """`state.ports.Executor` for kind ``task``."""
 
-    def __init__(self, around: Surroundings) -> None:
+    def __init__(self, around: Surroundings, repositories: Path | None = None) -> None:
+        """`repositories` is where those of runs with roles are kept."""
         self._around = around
+        self._repositories = repositories
         self._runs: dict[str, RunSpec] = {}
 
     async def execute(self, claim: Claimed, report: Reporter) -> Result:
-        attempt = _Attempt(self._around, claim, report, await self._run_spec(claim.run))
+        attempt = _Attempt(self._around, claim, report, await self._run_spec(claim.run), self._repositories)
         try:
-            async with asyncio.timeout(claim.timeout + _BELT_SECONDS):
+            async with asyncio.timeout(claim.timeout + BELT_SECONDS):
                 return await attempt.carry_out()
         except TimeoutError:
             return Failure("timeout", f"not done within {claim.timeout:g} s (inputs, command and outputs together)")
         except AtlasError as error:
-            return _as_result(error)
+            return as_result(error)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
@@ -100,7 +105,7 @@ class TaskExecutor:
         return self._runs[run]
 
 
-def _as_result(error: AtlasError) -> Result:
+def as_result(error: AtlasError) -> Result:
     """What an expected error means for the TODO."""
     if isinstance(error, LeaseLost):
         raise error
@@ -123,7 +128,11 @@ def _block_reason(error: AtlasError) -> BlockReason:
 
 
 class _Attempt:
-    def __init__(self, around: Surroundings, claim: Claimed, report: Reporter, run: RunSpec) -> None:
+    def __init__(
+        self, around: Surroundings, claim: Claimed, report: Reporter, run: RunSpec, repositories: Path | None
+    ) -> None:
+        self._repositories = repositories
+        self._head: str | None = None
         self._around = around
         self._claim = claim
         self._report = report
@@ -134,8 +143,11 @@ class _Attempt:
 
     async def carry_out(self) -> Result:
         around, claim, spec = self._around, self._claim, self._spec
+        repository = await self._branch()
+        edited = self._head is not None or spec.author == "model"  # a model wrote what is run here
+        provenance: Provenance = "model" if edited and claim.provenance == "person" else claim.provenance
         secrets = await asyncio.to_thread(around.secrets.resolve, spec.secrets, claim.provenance)
-        request = Request(spec.sandbox, spec.image, claim.provenance, self._run.host_allowed)
+        request = Request(spec.sandbox, spec.image, provenance, self._run.host_allowed)
         sandbox, self._image = await around.sandboxes.sandbox(request)
         workplace = Workplace(around.work / f"{claim.todo}-{claim.fence}", spec, sandbox.kind == "docker")
         workplace.scratch.mkdir(parents=True, mode=0o700)
@@ -143,13 +155,32 @@ class _Attempt:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(workplace.remove)
             stack.enter_context(around.known_secrets.hiding(secrets.values()))
-            await self._prepare(workplace, stack)
+            await self._prepare(workplace, repository, stack)
             log = await stack.enter_async_context(AttemptLog(log_name, around.artifacts, self._report, secrets))
             return await self._work(workplace, sandbox, log, secrets)
 
-    async def _prepare(self, workplace: Workplace, stack: AsyncExitStack) -> None:
+    async def _branch(self) -> Repository | None:
+        """Of a run with roles: its branch has moved on from where it was pinned."""
+        run = self._run
+        if run.repository is None or run.directory is None or self._repositories is None:
+            return None
+        from orchestrator.agents.workspace import Repository
+
+        around = self._around
+        row = await around.store.read(lambda session: session.get(Run, self._claim.run))
+        if row is None or row.head is None:
+            return None
+        found = await Repository.open(
+            self._claim.run, run.repository, around.store, around.artifacts, self._repositories
+        )
+        self._head, _ = await found.head()
+        return found
+
+    async def _prepare(self, workplace: Workplace, branch: Repository | None, stack: AsyncExitStack) -> None:
         repository: PinnedRepository | None = self._run.repository
-        if repository:
+        if branch and self._head:
+            await branch.here.checkout(self._head, workplace.directory)
+        elif repository:
             await self._around.checkouts.fresh(repository.oid, repository.artifact, workplace.directory)
         else:
             workplace.directory.mkdir()

@@ -12,6 +12,8 @@ from orchestrator.plan.problems import Problem, quoted
 from orchestrator.plan.todo_checks import placed_output, todo_problems
 
 _CYCLE_SHOWN = 8
+RESERVED = frozenset(("plan", "report", "approve-plan"))
+"""Keys of TODOs that are added to runs with roles."""
 
 
 def plan_problems(plan: Plan, directory: Path | None) -> list[Problem]:
@@ -27,24 +29,34 @@ def plan_problems(plan: Plan, directory: Path | None) -> list[Problem]:
     problems.extend(_duplicate_ids(plan.todos))
     problems.extend(_need_problems(plan.todos))
     problems.extend(_shared_outputs(plan.todos, directory or Path("/")))
-    return problems
+    return problems or list(_problems_with_roles(plan, directory))
+
+
+def _problems_with_roles(plan: Plan, directory: Path | None) -> Iterator[Problem]:
+    """Of a plan that is right so far. A model's plan, which is in no file, gets its repository from its goal."""
+    for position, todo in enumerate(plan.todos):
+        here = ("todos", position)
+        if todo.role is not None and plan.repo is None and directory is not None:
+            yield Problem((*here, "role"), "an agent TODO needs a repository: give the plan `repo`")
+        if todo.role not in (None, "hephaestus"):
+            text = f"{todo.role} carries out no TODOs; hephaestus does, and {todo.role} comes by itself"
+            yield Problem((*here, "role"), text)
+        if todo.id in RESERVED and (plan.goal or any(each.role for each in plan.todos)):
+            yield Problem((*here, "id"), f"{quoted(todo.id)} is a TODO of Atlas's own; take another id")
 
 
 def not_available(plan: Plan) -> list[Problem]:
     """What is written correctly, but can't be carried out by this version."""
-    if not plan.todos:
-        return [Problem(("goal",), "planning for a goal is not available yet; write todos")]
     problems: list[Problem] = []
     if plan.budget is not None and plan.budget.wall_clock is not None:
         problems.append(Problem(("budget", "wall_clock"), "a limit on wall clock time is not available yet"))
     for position, todo in enumerate(plan.todos):
-        if todo.kind in ("agent", "push"):
-            key, what = ("role", "agent TODOs are") if todo.kind == "agent" else ("push", "push TODOs are")
-            problems.append(Problem(("todos", position, key), f"{what} not available yet"))
+        if todo.kind == "push":
+            problems.append(Problem(("todos", position, "push"), "push TODOs are not available yet"))
         for item, check in enumerate(todo.verify):
-            if check.review is not None:
+            if check.review is not None and todo.kind != "agent":
                 path = ("todos", position, "verify", item, "review")
-                problems.append(Problem(path, "reviews are not available yet"))
+                problems.append(Problem(path, "only agent TODOs can be reviewed"))
     return problems
 
 

@@ -14,6 +14,8 @@ from state.ports import Resources
 
 SHELL = ("/bin/sh", "-c")
 When = Literal["success", "always"]
+Author = Literal["caller", "model"]
+"""Who wrote a command: whoever submitted the run, or a model that planned it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +47,12 @@ class StdoutSpec:
 
 @dataclass(frozen=True, slots=True)
 class VerifySpec:
-    """One item of `verify`: a command that must exit with 0, or a file that must exist and not be empty."""
+    """One item of `verify`: a command that must exit with 0, a file that must exist and not be empty, or a role that
+    must approve."""
 
     run: tuple[str, ...] = ()
     file: str | None = None
+    review: str | None = None
 
     @property
     def command(self) -> str | None:
@@ -57,6 +61,8 @@ class VerifySpec:
 
     def item(self) -> str:
         """The JSON that stands for this item in evidence."""
+        if self.review is not None:
+            return _compact({"review": self.review})
         return _compact({"run": list(self.run)} if self.run else {"file": self.file})
 
 
@@ -78,6 +84,7 @@ class TaskSpec:
     retries: int = 0
     backoff: float = 5.0
     traceparent: str | None = None
+    author: Author = "caller"
 
     @property
     def command(self) -> str:
@@ -101,7 +108,9 @@ class TaskSpec:
             "stdout": StdoutSpec(**stdout) if stdout else None,
             "secrets": tuple(tree.get("secrets", ())),
             "resources": Resources(**tree.get("resources", {})),
-            "verify": tuple(VerifySpec(tuple(item["run"]), item["file"]) for item in tree.get("verify", ())),
+            "verify": tuple(
+                VerifySpec(tuple(item["run"]), item["file"], item.get("review")) for item in tree.get("verify", ())
+            ),
         }
         return cls(**{**tree, **read})
 

@@ -10,13 +10,14 @@ from orchestrator.plan.document import SandboxChoice, Todo
 from orchestrator.plan.locations import is_relative
 from orchestrator.plan.problems import Path, Problem, quoted
 from state.records import TodoKind
+from state.touches import problem
 
 KIND_KEYS: dict[TodoKind, str] = {"task": "run", "agent": "role", "ask": "ask", "push": "push"}
 _EVERYWHERE = frozenset(("id", "title", "needs", "priority"))
 _WORK = frozenset(("inputs", "env", "resources", "labels", "verify", "timeout", "retries", "image"))
 KEYS_BY_KIND: dict[TodoKind, frozenset[str]] = {
     "task": _EVERYWHERE | _WORK | {"run", "outputs", "secrets"},
-    "agent": _EVERYWHERE | _WORK | {"role", "prompt", "touches"},
+    "agent": _EVERYWHERE | (_WORK - {"inputs"}) | {"role", "prompt", "touches"},
     "ask": _EVERYWHERE | {"ask", "choices", "expires"},
     "push": _EVERYWHERE | {"push", "timeout", "retries"},
 }
@@ -48,6 +49,12 @@ def _agent_problems(todo: Todo, here: Path) -> Iterator[Problem]:
     for key, value in wanted.items():
         if not value:
             yield Problem((*here, "role"), f"an agent TODO needs {key}")
+    for index, pattern in enumerate(todo.touches):
+        if why := problem(pattern):
+            yield Problem((*here, "touches", index), f"the pattern {why}")
+    for index, item in enumerate(todo.verify):
+        if item.review not in (None, "oracle"):
+            yield Problem((*here, "verify", index, "review"), "oracle reviews changes")
 
 
 def _repeated(todo: Todo, here: Path) -> Iterator[Problem]:

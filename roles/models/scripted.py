@@ -10,6 +10,12 @@ The file is YAML or JSON, a list of replies:
       delay: 0.5                  # seconds before it begins; none if left out
       usage: {input: 1200, output: 40, cached: 0, written: 0}      # estimated if left out
 
+A file for several conversations says which of them each is; the first that fits is taken:
+
+    conversations:
+      - when: Make a plan           # must be in its first message
+        replies: [...]              # a list as above
+
 Which reply comes next is told by the conversation alone, by the turns of the assistant in it: a script goes on where it
 was after a restart, and several conversations may use one at once.
 """
@@ -70,6 +76,23 @@ class ScriptedReply(BaseModel):
         return self
 
 
+class ScriptedConversation(BaseModel):
+    """The replies of one conversation."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    when: str = ""
+    replies: Annotated[list[ScriptedReply], Field(min_length=1)]
+
+
+class ScriptedConversations(BaseModel):
+    """A whole file."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    conversations: Annotated[list[ScriptedConversation], Field(min_length=1)]
+
+
 class ScriptedModel:
     """A script as a model."""
 
@@ -78,7 +101,7 @@ class ScriptedModel:
     def __init__(self, provider: str, path: str, directory: Path) -> None:
         """`SettingsError` naming the file, the reply and what is wrong with it."""
         self._source = Source(provider, path)
-        self._replies = _read(_inside(directory, path))
+        self._conversations = _read(_inside(directory, path))
 
     @property
     def name(self) -> str:
@@ -88,12 +111,13 @@ class ScriptedModel:
     async def reply(self, request: Request, meter: Meter) -> Reply:
         """The next one of the script; `ModelRejected` if there is none, or what it is for was not said."""
         index = sum(message.role == "assistant" for message in request.messages)
-        if index >= len(self._replies):
+        replies = self._of(request)
+        if index >= len(replies):
             raise ModelRejected(
-                f"{self.name}: the script ends after {len(self._replies)} replies, and reply {index + 1} is wanted",
+                f"{self.name}: the script ends after {len(replies)} replies, and reply {index + 1} is wanted",
                 "Add replies to the script, or give it an end that calls no tool.",
             )
-        reply = self._replies[index]
+        reply = replies[index]
         if reply.when and not any(reply.when in text for text in _last_said(request)):
             raise ModelRejected(
                 f'{self.name}: reply {index + 1} is for a message with "{reply.when}", which the last one has not',
@@ -101,6 +125,16 @@ class ScriptedModel:
             )
         await self._say(reply, request, meter)
         return self._finished(reply, index, meter)
+
+    def _of(self, request: Request) -> list[ScriptedReply]:
+        first = "".join(block.text for block in request.messages[0].blocks if isinstance(block, Text))
+        for conversation in self._conversations:
+            if conversation.when in first:
+                return conversation.replies
+        raise ModelRejected(
+            f"{self.name}: no conversation of the script is for one that begins: {first[:80]!r}",
+            "Add one to `conversations`, with a `when` that is in this message.",
+        )
 
     async def _say(self, reply: ScriptedReply, request: Request, meter: Meter) -> None:
         meter.sent()
@@ -140,7 +174,7 @@ def _inside(directory: Path, path: str) -> Path:
     return found
 
 
-def _read(path: Path) -> list[ScriptedReply]:
+def _read(path: Path) -> list[ScriptedConversation]:
     try:
         if path.exists() and not path.is_file():
             raise SettingsError(f"{path}: no file", "Name a file with a script.")
@@ -148,7 +182,10 @@ def _read(path: Path) -> list[ScriptedReply]:
             text = file.read(_LARGEST + 1)
         if len(text) > _LARGEST:
             raise SettingsError(f"{path}: a script has at most {_LARGEST >> 20} MiB", "Shorten it.")
-        replies = TypeAdapter(list[ScriptedReply]).validate_python(_parsed(path, text))
+        tree = _parsed(path, text)
+        if isinstance(tree, dict):
+            return ScriptedConversations.model_validate(tree).conversations
+        replies = TypeAdapter(list[ScriptedReply]).validate_python(tree)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
         raise SettingsError(f"{path}: the script can't be read: {reason}", "Name an existing file.") from None
@@ -156,7 +193,7 @@ def _read(path: Path) -> list[ScriptedReply]:
         raise SettingsError(f"{path}: {_first(error)}", _FORMAT) from None
     if not replies:
         raise SettingsError(f"{path}: the script has no replies", _FORMAT)
-    return replies
+    return [ScriptedConversation(replies=replies)]
 
 
 def _parsed(path: Path, text: str) -> object:
@@ -178,5 +215,7 @@ _FORMAT = "A script is a list of replies with text or calls, and when, delay and
 def _first(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_input=False)[0]
     number, *rest = first["loc"] or ("",)
+    if isinstance(number, str) and number:
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
     where = f"reply {number + 1}" + "".join(f".{each}" for each in rest) if isinstance(number, int) else "the file"
     return f"{where}: {first['msg']}"

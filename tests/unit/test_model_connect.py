@@ -141,7 +141,8 @@ async def test_a_script_keeps_the_deadline(tmp_path: Path) -> None:
     [
         ("", "the file: Input should be a valid list"),
         ("[]", "has no replies"),
-        ("{text: a}", "the file: Input should be a valid list"),
+        ("{text: a}", "conversations: Field required"),
+        ("conversations: [{when: x, replies: []}]", "conversations.0.replies"),
         ("- {}", "reply 1: Value error, a reply needs text or calls"),
         ("- {text: a}\n- {txt: b}", "reply 2.txt: Extra inputs"),
         ("- {text: 7}", "reply 1.text: Input should be a valid string"),

@@ -159,8 +159,6 @@ AGENT = "{id: a, role: hephaestus, prompt: x, touches: ['src/**'], verify: [{run
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("goal: Make it work", "plan.yaml:2:1: goal: planning for a goal is not available yet; write todos"),
-        (f"todos: [{AGENT % ''}]", "plan.yaml:2:17: todos[0].role: agent TODOs are not available yet"),
         (
             "budget: {wall_clock: 2h}\ntodos: [{id: a, run: x}]",
             "plan.yaml:2:10: budget.wall_clock: a limit on wall clock time is not available yet",
@@ -169,7 +167,7 @@ AGENT = "{id: a, role: hephaestus, prompt: x, touches: ['src/**'], verify: [{run
         ("todos: [{id: a, push: {remote: o, branch: b}}]", "plan.yaml:2:17: todos[0].push: push TODOs are not"),
         (
             "todos: [{id: a, run: x, verify: [{run: y}, {review: oracle}]}]",
-            "plan.yaml:2:45: todos[0].verify[1].review: reviews are not available yet",
+            "plan.yaml:2:45: todos[0].verify[1].review: only agent TODOs can be reviewed",
         ),
     ],
 )  # fmt: skip

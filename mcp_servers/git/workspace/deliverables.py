@@ -1,5 +1,6 @@
 """The part of a snapshot that belongs on a branch: without what the repository's own ``.gitignore`` files ignore, as
-build products and installed packages are, unless the base has that path already.
+build products and installed packages are, and without what tools leave behind that nobody means to keep; unless the
+base has that path already.
 
 The rules are read from the snapshot, not from a disk that may have changed since. Rules of the host have no say.
 """
@@ -20,6 +21,11 @@ from mcp_servers.storage.threads import completed, in_thread
 _IGNORE = b".gitignore"
 _FILE = b"100"
 """How the mode of a file begins; a link's is another, and no rules are read from those."""
+LEFTOVERS = (
+    "__pycache__/", "*.py[cod]", ".pytest_cache/", ".mypy_cache/", ".ruff_cache/", ".hypothesis/", ".coverage",
+    ".venv/", "node_modules/", ".DS_Store", ".atlas-*",
+)  # fmt: skip
+"""What running a program or its tests leaves behind, whether the repository says so or not."""
 _SECONDS = 120.0
 """For patterns that are made to take for ever."""
 
@@ -31,11 +37,10 @@ async def deliverable_tree(cache: Cache, commit: str, base: str) -> str:
         try:
             await index.read(commit)
             rules = [path for mode, path in map(_mode_and_path, await index.entries()) if _is_rule(mode, path)]
-            if rules:
-                ignored = await _ignored(index, rules, cache)
-                kept = await _paths(cache.git, base, cache) if ignored else set[bytes]()
-                if dropped := [path for path in ignored if path not in kept]:
-                    await index.update(dropped, ())
+            ignored = await _ignored(index, rules, cache)
+            kept = await _paths(cache.git, base, cache) if ignored else set[bytes]()
+            if dropped := [path for path in ignored if path not in kept]:
+                await index.update(dropped, ())
             return await index.write_tree()
         finally:
             await completed(in_thread(index.remove))
@@ -56,10 +61,12 @@ async def _empty_tree(cache: Cache) -> AsyncGenerator[Path]:
 async def _ignored(index: Index, rules: list[bytes], cache: Cache) -> list[bytes]:
     """What in the index matches the rules in it: git reads a ``.gitignore`` from there if its entry says that there is
     none on disk."""
-    paths = b"".join(path + b"\0" for path in rules)
-    await index.git.run("update-index", "--skip-worktree", "-z", "--stdin", stdin=paths)
+    if rules:
+        paths = b"".join(path + b"\0" for path in rules)
+        await index.git.run("update-index", "--skip-worktree", "-z", "--stdin", stdin=paths)
     git = replace(index.git, timeout=_SECONDS)
     options = ("--cached", "--ignored", "--exclude-per-directory=.gitignore", "-z", "--full-name")
+    options += tuple(f"--exclude={pattern}" for pattern in LEFTOVERS)
     async with cache.temporary() as listing:
         await git.run("ls-files", *options, stdout=listing)
         return await in_thread(lambda stop: listing.read_bytes().split(b"\0")[:-1])

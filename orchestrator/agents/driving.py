@@ -1,0 +1,134 @@
+"""Drives the graph of one attempt until it says why it stopped; the only place where LangGraph runs."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.agents.lost_calls import settle_lost_calls
+from orchestrator.dispatch import Dispatch
+from orchestrator.enforcer import BACKOFF_LIMIT, BACKOFF_SECONDS, ERRORS
+from orchestrator.enforcing import Enforcing
+from orchestrator.graph import Calls
+from roles.acting import Actor
+from roles.checkpoints import LEASE
+from roles.desk import Desk
+from roles.models.prices import PriceTable
+from roles.position import Position, begin
+from roles.record import Record
+from roles.role import DUTIES
+from roles.rulings import Houseman
+from roles.thinking import Thinker
+from state.commands import Claimed
+from state.ports import Asked, Blockage, Deferral, Failure, Result, Store
+
+_STEPS = 10_000
+_BUSY_SECONDS, _BUSY_PAUSE = 2.0, 0.02
+_BUSY_TRIES = 15
+Stop = dict[str, Any]
+
+if TYPE_CHECKING:
+    from orchestrator.graph import Graph
+
+
+@dataclass(slots=True)
+class Drive:
+    """One attempt on this worker. `thread` tells the conversations of one attempt apart where it has several graphs
+    (work, then a review)."""
+
+    dispatch: Dispatch
+    claim: Claimed
+    record: Record
+    desk: Desk
+    prices: PriceTable
+    graph: Graph
+
+    async def run(self, duty: str, thread: str = "") -> Stop:
+        """Go on where the thread stands, or begin with this duty. Why it stopped: `kind` and what goes with it."""
+        claim = self.claim
+        enforcing = Enforcing(self.record, time.monotonic())
+        thinker = Thinker(self.record, self.desk, self.prices, Patiently(self.dispatch.store).wait, enforcing.capped)
+        actor = Actor(self.record, self.desk, Houseman(self.desk))
+        actor.remember_seen()
+        calls = Calls(thinker.think, actor.act, enforcing.enforce)
+        name = f"{claim.todo}/{claim.epoch}/{claim.attempt}{thread and '/'}{thread}"
+        config: Any = {
+            "configurable": {"thread_id": name, LEASE: (claim.todo, claim.fence)}, "recursion_limit": _STEPS,
+        }  # fmt: skip
+        state = await self.graph.aget_state(config)
+        values: Position | None = state.values or None  # pyright: ignore[reportAssignmentType]
+        if values and not state.next and (stop := values["stop"]) and stop["kind"] not in _GOES_ON:
+            return stop
+        given: Any = None
+        if not values:
+            talks = max(self.record.talks, default=0)
+            given = {**begin(duty, DUTIES[duty].role), "talks": talks}
+        elif not state.next:
+            given = {"exit": "", "stop": {}}
+        graph: Any = self.graph
+        final: Any = await graph.ainvoke(given, config, context=calls, durability="sync")
+        return await self._backed_off(final["stop"])
+
+    async def _backed_off(self, stop: Stop) -> Stop:
+        """When a model was away from a role that the enforcer does not watch: wait longer each time, not for ever."""
+        if stop["kind"] != "unavailable":
+            return stop
+        errors = self.record.standing.errors + 1
+        await self.record.remember(standing=self.record.stands(errors=errors))
+        if errors > ERRORS:
+            detail = f"the model could not answer {errors} times in a row: {stop['detail']}"
+            return {"kind": "blocked", "reason": "model", "detail": detail}
+        return {
+            **stop,
+            "kind": "wait",
+            "after": max(stop["after"], min(BACKOFF_SECONDS * 2 ** (errors - 1), BACKOFF_LIMIT)),
+        }
+
+
+@dataclass(slots=True)
+class Patiently:
+    """Waits for the budget that calls in flight hold; not for ever."""
+
+    store: Store
+    number: int = 0
+    waited: int = 0
+
+    async def wait(self) -> bool:
+        """Whether to try again."""
+        self.waited += 1
+        if self.waited > _BUSY_TRIES:
+            self.waited = 0
+            return False
+        self.number = await self.store.changed(self.number, _BUSY_SECONDS)
+        await asyncio.sleep(_BUSY_PAUSE)
+        return True
+
+
+async def take_up(dispatch: Dispatch, claim: Claimed) -> Record:
+    """What there is of an attempt. What its earlier owners had in flight is lost."""
+    await settle_lost_calls(dispatch, claim)
+    return await Record.load(dispatch.store, claim, dispatch.surely)
+
+
+_GOES_ON = frozenset(("ask", "wait", "budget"))
+"""Stops after which the same attempt goes on."""
+
+
+def result_of(stop: Stop) -> Result | None:
+    """What a stop means for the TODO; None: it is for the executor to say."""
+    detail = str(stop.get("detail", ""))
+    match stop["kind"]:
+        case "ask":
+            return Asked(stop["key"], stop["text"], stop["choices"])
+        case "wait":
+            return Deferral("waiting", stop["after"])
+        case "budget":
+            return Deferral("budget", 0.0, stop["tokens"], stop["nano"])
+        case "blocked":
+            return Blockage(stop["reason"], detail)
+        case "failed":
+            return Failure(stop["reason"], detail)
+        case _:
+            return None

@@ -1,0 +1,156 @@
+"""What the house puts on a role's desk: `roles.desk.Desk` over the real parts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlmodel import Session, select
+
+from mcp_servers.manners import Policy
+from mcp_servers.workspace.server import workspace_server
+from orchestrator.agents import briefs
+from orchestrator.agents.models import Models
+from orchestrator.agents.proving import Prover
+from orchestrator.agents.situation import situation
+from orchestrator.agents.workspace import Workspace
+from orchestrator.plan.reading import canonical, canonical_hash, read_plan
+from roles.desk import Answered, Checked, Judged, Taken
+from roles.models.port import ChatModel
+from roles.record import Record
+from roles.role import Duty
+from roles.rulings import outcome_of
+from roles.toolbox import Toolbox
+from roles.untrusted import as_data
+from state.errors import DocumentError
+from state.ports import Exit, Store, WriteOutput
+from state.records import Evidence
+from state.tables import Question
+
+_BRIEFS = {
+    "plan": briefs.plan_brief, "review_plan": briefs.review_plan_brief, "work": briefs.work_brief,
+    "diagnose": briefs.diagnose_brief, "review": briefs.review_brief, "distil": briefs.distil_brief,
+    "report": briefs.report_brief,
+}  # fmt: skip
+
+
+@dataclass(slots=True)
+class HouseDesk:
+    """For one attempt. Without a `workspace`, `directory` is what roles look around in (planning)."""
+
+    record: Record
+    store: Store
+    chains: Models
+    named: Mapping[str, Sequence[str]]
+    scripts: Path
+    closing: AsyncExitStack
+    directory: Path
+    workspace: Workspace | None = None
+    prover: Prover | None = None
+    records: str = ""
+    _boxes: dict[tuple[str, ...], Toolbox] = field(default_factory=dict[tuple[str, ...], Toolbox])
+
+    async def brief(self, duty: str) -> str:
+        """With the state of things now."""
+        if duty == "work":
+            await self._start_over()
+        now = await situation(self.store, self.record, await self.diff(), self.records)
+        return _BRIEFS[duty](now)
+
+    async def essentials(self) -> str:
+        """The diff."""
+        return as_data("the changes so far", await self.diff() or "(none)")
+
+    async def diff(self) -> str:
+        """From where the attempt began to the files as they were last kept."""
+        if not self.workspace:
+            return ""
+        found = await self.workspace.repository.here.diff(self.workspace.base, self.workspace.tree.commit)
+        return found.text + ("\n(cut)" if found.truncated else "")
+
+    async def toolbox(self, duty: Duty) -> Toolbox:
+        """Opened when it is first wanted; open until the attempt ends."""
+        if duty.tools not in self._boxes:
+            policy = Policy(read_only=not duty.writes)
+            server = workspace_server(
+                self.directory,
+                policy,
+                run=self._command if duty.writes else None,
+                touches=self.prover.spec.touches if duty.writes and self.prover else None,
+            )
+            servers = {"workspace": server} if duty.tools else {}
+            self._boxes[duty.tools] = await self.closing.enter_async_context(Toolbox(servers, duty.tools))
+        return self._boxes[duty.tools]
+
+    def models(self, duty: Duty) -> Sequence[ChatModel]:
+        """What plan and settings say."""
+        return self.chains.chain(duty, self.named, self.scripts)
+
+    async def snapshot(self) -> Taken:
+        """Of the workspace."""
+        assert self.workspace, "only work changes files, and it has a workspace"  # noqa: S101
+        return await self.workspace.snapshot()
+
+    async def check(self) -> Checked:
+        """The verification on what would be merged, as it stands."""
+        assert self.workspace, "only work checks"  # noqa: S101
+        assert self.prover, "only work checks"  # noqa: S101
+        commit = await self.workspace.tree.deliverable(self.workspace.base)
+        items = [item for item in self.prover.spec.verify if item.review is None]
+        found = await self.prover.prove(commit, items, every=True)
+        passing = frozenset(each.item_hash for each in found if each.passed)
+        return Checked("\n\n".join(_told(each) for each in found), passing)
+
+    async def judge_plan(self, text: str) -> Judged:
+        """As if a person had written it, but for what a plan of ours may not say."""
+        try:
+            plan = read_plan(None, text.encode("utf-8", "replace"))
+        except DocumentError as error:
+            return Judged(problems=str(error))
+        said = plan.model_fields_set - {"atlas", "name", "goal", "todos", "concurrency"}
+        if said or not plan.todos:
+            return Judged(problems=f"leave out: {', '.join(sorted(said))}" if said else "it has no todos")
+        if pushing := [todo.id for todo in plan.todos if todo.kind == "push"]:
+            return Judged(problems=f"{pushing[0]}: only a person's plan may push")
+        if hiding := [todo.id for todo in plan.todos if todo.secrets or todo.inputs or todo.outputs]:
+            return Judged(problems=f"{hiding[0]}: secrets, inputs and outputs are for people's plans")
+        canon = canonical(plan)
+        return Judged(plan=canon, hash=canonical_hash(canon))
+
+    async def answered(self, key: str) -> Answered | None:
+        """By a person."""
+
+        def find(session: Session) -> Answered | None:
+            asked = session.exec(
+                select(Question).where(Question.todo_id == self.record.claim.todo, Question.key == key)
+            )
+            found = asked.first()
+            if found is None or found.state != "answered":
+                return None
+            return Answered(found.answer or "", found.answered_by or "somebody")
+
+        return await self.store.read(find)
+
+    async def _command(self, argv: Sequence[str], timeout: float, write: WriteOutput) -> Exit:
+        assert self.prover, "only work runs commands"  # noqa: S101
+        return await self.prover.run(argv, self.directory, timeout, write)
+
+    async def _start_over(self) -> None:
+        """When Oracle said so, before the work of this attempt begins."""
+        known: dict[str, Any] = outcome_of(self.record.standing)
+        if not self.workspace or not known.get("start_over") or known.get("started_over"):
+            return
+        _, head = await self.workspace.repository.head()
+        await self.workspace.start_over(head)
+        kept = json.dumps(known | {"started_over": True})
+        await self.record.remember(standing=self.record.stands(base=head, snapshot=head, outcome=kept))
+
+
+def _told(found: Evidence) -> str:
+    what = found.command or found.item
+    how = "passes" if found.passed else f"fails (exit code {found.exit_code})"
+    return f"{what}: {how}\n{found.output_tail.strip()}"

@@ -1,0 +1,80 @@
+"""Which models a role asks, in which order: what the plan names for it, else the settings, else those with a key."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+
+from roles.models.connect import PROVIDERS, Provider, connect
+from roles.models.port import ChatModel
+from roles.role import Duty
+from state.errors import SettingsError
+
+REVIEWING = frozenset(("review_plan", "review", "diagnose"))
+"""Duties that judge what another role did: another maker's model comes first, if there is one."""
+_NAME_ONE = (
+    "Set ANTHROPIC_API_KEY or OPENAI_API_KEY; or name a model: `models: {default: [provider/name]}` in the plan, "
+    "ATLAS_MODELS=provider/name for all."
+)
+
+
+class Models:
+    """The models of this installation, connected when they are first asked for. Errors: `SettingsError`."""
+
+    def __init__(
+        self, environ: Mapping[str, str], providers: Mapping[str, Provider], default: Sequence[str] = ()
+    ) -> None:
+        """`default` is the settings' chain."""
+        self._environ = environ
+        self._providers = {**PROVIDERS, **providers}
+        self._default = list(default)
+        self._connected: dict[tuple[str, Path], ChatModel] = {}
+
+    def chain(self, duty: Duty, named: Mapping[str, Sequence[str]], directory: Path) -> list[ChatModel]:
+        """For a duty of a run that names `named` (by role, or ``default``); scripts are looked for in `directory`."""
+        names = self.names(duty, named)
+        models = [self._connect(name, directory) for name in names]
+        if duty.name in REVIEWING and duty.role not in named:
+            worker = self._connect(self.names_of("hephaestus", named)[0], directory)
+            models.sort(key=lambda model: model.maker == worker.maker)
+        return models
+
+    def names(self, duty: Duty, named: Mapping[str, Sequence[str]]) -> list[str]:
+        """The names of a chain."""
+        names = self.names_of(duty.role, named)
+        if duty.name in REVIEWING and duty.role not in named:  # the others with a key can judge too
+            names += [name for name in self._with_keys() if name not in names and not _scripted(names)]
+        return names
+
+    def names_of(self, role: str, named: Mapping[str, Sequence[str]]) -> list[str]:
+        """What a role's chain begins with."""
+        names = list(named.get(role) or named.get("default") or self._default) or self._with_keys()
+        if not names:
+            raise SettingsError("no model is named, and there is no key of one", _NAME_ONE)
+        return names
+
+    def _with_keys(self) -> list[str]:
+        table = tomllib.loads((files("roles.models") / "defaults.toml").read_text("utf-8"))
+        return [str(name) for label, name in table.items() if self._has_key(label)]
+
+    def _has_key(self, label: str) -> bool:
+        provider = self._providers[label]
+        return any(self._environ.get(name) for name in (provider.key_variable, provider.token_variable) if name)
+
+    def _connect(self, name: str, directory: Path) -> ChatModel:
+        key = (name, directory)
+        if key not in self._connected:
+            self._connected[key] = connect(name, self._environ, directory, self._providers)
+        return self._connected[key]
+
+    async def close(self) -> None:
+        """Their connections."""
+        for model in self._connected.values():
+            await model.close()
+        self._connected.clear()
+
+
+def _scripted(names: Sequence[str]) -> bool:
+    return any(name.startswith("scripted/") for name in names)

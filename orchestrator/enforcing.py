@@ -1,0 +1,131 @@
+"""The enforcer's node: from an attempt's records to a `Snapshot`, and from the decision to the next position.
+
+A decision is recorded with the counters in one transaction, by where in the conversation it was made: done again after
+a crash, it is the same.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from typing import Any, cast
+
+from orchestrator.enforcer import (
+    CAPS,
+    CREDIT,
+    Amounts,
+    Consult,
+    Continue,
+    Counters,
+    Decision,
+    Done,
+    Snapshot,
+    Stop,
+    Wait,
+    decide,
+)
+from orchestrator.enforcer import News as Measured
+from roles.checklist import Items
+from roles.position import Position, Step, no_news, turn_to
+from roles.record import Record
+from roles.role import DUTIES
+from roles.rulings import outcome_of
+
+_COUNTERS = ("continuations", "fruitless", "credit", "consultations", "errors")
+
+
+@dataclass(slots=True)
+class Enforcing:
+    """`since` is the monotonic time when this worker took the attempt up."""
+
+    record: Record
+    since: float
+    caps: Amounts = CAPS
+
+    def spent(self) -> Amounts:
+        """Of the whole attempt, by all workers that had it."""
+        now = self.record.standing
+        return Amounts(now.turns, now.tool_calls, now.tokens, now.seconds + time.monotonic() - self.since)
+
+    def capped(self) -> bool:
+        """Whether a cap is reached."""
+        return self.spent().first_reached(self.caps) is not None
+
+    async def enforce(self, position: Position) -> Step:
+        """The node."""
+        known = outcome_of(self.record.standing)
+        at = [position["talk"], position["seq"]]
+        if (made := known.get("decision")) and made["at"] == at:
+            return cast(Step, made["step"])
+        decision = decide(self._snapshot(position, known))
+        step = self._step(position, decision)
+        known["decision"] = {"at": at, "step": step}
+        seconds = self.spent().seconds
+        self.since = time.monotonic()
+        standing = self.record.stands(
+            **{name: getattr(decision.counters, name) for name in _COUNTERS}, seconds=seconds, outcome=json.dumps(known)
+        )
+        events = [] if isinstance(decision, Done) else [("todo.progress", json.dumps({"text": _words(decision)}))]
+        await self.record.remember(standing=standing, events=events)
+        return step
+
+    def _snapshot(self, position: Position, known: dict[str, Any]) -> Snapshot:
+        now, news = self.record.standing, position["news"]
+        ended = position["ended"]
+        return Snapshot(
+            ended="gave_in" if ended == "capped" else ended,
+            counters=counters_of(self.record),
+            news=Measured(**news),
+            open_items=Items.from_json(now.checklist).open,
+            spent=self.spent(),
+            caps=self.caps,
+            diagnosis=str(known.get("diagnosis") or ""),
+        )
+
+    def _step(self, position: Position, decision: Decision) -> Step:
+        fresh: Step = {"news": no_news(), "quiet": 0}
+        match decision:
+            case Continue(prompt, _, after) if after:
+                stop = {**position["stop"], "kind": "wait", "after": max(after, position["stop"].get("after", 0.0))}
+                return {**fresh, "exit": "end", "say": prompt, "stop": stop}
+            case Continue(prompt, _, _):
+                return {**fresh, "exit": "hephaestus", "say": prompt}
+            case Done():
+                return {"exit": "end", "stop": {"kind": "claims_done", "summary": position["stop"].get("summary", "")}}
+            case Consult(prompt, _):
+                oracle = DUTIES["diagnose"]
+                return {**fresh, **turn_to(position, oracle.name, oracle.role, prompt), "exit": "oracle"}
+            case Wait(reason, _):
+                return {**fresh, "exit": "end", "stop": {"kind": "wait", "after": 0.0, "detail": reason}}
+            case Stop(state, reason, _):
+                kind = "blocked" if state == "blocked" else "failed"
+                cause = "model" if position["ended"] in ("unavailable", "overflow") else "stuck"
+                detail = f"{reason}: {position['stop'].get('detail', '')}".rstrip(": ")
+                return {
+                    **fresh, "exit": "end",
+                    "stop": {"kind": kind, "reason": cause if kind == "blocked" else "cap", "detail": detail},
+                }  # fmt: skip
+
+
+def counters_of(record: Record) -> Counters:
+    """Columns of the attempt; an attempt that has none begins with all its credit."""
+    now = record.standing
+    begun = any(asdict(now)[name] for name in _COUNTERS) or (now.outcome is not None and "decision" in now.outcome)
+    return Counters(
+        now.continuations, now.fruitless, now.credit if begun else CREDIT, now.consultations, now.errors
+    )  # fmt: skip
+
+
+def _words(decision: Decision) -> str:
+    match decision:
+        case Continue(prompt, _, after):
+            return f"waits {after:g} s for the model" if after else f"made to go on: {prompt}"[:300]
+        case Consult():
+            return "nothing has moved: Oracle looks at it"
+        case Stop(_, reason, _):
+            return reason
+        case Wait(reason, _):
+            return f"waits: {reason}"
+        case Done():
+            return "says that it is done"

@@ -1,0 +1,71 @@
+"""Executors of kinds that need roles, made when the first such TODO comes: LangGraph takes half a second to load, which
+a worker of plain tasks never pays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from state.commands import Claimed
+from state.ports import Executor, Reporter, Result
+from state.records import TodoKind
+
+if TYPE_CHECKING:
+    from orchestrator.agents.models import Models
+    from orchestrator.dispatch import Dispatch
+    from orchestrator.executors.agent import Thinking
+    from orchestrator.executors.task import Surroundings
+
+
+@dataclass(slots=True)
+class WithRoles:
+    """What they are made of."""
+
+    around: Surroundings
+    dispatch: Dispatch
+    models: Models
+    repositories: Path
+    home: Path
+    _made: Mapping[TodoKind, Executor] | None = None
+
+    def executors(self) -> Mapping[TodoKind, Executor]:
+        """One for each kind."""
+        return {kind: _Late(self, kind) for kind in ("agent", "plan", "report")}
+
+    def made(self) -> Mapping[TodoKind, Executor]:
+        """Blocks for a moment, once."""
+        if self._made is None:
+            from orchestrator.executors.agent import AgentExecutor
+            from orchestrator.executors.plan import PlanExecutor
+            from orchestrator.executors.report import ReportExecutor
+
+            thinking = self._thinking()
+            self._made = {
+                "agent": AgentExecutor(self.around, thinking),
+                "plan": PlanExecutor(self.around, thinking),
+                "report": ReportExecutor(self.around, thinking),
+            }
+        return self._made
+
+    def _thinking(self) -> Thinking:
+        from orchestrator.executors.agent import Thinking
+        from orchestrator.graph import atlas_graph
+        from roles.checkpoints import StoreSaver
+        from roles.models.prices import load_prices
+
+        return Thinking(
+            dispatch=self.dispatch, graph=atlas_graph(StoreSaver(self.around.store)), models=self.models,
+            prices=load_prices(), repositories=self.repositories, home=self.home,
+        )  # fmt: skip
+
+
+@dataclass(slots=True)
+class _Late:
+    house: WithRoles
+    kind: TodoKind
+
+    async def execute(self, claim: Claimed, report: Reporter) -> Result:
+        """By the real one."""
+        return await self.house.made()[self.kind].execute(claim, report)

@@ -1,0 +1,105 @@
+"""The Atlas graph (design §5), flat: a role's node is one call of a model, `tools` is one of a tool, so that each is a
+checkpoint of its own. It holds no logic: nodes say where they want to go, and only what is drawn here is possible.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from roles.position import Position, Step
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.base import BaseCheckpointSaver
+    from langgraph.graph.state import CompiledStateGraph
+
+    Graph = CompiledStateGraph[Position, "Calls", Position, Position]
+
+EXITS: dict[str, tuple[str, ...]] = {
+    "prometheus": ("prometheus", "end"),
+    "metis": ("metis", "end"),
+    "hephaestus": ("hephaestus", "enforce", "end"),
+    "oracle": ("oracle", "end"),
+    "librarian": ("librarian", "end"),
+}
+"""Where a role goes by itself, besides `tools`: on, when it is reminded or its conversation was shortened."""
+AFTER_TOOLS = ("tools", "enforce", *EXITS, "end")
+AFTER_ENFORCE = ("hephaestus", "oracle", "end")
+
+
+Node = Callable[[Position], Awaitable[Step]]
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """What the nodes do: each is one intent, one effect, one outcome, under the attempt's fence."""
+
+    think: Node
+    act: Node
+    enforce: Node
+
+
+def atlas_graph(saver: BaseCheckpointSaver[int] | None = None) -> Graph:
+    """Compiled, over this checkpointer. (LangGraph takes half a second to load.)"""
+    return _builder().compile(checkpointer=saver)
+
+
+def mermaid() -> str:
+    """The graph as Mermaid draws it."""
+    return atlas_graph().get_graph().draw_mermaid()
+
+
+def _builder() -> Any:  # noqa: ANN401  LangGraph's builder types say less than they should
+    from langgraph.graph import END, START, StateGraph
+    from langgraph.runtime import Runtime
+
+    async def think(state: Position, runtime: Runtime[Calls]) -> Step:
+        return await runtime.context.think(state)
+
+    async def act(state: Position, runtime: Runtime[Calls]) -> Step:
+        return await runtime.context.act(state)
+
+    async def enforce(state: Position, runtime: Runtime[Calls]) -> Step:
+        return await runtime.context.enforce(state)
+
+    def ways(names: tuple[str, ...]) -> dict[str, str]:
+        return {name: END if name == "end" else name for name in names}
+
+    # Annotations are text here; LangGraph evaluates them where it can't see local names.
+    for node in (think, act, enforce):
+        node.__annotations__ |= {"state": Position, "runtime": Runtime[Calls], "return": Step}
+    graph: Any = StateGraph(Position, context_schema=Calls)
+    for role, exits in EXITS.items():
+        graph.add_node(role, think)
+        graph.add_conditional_edges(role, after_role, ways(("tools", *exits)))
+    graph.add_node("tools", act)
+    graph.add_node("enforce", enforce)
+    graph.add_conditional_edges(START, whose_turn, ways(("tools", *EXITS)))
+    graph.add_conditional_edges("tools", after_tool, ways(AFTER_TOOLS))
+    graph.add_conditional_edges("enforce", after_enforce, ways(AFTER_ENFORCE))
+    return graph
+
+
+def whose_turn(state: Position) -> str:
+    """At the start, and when a worker goes on with what had stopped."""
+    return "tools" if state["calls"] else state["role"]
+
+
+def after_role(state: Position) -> str:
+    """To its tools, on by itself, or away."""
+    if state["calls"] or state["exit"] == "tools":
+        return "tools"
+    return state["role"] if state["exit"] == "again" else state["exit"]
+
+
+def after_tool(state: Position) -> str:
+    """To where the call leads, to the next call, or back to who called."""
+    if state["exit"]:
+        return state["exit"]
+    return "tools" if state["calls"] else state["role"]
+
+
+def after_enforce(state: Position) -> str:
+    """Where the enforcer said."""
+    return state["exit"]
