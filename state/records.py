@@ -41,7 +41,7 @@ Provenance = Literal["person", "model", "outside"]
 """Who wrote a command; design §3."""
 
 FailureReason = Literal[
-    "exit", "timeout", "oom", "verification", "output", "poison", "internal", "cap", "conflict", "rejected"
+    "exit", "timeout", "oom", "verification", "output", "poison", "internal", "cap", "conflict", "rejected", "push"
 ]
 BlockReason = Literal["expired", "image", "sandbox", "secret", "input", "store", "unavailable", "stuck", "model"]
 Reason = FailureReason | BlockReason

@@ -60,7 +60,7 @@ class Transfers:
         git = self._reaching(Git(cwd=into.parent, settings=SAFE, patience=2.0, timeout=timeout), protocol)
         shape = (
             "--progress", "--template=", "--no-local", "--no-recurse-submodules", "--no-shallow-submodules",
-            *_other_end(protocol, "upload-pack"),
+            *other_end(protocol, "upload-pack"),
         )  # fmt: skip
         try:
             async with told(git, progress) as heard:
@@ -79,7 +79,7 @@ class Transfers:
         async with told(self._reaching(git, protocol), progress) as heard:
             await heard.run(
                 "fetch", "--progress", "--no-recurse-submodules", "--no-write-fetch-head", "--no-auto-maintenance",
-                *flags, *_other_end(protocol, "upload-pack"), "--", source, f"+refs/heads/*:refs/remotes/{remote}/*",
+                *flags, *other_end(protocol, "upload-pack"), "--", source, f"+refs/heads/*:refs/remotes/{remote}/*",
             )  # fmt: skip
         after = await _refs(git)
         return Fetched(updated=sorted(name for name in before | after if before.get(name) != after.get(name)))
@@ -105,7 +105,7 @@ class Transfers:
         async with told(self._reaching(git, protocol), progress) as heard:
             said = await heard.answer(
                 "push", "--progress", "--porcelain", "--no-verify", "--no-follow-tags", "--no-signed",
-                "--recurse-submodules=no", *lease, *_other_end(protocol, "receive-pack"), "--", source, f"{oid}:{ref}",
+                "--recurse-submodules=no", *lease, *other_end(protocol, "receive-pack"), "--", source, f"{oid}:{ref}",
                 codes=(0, 1),
             )  # fmt: skip
         line = next((each for each in said.out.decode("utf-8", "replace").splitlines() if "\t" in each), "")
@@ -137,15 +137,20 @@ class Transfers:
         return str(repository.common), "file"
 
     def _reaching(self, git: Git, protocol: str) -> Git:
-        inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
-        settings = (*git.settings, f"protocol.{protocol}.allow=always")
-        if self._helper:
-            settings = (*settings, f"credential.helper={self._helper}")
-        reach = {"GIT_ALLOW_PROTOCOL": protocol, "GIT_SSH_COMMAND": "ssh -o BatchMode=yes"}
-        environment = {**git.environment, **inherited, **reach}
-        if protocol == "ssh":  # for known_hosts and keys
-            environment["HOME"] = str(Path.home())
-        return replace(git, environment=environment, settings=settings)
+        return reaching(git, protocol, self._helper)
+
+
+def reaching(git: Git, protocol: str, helper: str | None = None) -> Git:
+    """The same, with what it needs to reach others by this protocol alone."""
+    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    settings = (*git.settings, f"protocol.{protocol}.allow=always")
+    if helper:
+        settings = (*settings, f"credential.helper={helper}")
+    reach = {"GIT_ALLOW_PROTOCOL": protocol, "GIT_SSH_COMMAND": "ssh -o BatchMode=yes"}
+    environment = {**git.environment, **inherited, **reach}
+    if protocol == "ssh":  # for known_hosts and keys
+        environment["HOME"] = str(Path.home())
+    return replace(git, environment=environment, settings=settings)
 
 
 def _make(into: Path) -> None:
@@ -158,8 +163,8 @@ def _make(into: Path) -> None:
         raise InputError(f"{into} can't be made: {error.strerror}", "Name one whose parent is there.") from error
 
 
-def _other_end(protocol: str, program: Literal["upload-pack", "receive-pack"]) -> list[str]:
-    """How the program at the other end is started, where that is on this host."""
+def other_end(protocol: str, program: Literal["upload-pack", "receive-pack"]) -> list[str]:
+    """The option for how the program at the other end is started, where that is on this host."""
     if protocol != "file":
         return []
     settings = (*SAFE, "receive.denyCurrentBranch=refuse")  # else it could check out there, with filters

@@ -32,19 +32,21 @@ class WithRoles:
 
     def executors(self) -> Mapping[TodoKind, Executor]:
         """One for each kind."""
-        return {kind: _Late(self, kind) for kind in ("agent", "plan", "report")}
+        return {kind: _Late(self, kind) for kind in ("agent", "plan", "push", "report")}
 
     def made(self) -> Mapping[TodoKind, Executor]:
         """Blocks for a moment, once."""
         if self._made is None:
             from orchestrator.executors.agent import AgentExecutor
             from orchestrator.executors.plan import PlanExecutor
+            from orchestrator.executors.push import PushExecutor
             from orchestrator.executors.report import ReportExecutor
 
             thinking = self._thinking()
             self._made = {
                 "agent": AgentExecutor(self.around, thinking),
                 "plan": PlanExecutor(self.around, thinking),
+                "push": PushExecutor(self.around, thinking),
                 "report": ReportExecutor(self.around, thinking),
             }
         return self._made

@@ -38,6 +38,8 @@ def _problems_with_roles(plan: Plan, directory: Path | None) -> Iterator[Problem
         here = ("todos", position)
         if todo.role is not None and plan.repo is None and directory is not None:
             yield Problem((*here, "role"), "an agent TODO needs a repository: give the plan `repo`")
+        if todo.push is not None and plan.repo is None:
+            yield Problem((*here, "push"), "there is nothing to push: give the plan `repo`")
         if todo.role not in (None, "hephaestus"):
             text = f"{todo.role} carries out no TODOs; hephaestus does, and {todo.role} comes by itself"
             yield Problem((*here, "role"), text)
@@ -51,8 +53,6 @@ def not_available(plan: Plan) -> list[Problem]:
     if plan.budget is not None and plan.budget.wall_clock is not None:
         problems.append(Problem(("budget", "wall_clock"), "a limit on wall clock time is not available yet"))
     for position, todo in enumerate(plan.todos):
-        if todo.kind == "push":
-            problems.append(Problem(("todos", position, "push"), "push TODOs are not available yet"))
         for item, check in enumerate(todo.verify):
             if check.review is not None and todo.kind != "agent":
                 path = ("todos", position, "verify", item, "review")

@@ -13,6 +13,7 @@ from orchestrator.plan.document import Plan, ResourceLimits, SandboxChoice, Todo
 from orchestrator.plan.graph import needs_first
 from orchestrator.plan.locations import absolute_remote
 from orchestrator.plan.problems import document_error, shown_path
+from orchestrator.plan.push_spec import PushSpec
 from orchestrator.plan.spec import Author, InputSpec, OutputSpec, StdoutSpec, TaskSpec, VerifySpec, argv_of
 from orchestrator.plan.task import TaskDocument
 from orchestrator.plan.todo_checks import absolute_problems, placed_input, placed_output
@@ -131,6 +132,9 @@ def _new_todo(
     elif todo.role is not None:
         spec = agent_spec(plan, todo, sandbox)
         document, timeout = spec.to_json(), spec.timeout
+    elif todo.push is not None:
+        retries = todo.retries or plan.defaults.retries
+        document = PushSpec(todo.push.remote, todo.push.branch, retries.max, retries.backoff).to_json()
     return NewTodo(
         id=ids[todo.id],
         key=todo.id,
