@@ -11,6 +11,7 @@ from typing import Literal
 from orchestrator.dispatch import Dispatch
 from orchestrator.outcome import RetryPolicy
 from state import reading
+from state.agent_commands import SettleCall
 from state.commands import Command, Done, Expire, Fail, Hold, Release
 from state.errors import AtlasError
 from state.failpoints import failpoint
@@ -71,6 +72,7 @@ class Sweeper:
             wait = RetryPolicy.of(todo.document).wait(todo.attempt)
             commands.append(Fail(todo.todo, todo.fence, "timeout", "its owner did not end it in time", wait))
         commands += [Expire(question) for question in await read(reading.expired_questions)]
+        commands += [SettleCall(call, "lost", estimated=True) for call in await read(reading.lost_calls)]
         commands += await abandoned(self._dispatch.store, self._liveness.verdict)
         if commands:
             await self._dispatch.apply(commands)

@@ -10,6 +10,7 @@ from typing import TypeVar
 from sqlalchemy import ColumnElement, false, text
 from sqlmodel import Session, col, select
 
+from state.agent_tables import ModelCall
 from state.errors import Ambiguous, NotFound
 from state.limits import PAGE
 from state.tables import ArtifactRow, Attempt, Event, EvidenceRow, Outbox, Plan, Question, Run, Todo, TodoNeed
@@ -197,6 +198,13 @@ def stale_wake_ups(session: Session, older_than: float) -> list[str]:
     """TODOs whose wake-up nobody has confirmed for `older_than` seconds."""
     query = select(Outbox.todo_id).where(col(Outbox.at) < now(session) - older_than).limit(PAGE)
     return list(session.exec(query))
+
+
+def lost_calls(session: Session) -> list[str]:
+    """Model calls in flight whose TODO nobody works on any more under the fence that they were made under."""
+    gone = col(Todo.owner).is_(None) | (col(Todo.fence) > col(ModelCall.fence))
+    query = select(ModelCall.id).join(Todo, col(Todo.id) == col(ModelCall.todo_id))
+    return list(session.exec(query.where(ModelCall.state == "reserved", gone).limit(PAGE)))
 
 
 def local_runs(session: Session) -> list[tuple[str, str]]:
