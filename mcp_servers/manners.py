@@ -51,11 +51,12 @@ audit = logging.getLogger("atlas.audit")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """Which tools there are: nothing that writes when `read_only`, nothing that destroys unless allowed. No call takes
-    more than `seconds`."""
+    more than `seconds`. `audit_level`: how loudly each leaves its line."""
 
     read_only: bool = False
     allow_destructive: bool = False
     seconds: float = LONGEST_SECONDS
+    audit_level: int = logging.INFO
 
     def allows(self, effect: Effect) -> bool:
         """Whether a tool with this effect is offered at all."""
@@ -104,7 +105,9 @@ class Tools:
             ),
         )
         timed = _DEADLINE in inspect.signature(body).parameters
-        cast("MannerlyTool", tool).finish(effect, audited, Sharing() if shared else None, timed=timed)
+        polite = cast("MannerlyTool", tool)
+        polite.finish(effect, audited, Sharing() if shared else None, timed=timed)
+        polite.audit_at(self.policy.audit_level)
         self.tools.append(tool)
 
 
@@ -115,6 +118,7 @@ class MannerlyTool(Tool):
     _effect: Effect = PrivateAttr(default="destroys")
     _sharing: Sharing | None = PrivateAttr(default=None)
     _timed: bool = PrivateAttr(default=False)
+    _level: int = PrivateAttr(default=logging.INFO)
 
     @property
     def effect(self) -> Effect:
@@ -130,6 +134,10 @@ class MannerlyTool(Tool):
         self.parameters = model.model_json_schema(by_alias=True)
         if answered := self.fn_metadata.output_schema:
             self.fn_metadata.output_schema = answer_schema(answered)
+
+    def audit_at(self, level: int) -> None:
+        """How loudly a call leaves its line."""
+        self._level = level
 
     async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Any:  # noqa: ANN401  as the SDK declares it
         """One call. Raises `ToolError` with words for the caller; `UnexpectedToolError` hides a defect of ours."""
@@ -198,7 +206,9 @@ class MannerlyTool(Tool):
 
     def _leave_a_line(self, arguments: Mapping[str, object], ended: str, seconds: float) -> None:
         shown = [f"{name}={_shown(arguments[name])}" for name in self._audited if name in arguments]
-        audit.info("%s %s in %.0f ms%s", self.name, ended, 1000 * seconds, "".join(f" {each}" for each in shown))
+        audit.log(
+            self._level, "%s %s in %.0f ms%s", self.name, ended, 1000 * seconds, "".join(f" {each}" for each in shown)
+        )
 
 
 async def _ended(task: asyncio.Task[Any]) -> None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 from roles.desk import Desk
+from roles.gist import gist
 from roles.house_tools import HOUSE_TOOLS
 from roles.models.port import Block, Text, ToolCall, ToolResult
 from roles.position import Frame, News, Position, Step, after, no_news
@@ -24,7 +25,6 @@ from state.agent_commands import Standing, ToolRow, ToolState
 
 QUIET = 12
 """Calls in a row without anything new, after which the enforcer is asked."""
-_ABOUT = 160
 _UNKNOWN = (
     "This call was interrupted when its worker died. Its outcome is unknown: it may have had its effect, in part or "
     "not at all. The files are as they were after the call before. Look before you repeat it."
@@ -67,6 +67,8 @@ class Actor:
         ruling = await self.house.rule(duty, call, key, self.record.standing)
         if ruling.pending:
             return ruling
+        if not ruling.events:  # nothing else tells watchers of it
+            ruling = replace(ruling, events=[self._event(duty, call, "failed" if ruling.failed else "done")])
         return await self._said(place, call, ruling)
 
     async def _tool(self, duty: Duty, place: tuple[int, int, int], call: ToolCall, *, interrupted: bool) -> Ruling:
@@ -221,6 +223,4 @@ def _added(news: News, more: Mapping[str, int]) -> News:
 
 
 def _about(call: ToolCall) -> str:
-    """The gist of a call's arguments: its first that is a short text."""
-    texts = (value for value in call.arguments.values() if isinstance(value, str) and value.strip())
-    return " ".join(next(texts, "").split())[:_ABOUT]
+    return gist(call.name, call.arguments)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -75,7 +76,7 @@ class HouseDesk:
     async def toolbox(self, duty: Duty) -> Toolbox:
         """Opened when it is first wanted; open until the attempt ends."""
         if duty.tools not in self._boxes:
-            policy = Policy(read_only=not duty.writes)
+            policy = Policy(read_only=not duty.writes, audit_level=logging.DEBUG)  # people see the role's events
             server = workspace_server(
                 self.directory,
                 policy,
