@@ -71,7 +71,8 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything that a decision is made from. `open_items`: what is left of the frozen checklist."""
+    """Everything that a decision is made from. `open_items`: what is left of the frozen checklist; `backoff`: seconds
+    to wait after a first error."""
 
     ended: Ended
     counters: Counters
@@ -82,6 +83,7 @@ class Snapshot:
     open_items: tuple[str, ...] = ()
     spent: Amounts = field(default_factory=Amounts)
     caps: Amounts = CAPS
+    backoff: float = BACKOFF_SECONDS
     diagnosis: str = ""
 
 
@@ -143,18 +145,18 @@ def decide(now: Snapshot) -> Decision:
     if now.ended == "overflow":
         return Stop("blocked", "the conversation is too long for the model, and could not be shortened", counters)
     if now.ended == "unavailable":
-        return _after_an_error(counters)
+        return _after_an_error(counters, now.backoff)
     counters = replace(counters, errors=0)
     if now.read_only or (now.ended == "claims_done" and not now.open_items):
         return Done(counters)
     return _pushed(now, counters)
 
 
-def _after_an_error(counters: Counters) -> Decision:
+def _after_an_error(counters: Counters, first: float) -> Decision:
     counters = replace(counters, errors=counters.errors + 1)
     if counters.errors > ERRORS:
         return Stop("blocked", f"the model could not answer {counters.errors} times in a row", counters)
-    after = min(BACKOFF_SECONDS * 2 ** (counters.errors - 1), BACKOFF_LIMIT)
+    after = min(first * 2 ** (counters.errors - 1), BACKOFF_LIMIT)
     return Continue("", counters, after)
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, cast
 
+from orchestrator.agents.bounds import Bounds
 from orchestrator.enforcer import (
-    CAPS,
     CREDIT,
     Amounts,
     Consult,
@@ -41,7 +41,7 @@ class Enforcing:
 
     record: Record
     since: float
-    caps: Amounts = CAPS
+    bounds: Bounds = field(default_factory=Bounds)
 
     def spent(self) -> Amounts:
         """Of the whole attempt, by all workers that had it."""
@@ -50,7 +50,7 @@ class Enforcing:
 
     def capped(self) -> bool:
         """Whether a cap is reached."""
-        return self.spent().first_reached(self.caps) is not None
+        return self.spent().first_reached(self.bounds.caps) is not None
 
     async def enforce(self, position: Position) -> Step:
         """The node."""
@@ -79,7 +79,8 @@ class Enforcing:
             news=Measured(**news),
             open_items=Items.from_json(now.checklist).open,
             spent=self.spent(),
-            caps=self.caps,
+            caps=self.bounds.caps,
+            backoff=self.bounds.backoff,
             diagnosis=str(known.get("diagnosis") or ""),
         )
 

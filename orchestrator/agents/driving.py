@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.agents.bounds import Bounds
 from orchestrator.agents.lost_calls import settle_lost_calls
 from orchestrator.dispatch import Dispatch
-from orchestrator.enforcer import BACKOFF_LIMIT, BACKOFF_SECONDS, ERRORS
+from orchestrator.enforcer import BACKOFF_LIMIT, ERRORS
 from orchestrator.enforcing import Enforcing
 from orchestrator.graph import Calls
 from roles.acting import Actor
@@ -44,12 +45,16 @@ class Drive:
     desk: Desk
     prices: PriceTable
     graph: Graph
+    bounds: Bounds = field(default_factory=Bounds)
 
     async def run(self, duty: str, thread: str = "") -> Stop:
         """Go on where the thread stands, or begin with this duty. Why it stopped: `kind` and what goes with it."""
         claim = self.claim
-        enforcing = Enforcing(self.record, time.monotonic())
-        thinker = Thinker(self.record, self.desk, self.prices, Patiently(self.dispatch.store).wait, enforcing.capped)
+        enforcing = Enforcing(self.record, time.monotonic(), self.bounds)
+        thinker = Thinker(
+            self.record, self.desk, self.prices, Patiently(self.dispatch.store).wait, enforcing.capped,
+            self.bounds.patience,
+        )  # fmt: skip
         actor = Actor(self.record, self.desk, Houseman(self.desk))
         actor.remember_seen()
         calls = Calls(thinker.think, actor.act, enforcing.enforce)
@@ -83,7 +88,7 @@ class Drive:
         return {
             **stop,
             "kind": "wait",
-            "after": max(stop["after"], min(BACKOFF_SECONDS * 2 ** (errors - 1), BACKOFF_LIMIT)),
+            "after": max(stop["after"], min(self.bounds.backoff * 2 ** (errors - 1), BACKOFF_LIMIT)),
         }
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.agents.bounds import Bounds
 from orchestrator.agents.driving import Drive, result_of, take_up
 from orchestrator.agents.finishing import Finishing
 from orchestrator.agents.house_desk import HouseDesk
@@ -44,6 +45,7 @@ class Thinking:
     prices: PriceTable
     repositories: Path
     home: Path
+    bounds: Bounds = field(default_factory=Bounds)
 
 
 class AgentExecutor:
@@ -105,7 +107,7 @@ class _Attempt:
             record, around.store, thinking.models, run.models, Path(run.directory or thinking.home), stack,
             workspace.tree.directory, workspace, prover,
         )  # fmt: skip
-        drive = Drive(thinking.dispatch, claim, record, desk, thinking.prices, thinking.graph)
+        drive = Drive(thinking.dispatch, claim, record, desk, thinking.prices, thinking.graph, thinking.bounds)
         return cls(around, claim, report, drive, desk, workspace, prover)
 
     async def carry_out(self) -> Result:

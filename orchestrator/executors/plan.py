@@ -56,7 +56,7 @@ class PlanExecutor:
                     record, around.store, thinking.models, run.models, Path(run.directory or thinking.home), stack,
                     directory,
                 )  # fmt: skip
-                drive = Drive(thinking.dispatch, claim, record, desk, thinking.prices, thinking.graph)
+                drive = Drive(thinking.dispatch, claim, record, desk, thinking.prices, thinking.graph, thinking.bounds)
                 stop = await drive.run("plan")
                 return result_of(stop) or await _Frozen(claim, record, desk, run, document, around.boot).result()
         except TimeoutError:

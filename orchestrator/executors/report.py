@@ -62,7 +62,7 @@ class ReportExecutor:
                 record, around.store, thinking.models, run.models, Path(run.directory or thinking.home), stack,
                 scratch, records=plain[:_RECORDS_BYTES],
             )  # fmt: skip
-            drive = Drive(thinking.dispatch, claim, record, desk, thinking.prices, thinking.graph)
+            drive = Drive(thinking.dispatch, claim, record, desk, thinking.prices, thinking.graph, thinking.bounds)
             async with asyncio.timeout(claim.timeout):
                 stop = await drive.run("report")
         except LeaseLost:

@@ -11,7 +11,7 @@ import json
 import threading
 import time
 from collections import deque
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -33,6 +33,8 @@ class Asked:
     refused: str | None = None
     billed: int = 0
     whole: bool = False
+    answer: Answer = field(default_factory=Answer)
+    at: float = field(default_factory=time.monotonic)
     begun: threading.Event = field(default_factory=threading.Event)
     """The first piece was sent."""
     holding: threading.Event = field(default_factory=threading.Event)
@@ -46,13 +48,23 @@ class Asked:
         """As JSON."""
         return json.loads(self.raw)
 
+    @property
+    def charged(self) -> int:
+        """Tokens of input and output: what a maker would put on the bill; nothing for an error instead of a reply."""
+        used = self.answer.usage
+        if self.answer.status != 200 or self.answer.body is not None or used is None or not self.begun.is_set():
+            return 0
+        return used.input + used.cached + used.written + self.billed
+
 
 class ModelServer:
-    """Answers with what `will` was told, in this order, then with `otherwise`."""
+    """Answers with what `will` was told, in this order, then with what `chosen` says of a request, if it is set, else
+    with `otherwise`."""
 
     def __init__(self) -> None:
         self.asked: list[Asked] = []
         self.otherwise = Answer()
+        self.chosen: Callable[[Asked], Answer] | None = None
         self._answers: deque[Answer] = deque()
         self._connections = 0
         self.url = ""
@@ -96,7 +108,7 @@ class ModelServer:
                     continue
                 asked = Asked(_PATHS[path], headers, raw, connection)
                 asked.refused = broken_rule(asked.wire, asked.body)
-                answer = self._next(asked)
+                asked.answer = answer = self._next(asked)
                 self.asked.append(asked)
                 if not await self._answer(asked, answer, writer, coming):
                     return
@@ -114,7 +126,9 @@ class ModelServer:
         if asked.refused:
             error = {"type": "invalid_request_error", "message": asked.refused}
             return Answer(status=400, body=error_body(asked.wire, error), content_type="application/json")
-        return self._answers.popleft() if self._answers else self.otherwise
+        if self._answers:
+            return self._answers.popleft()
+        return self.chosen(asked) if self.chosen else self.otherwise
 
     async def _answer(
         self, asked: Asked, answer: Answer, writer: asyncio.StreamWriter, coming: asyncio.Task[bytes]
