@@ -5,6 +5,7 @@ they touch is Atlas itself; each is a pydantic model of its arguments, and its d
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -147,7 +148,7 @@ class BadArguments(ValueError):
 
 def house_specs(names: Iterable[str]) -> tuple[ToolSpec, ...]:
     """What a model is told of these tools."""
-    return tuple(_spec(name, HOUSE_TOOLS[name]) for name in sorted(names))
+    return tuple(_spec(name) for name in sorted(names))
 
 
 def read_arguments(name: str, arguments: Mapping[str, Any]) -> HouseTool:
@@ -160,7 +161,9 @@ def read_arguments(name: str, arguments: Mapping[str, Any]) -> HouseTool:
         raise BadArguments(words) from None
 
 
-def _spec(name: str, model: type[HouseTool]) -> ToolSpec:
+@cache
+def _spec(name: str) -> ToolSpec:
+    model = HOUSE_TOOLS[name]
     schema = answer_schema(model.model_json_schema())
     schema.pop("description", None)
     return ToolSpec(name, " ".join((model.__doc__ or "").split()), schema)

@@ -40,7 +40,7 @@ class TurnLedger:
     async def reserve(self, model: str, request: Request) -> TurnCall:
         """`BudgetExhausted` when the run's budget can't allow for it; `LeaseLost`."""
         price = self.prices.of(model)
-        size = request.input_bytes()
+        size = self.record.input_bytes(self.speaker, self.talk, request)
         tokens = size + request.output_tokens
         nano = _nano(price.most(size, request.output_tokens)) if price else 0
         claim = self.record.claim

@@ -13,7 +13,7 @@ from typing import cast
 from sqlmodel import Session, col, select
 
 from roles.conversation import decode_blocks, encode_blocks
-from roles.models.port import Block, Message
+from roles.models.port import ENVELOPE, Block, Message, Request, prefix_bytes
 from state.agent_commands import CommitPack, Noted, Remember, Said, Standing, ToolRow, ToolState
 from state.agent_tables import AgentRow, MessageRow, ToolCallRow
 from state.commands import Claimed, Command, Outcome, Refused
@@ -33,6 +33,9 @@ class Record:
     claim: Claimed
     write: Write
     talks: dict[int, list[Said]] = field(default_factory=dict[int, list[Said]])
+    read: dict[int, list[Message]] = field(default_factory=dict[int, list[Message]])
+    """The turns of `talks` as far as somebody asked for them: reading them costs more than all else of a turn."""
+    prefixes: dict[str, int] = field(default_factory=dict[str, int])
     tools: dict[Place, ToolRow] = field(default_factory=dict[Place, ToolRow])
     standing: Standing = field(default_factory=Standing)
 
@@ -66,8 +69,18 @@ class Record:
 
     def messages(self, talk: int, upto: int) -> list[Message]:
         """The first `upto` turns of a conversation."""
-        said = self.talks.get(talk, ())
-        return [Message("user" if each.role == "user" else "assistant", self.blocks(each)) for each in said[:upto]]
+        read = self.read.setdefault(talk, [])
+        for each in self.talks.get(talk, ())[len(read) : upto]:
+            read.append(Message("user" if each.role == "user" else "assistant", self.blocks(each)))
+        return read[:upto]
+
+    def input_bytes(self, speaker: str, talk: int, request: Request) -> int:
+        """No fewer than `Request.input_bytes`, at no cost: what was said is kept as JSON, which only adds to it, and
+        what comes before is the same in all requests of a speaker."""
+        if speaker not in self.prefixes:
+            self.prefixes[speaker] = prefix_bytes(request.system, request.tools)
+        said = self.talks.get(talk, ())[: len(request.messages)]
+        return self.prefixes[speaker] + sum(len(each.blocks) for each in said) + ENVELOPE * len(said)
 
     def said(self, talk: int, seq: int) -> Said | None:
         """A turn, if it is there."""

@@ -11,6 +11,8 @@ from typing import TypeVar
 
 S = TypeVar("S")
 T = TypeVar("T")
+_THREADS = ThreadPoolExecutor(1_000, "atlas-work")
+"""It starts one only when none is idle: to start a thread takes longer than most of what is done in it."""
 
 
 class Stopped(Exception):
@@ -58,10 +60,10 @@ class Stop:
 
 
 async def in_thread(work: Callable[[Stop], T], pool: ThreadPoolExecutor | None = None) -> T:
-    """Run `work` in a thread of `pool`, or in one of its own. When cancelled: stop it, wait for its end, and go on."""
-    executor = pool or ThreadPoolExecutor(1)
+    """Run `work` in a thread of `pool`, or in one that nobody else has. When cancelled: stop it, wait for its end, and
+    go on."""
     stop = Stop()
-    running = executor.submit(work, stop)
+    running = (pool or _THREADS).submit(work, stop)
     future = asyncio.wrap_future(running)
     try:
         return await asyncio.shield(future)
@@ -70,9 +72,6 @@ async def in_thread(work: Callable[[Stop], T], pool: ThreadPoolExecutor | None =
         running.cancel()
         await _ended(future)
         raise
-    finally:
-        if executor is not pool:
-            executor.shutdown(wait=False)
 
 
 async def completed(work: Awaitable[T]) -> T:

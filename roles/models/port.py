@@ -88,16 +88,18 @@ class Request:
 
     def input_bytes(self) -> int:
         """No fewer than the tokens that its input can come to: a token is a byte at least."""
-        tools = sum(
-            len(each.name) + len(each.description.encode()) + len(_dumped(each.parameters)) for each in self.tools
-        )
         said = sum(_size(block) for message in self.messages for block in message.blocks)
-        overhead = _ENVELOPE * (1 + len(self.messages) + len(self.tools))
-        return len(self.system.encode()) + tools + said + overhead
+        return prefix_bytes(self.system, self.tools) + said + ENVELOPE * len(self.messages)
 
 
-_ENVELOPE = 64
+ENVELOPE = 64
 """What a maker may put around a message or tool, in tokens."""
+
+
+def prefix_bytes(system: str, tools: Sequence[ToolSpec]) -> int:
+    """What every request of a conversation begins with, as `Request.input_bytes` counts it."""
+    told = sum(len(each.name) + len(each.description.encode()) + len(_dumped(each.parameters)) for each in tools)
+    return len(system.encode()) + told + ENVELOPE * (1 + len(tools))
 
 
 @dataclass(frozen=True, slots=True)
