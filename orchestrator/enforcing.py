@@ -7,8 +7,9 @@ a crash, it is the same.
 from __future__ import annotations
 
 import json
+import sys
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, cast
 
 from orchestrator.agents.bounds import Bounds
@@ -49,13 +50,18 @@ class Enforcing:
         return Amounts(now.turns, now.tool_calls, now.tokens, now.seconds + time.monotonic() - self.since)
 
     def capped(self) -> bool:
-        """Whether a cap is reached."""
+        """Whether a cap is reached, so that no model is asked any more."""
         return self.spent().first_reached(self.bounds.caps) is not None
+
+    def out_of_calls(self) -> bool:
+        """Whether no tool is called any more: what the last reply wants may be done, but not without a bound."""
+        caps = self.bounds.caps
+        return self.spent().first_reached(replace(caps, turns=sys.maxsize, tokens=sys.maxsize)) is not None
 
     async def enforce(self, position: Position) -> Step:
         """The node."""
         known = outcome_of(self.record.standing)
-        at = [position["talk"], position["seq"]]
+        at = [position["talk"], position["seq"], position["stop"].get("failure", "")]
         if (made := known.get("decision")) and made["at"] == at:
             return cast(Step, made["step"])
         decision = decide(self._snapshot(position, known))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
 
@@ -19,6 +19,7 @@ from roles.position import Frame, News, Position, Step, after, no_news
 from roles.record import Record
 from roles.role import DUTIES, Duty
 from roles.rulings import Houseman, Ruling
+from roles.thinking import CAPPED
 from roles.toolbox import Outcome, bounded
 from roles.untrusted import as_data
 from state.agent_commands import Standing, ToolRow, ToolState
@@ -33,11 +34,13 @@ _UNKNOWN = (
 
 @dataclass(slots=True)
 class Actor:
-    """Carries out calls. `seen`: what was news already, of results and of trees."""
+    """Carries out calls. `capped` says that the attempt may make no more; `seen`: what was news already, of results and
+    of trees."""
 
     record: Record
     desk: Desk
     house: Houseman
+    capped: Callable[[], bool]
     seen: set[str] = field(default_factory=set[str])
 
     async def act(self, position: Position) -> Step:
@@ -51,6 +54,8 @@ class Actor:
         row = self.record.tools.get(place)
         if row and row.state != "intent":
             ruling = _recorded(row)
+        elif self.capped():
+            return await self._cut_off(position, duty)
         elif call.unreadable is not None:
             ruling = await self._said(place, call, Ruling("the arguments are no JSON object; call again", failed=True))
         elif call.name in HOUSE_TOOLS and call.name in duty.exits:
@@ -94,9 +99,7 @@ class Actor:
         ruling = ruling.framed(as_data(f"{call.name} {_about(call)}", ruling.text))
         row = _row(place, call, "failed" if ruling.failed else "done", ruling, digest, snapshot)
         standing = self._standing(snapshot=snapshot) if snapshot else self._standing()
-        await self.record.remember(
-            tools=[row], standing=standing, packs=packs, events=[self._event(duty, call, row.state)]
-        )
+        self.record.later(tools=[row], standing=standing, packs=packs, events=[self._event(duty, call, row.state)])
         return ruling
 
     async def _said(self, place: tuple[int, int, int], call: ToolCall, ruling: Ruling) -> Ruling:
@@ -128,7 +131,7 @@ class Actor:
         quiet = 0 if any(ruling.news.values()) else position["quiet"] + 1
         here: Step = {"news": news, "quiet": quiet, "exit": "", "calls": position["calls"][1:]}
         if ruling.exit:
-            await self._skip(position, here["calls"])
+            await self._skip(position, here["calls"], "the turn ended before")
             here["calls"] = []
         elif here["calls"]:
             return here
@@ -160,13 +163,22 @@ class Actor:
         }  # fmt: skip
         return {**kept, **step}
 
-    async def _skip(self, position: Position, numbers: Sequence[int]) -> None:
-        """Calls beside one that ends the conversation are not carried out."""
+    async def _cut_off(self, position: Position, duty: Duty) -> Step:
+        """The attempt has met a cap: what is left of the reply's calls is not carried out."""
+        await self._skip(position, position["calls"], CAPPED["detail"])
+        seq = await self._results(position)
+        return {
+            "calls": [], "seq": seq, "exit": "enforce" if duty.name == "work" else "end", "ended": "capped",
+            "stop": CAPPED,
+        }  # fmt: skip
+
+    async def _skip(self, position: Position, numbers: Sequence[int], why: str) -> None:
+        """These calls are not carried out, and the role is told so."""
         calls = self._calls(position)
         for number in numbers:
             place = (position["talk"], position["seq"], number)
             if place not in self.record.tools:
-                await self._said(place, calls[number], Ruling("not carried out: the turn ended before", failed=True))
+                await self._said(place, calls[number], Ruling(f"not carried out: {why}", failed=True))
 
     async def _results(self, position: Position) -> int:
         """All calls of a reply are answered in the turn after it; returns that turn's number."""
@@ -177,7 +189,7 @@ class Actor:
                 ruling = _recorded(self.record.tools[talk, seq, number])
                 blocks.append(ToolResult(call.id, ruling.text, ruling.failed))
             said = self.record.user(talk, seq + 1, position["duty"], blocks)
-            await self.record.remember(said=[said])
+            self.record.later(said=[said])
         return seq + 1
 
     def _calls(self, position: Position) -> list[ToolCall]:

@@ -19,6 +19,7 @@ from roles.role import DUTIES, Duty, system_prompt
 from state.agent_commands import Said
 from state.errors import BudgetExhausted, ModelOverflow, ModelRejected, ModelUnavailable
 from state.limits import CONVERSATION_BYTES
+from state.records import new_id
 
 REMINDERS = 2
 """To a role that only talks where a tool is wanted."""
@@ -47,7 +48,7 @@ class Thinker:
             if self.capped():
                 self.record.keep(opening)
                 await self.record.remember(said=opening)
-                return {**here, "exit": "enforce" if duty.name == "work" else "end", "ended": "capped", "stop": _CAPPED}
+                return {**here, "exit": "enforce" if duty.name == "work" else "end", "ended": "capped", "stop": CAPPED}
             try:
                 reply = await self._ask(duty, talk, seq, opening)
             except ModelOverflow as error:
@@ -91,7 +92,7 @@ class Thinker:
             effort=duty.effort,
             conversation=f"{claim.todo}/{claim.epoch}/{claim.attempt}/{talk}",
         )
-        if request.input_bytes() > CONVERSATION_BYTES:
+        if record.input_bytes(duty.name, talk, request) > CONVERSATION_BYTES:
             raise ModelOverflow(f"the conversation has more than {CONVERSATION_BYTES:,} bytes (CONVERSATION_BYTES)")
         await Chain(self.desk.models(duty), ledger, self.patience).reply(request)
         found = record.said(talk, seq + 1)
@@ -134,7 +135,8 @@ class Thinker:
         return {**here, "exit": "again", "say": say, "reminders": position["reminders"] + 1}
 
 
-_CAPPED = {"kind": "failed", "reason": "cap", "detail": "what one attempt may use is used up"}
+CAPPED = {"kind": "failed", "reason": "cap", "detail": "what one attempt may use is used up"}
+"""Why an attempt ends that met a cap."""
 
 
 def _without_reply(duty: Duty, here: Step, error: ModelUnavailable | ModelRejected | BudgetExhausted) -> Step:
@@ -146,5 +148,5 @@ def _without_reply(duty: Duty, here: Step, error: ModelUnavailable | ModelReject
         case ModelRejected():
             return {**here, "exit": "end", "stop": {"kind": "blocked", "reason": "model", "detail": str(error)}}
         case ModelUnavailable():
-            stop = {"kind": "unavailable", "detail": str(error), "after": error.after or 0.0}
+            stop = {"kind": "unavailable", "detail": str(error), "after": error.after or 0.0, "failure": new_id()}
             return {**here, "exit": "enforce" if duty.name == "work" else "end", "ended": "unavailable", "stop": stop}

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.agents.bounds import Bounds
+from mcp_servers.storage.threads import completed
 from orchestrator.agents.lost_calls import settle_lost_calls
 from orchestrator.dispatch import Dispatch
 from orchestrator.enforcer import BACKOFF_LIMIT, ERRORS
 from orchestrator.enforcing import Enforcing
 from orchestrator.graph import Calls
 from roles.acting import Actor
-from roles.checkpoints import LEASE
+from roles.checkpoints import LEASE, StoreSaver
 from roles.desk import Desk
 from roles.models.prices import PriceTable
 from roles.position import Position, begin
@@ -23,6 +25,7 @@ from roles.role import DUTIES
 from roles.rulings import Houseman
 from roles.thinking import Thinker
 from state.commands import Claimed
+from state.errors import LeaseLost
 from state.ports import Asked, Blockage, Deferral, Failure, Result, Store
 
 _STEPS = 10_000
@@ -45,6 +48,7 @@ class Drive:
     desk: Desk
     prices: PriceTable
     graph: Graph
+    saver: StoreSaver
     bounds: Bounds = field(default_factory=Bounds)
 
     async def run(self, duty: str, thread: str = "") -> Stop:
@@ -55,7 +59,7 @@ class Drive:
             self.record, self.desk, self.prices, Patiently(self.dispatch.store).wait, enforcing.capped,
             self.bounds.patience,
         )  # fmt: skip
-        actor = Actor(self.record, self.desk, Houseman(self.desk))
+        actor = Actor(self.record, self.desk, Houseman(self.desk), enforcing.out_of_calls)
         actor.remember_seen()
         calls = Calls(thinker.think, actor.act, enforcing.enforce)
         name = f"{claim.todo}/{claim.epoch}/{claim.attempt}{thread and '/'}{thread}"
@@ -73,7 +77,12 @@ class Drive:
         elif not state.next:
             given = {"exit": "", "stop": {}}
         graph: Any = self.graph
-        final: Any = await graph.ainvoke(given, config, context=calls, durability="sync")
+        try:
+            with self.saver.joined((claim.todo, claim.fence), self.record.take):
+                final: Any = await graph.ainvoke(given, config, context=calls, durability="sync")
+        finally:  # a reply that was paid for is booked, whoever stopped us; the rest, if the TODO is still ours
+            with suppress(LeaseLost):
+                await completed(self.record.flush())
         return await self._backed_off(final["stop"])
 
     async def _backed_off(self, stop: Stop) -> Stop:

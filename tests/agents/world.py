@@ -164,6 +164,11 @@ class World:
             await self.hire()
         return await self.at_rest()
 
+    async def answer(self, text: str) -> None:
+        """The one question that is open, as me."""
+        (question,) = [each for each in await self.questions() if each.state == "pending"]
+        await self.service.answer(question.id, text, "me")
+
     # --- looking -----------------------------------------------------------------------------------------------------
 
     async def row(self) -> Run:
