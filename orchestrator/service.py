@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from orchestrator.budget import new_limits, options_to_go_on
 from orchestrator.dispatch import Dispatch
-from orchestrator.plan.document import Plan, SandboxChoice
+from orchestrator.plan.document import Budget, Plan, SandboxChoice
 from orchestrator.plan.reading import canonical, canonical_hash
 from orchestrator.plan.todos import new_todos, planning_todo, report_todo
+from orchestrator.references import named
 from orchestrator.run_spec import PinnedRepository, RunSpec
 from orchestrator.views import (
+    NANO,
     EventView,
     EvidenceView,
     OutputView,
@@ -27,7 +30,7 @@ from orchestrator.views import (
     run_view,
     todo_views,
 )
-from state import reading
+from state import agent_reading, reading
 from state.commands import Answer, Cancel, Command, Done, Hold, Refused, Resume, Retry, SubmitRun
 from state.errors import AtlasError, Conflict, InputError, NotFound
 from state.failpoints import failpoint
@@ -36,8 +39,6 @@ from state.ports import ArtifactStore
 from state.records import QUEUE, RUN_ENDED, Provenance, new_id
 from state.tables import Run
 
-NANO = 1_000_000_000
-"""Nano-dollars in a dollar."""
 PLAN_SECONDS = 3600.0
 """That planning may take."""
 _FOLLOW_SECONDS = 1.0
@@ -59,6 +60,15 @@ class Submission:
 
     run: str
     warnings: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """`last_event` is the number of the newest event that had happened then."""
+
+    run: RunView
+    todos: list[TodoView]
+    last_event: int
 
 
 class Service:
@@ -107,29 +117,36 @@ class Service:
     # --- looking ---------------------------------------------------------------------------------------------------
 
     async def run(self, reference: str) -> RunView:
-        return run_view(await self.find(reference))
+        return await self._read(lambda session: _seen(session, [reading.find_run(session, named(reference))])[0])
+
+    async def standing(self, reference: str) -> Standing:
+        """The run, its TODOs and its newest event, of one moment."""
+
+        def look(session: reading.Session) -> Standing:
+            found = reading.find_run(session, named(reference))
+            return Standing(_seen(session, [found])[0], _todos(session, found.id), found.last_event)
+
+        return await self._read(look)
 
     async def find(self, reference: str) -> Run:
         """The row itself: placement and limits are for drivers, not for views."""
-        return await self._read(lambda session: reading.find_run(session, _named(reference)))
+        return await self._read(lambda session: reading.find_run(session, named(reference)))
 
     async def runs(self, limit: int = 50, before: str | None = None) -> list[RunView]:
         """Newest first."""
-        return [run_view(run) for run in await self._read(lambda session: reading.runs(session, limit, before))]
+        return await self._read(lambda session: _seen(session, reading.runs(session, limit, before)))
 
     async def todos(self, run: str) -> list[TodoView]:
         """In the order of the plan."""
         found = await self.find(run)
-        return await self._read(
-            lambda session: todo_views(reading.todos(session, found.id), reading.needs(session, found.id))
-        )
+        return await self._read(lambda session: _todos(session, found.id))
 
     async def evidence(self, run: str, todo: str | None = None) -> tuple[list[EvidenceView], list[OutputView]]:
         """Of one TODO, or of all of a run: what was checked, and the manifest of outputs."""
         found = await self.find(run)
 
         def collect(session: reading.Session) -> tuple[list[EvidenceView], list[OutputView]]:
-            ids = [reading.find_todo(session, found.id, _named(todo)).id] if todo else [
+            ids = [reading.find_todo(session, found.id, named(todo)).id] if todo else [
                 each.id for each in reading.todos(session, found.id)
             ]  # fmt: skip
             rows = [evidence_view(row) for id in ids for row in reading.evidence(session, id)]
@@ -140,7 +157,7 @@ class Service:
     async def log(self, run: str, todo: str, fence: int | None = None) -> AsyncIterator[bytes]:
         """The log of an attempt (by its fence), by default of the newest; in pieces. Empty when it said nothing."""
         found = await self.find(run)
-        row = await self._read(lambda session: reading.find_todo(session, found.id, _named(todo)))
+        row = await self._read(lambda session: reading.find_todo(session, found.id, named(todo)))
         attempts = await self._read(lambda session: reading.attempts(session, row.id))
         if not attempts:
             raise NotFound(f"{row.key} has not been started", "Its log begins with its first attempt.")
@@ -181,7 +198,7 @@ class Service:
 
     async def answer(self, question: str, value: str, by: str) -> QuestionView:
         """`Conflict` when it was answered or has expired already, `InputError` for a choice that is none."""
-        found = await self._read(lambda session: reading.find_question(session, _named(question)))
+        found = await self._read(lambda session: reading.find_question(session, named(question)))
         await self._do(Answer(found.id, value, by))
         return question_view(await self._read(lambda session: reading.find_question(session, found.id)))
 
@@ -197,18 +214,31 @@ class Service:
         await self._do(Hold(found.id, reason))
         return await self.run(found.id)
 
-    async def resume(self, run: str, placement: str) -> RunView:
-        """Let `placement` claim what is left. The caller has made sure that nobody else works on it."""
+    async def resume(self, run: str, placement: str, budget: Budget | None = None) -> RunView:
+        """Let `placement` claim what is left. The caller has made sure that nobody else works on it. `budget` are new
+        limits: `InputError` when they are used up already."""
         found = await self.find(run)
         if found.state in RUN_ENDED and found.state != "cancelled":
-            return run_view(found)
-        await self._do(Resume(found.id, placement, expected=found.placement))
+            return await self.run(found.id)
+        used = await self._read(lambda session: agent_reading.budgets(session, [found.id]).get(found.id))
+        tokens, nano = new_limits(budget or Budget(), used)
+        await self._do(Resume(found.id, placement, expected=found.placement, tokens=tokens, nano=nano))
         return await self.run(found.id)
+
+    async def more_budget(self, run: str) -> list[str]:
+        """What `resume` needs at least for a run that has used up its budget, as the command line takes it."""
+        id = (await self.find(run)).id
+
+        def read(session: reading.Session) -> list[str]:
+            used, needs = agent_reading.budgets(session, [id]).get(id), agent_reading.needs(session, id)
+            return options_to_go_on(used, *needs) if used and needs else []
+
+        return await self._read(read)
 
     async def retry(self, run: str, todo: str, by: str) -> RunView:
         """Reopen a failed or blocked TODO and what was skipped because of it."""
         found = await self.find(run)
-        row = await self._read(lambda session: reading.find_todo(session, found.id, _named(todo)))
+        row = await self._read(lambda session: reading.find_todo(session, found.id, named(todo)))
         await self._do(Retry(row.id, by))
         return await self.run(found.id)
 
@@ -219,15 +249,14 @@ class Service:
         return outcome if isinstance(outcome, Done) else Done()
 
 
-def _named(reference: str) -> str:
-    """The reference, if a database can be asked for it."""
-    try:
-        reference.encode()
-    except UnicodeEncodeError:
-        raise NotFound(f"{reference!a} is not text", "Names and ids are UTF-8.") from None
-    if "\0" in reference:
-        raise NotFound(f"{reference!a} names nothing: there is a NUL in it")
-    return reference
+def _seen(session: reading.Session, runs: Sequence[Run]) -> list[RunView]:
+    budgets = agent_reading.budgets(session, [run.id for run in runs])
+    return [run_view(run, budgets.get(run.id)) for run in runs]
+
+
+def _todos(session: reading.Session, run: str) -> list[TodoView]:
+    found = reading.todos(session, run)
+    return todo_views(found, reading.needs(session, run), agent_reading.checklists(session, run))
 
 
 def _error(refused: Refused) -> AtlasError:

@@ -8,7 +8,13 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from state.agent_tables import BudgetRow, NoteRow
 from state.tables import ArtifactRow, Event, EvidenceRow, Question, Run, Todo
+
+NANO = 1_000_000_000
+"""Nano-dollars in a dollar."""
+ROLES: Mapping[str, str] = {"plan": "prometheus", "agent": "hephaestus", "report": "librarian"}
+"""Whose a TODO of this kind is; others may be asked by it."""
 
 
 def moment(seconds: float | None) -> str | None:
@@ -28,11 +34,19 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Spend:
-    """What models cost. Zero until roles call any."""
+    """What calls of models used up. `cached_tokens` are part of `tokens`; `usd` counts models of known price only."""
 
     tokens: int = 0
     cached_tokens: int = 0
     usd: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ChecklistItem:
+    """`state`: open, done, dropped or split."""
+
+    text: str
+    state: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +64,7 @@ class RunView:
 
 @dataclass(frozen=True, slots=True)
 class TodoView:
-    """`needs` are keys; a conditional need is ``key=answer``."""
+    """`needs` are keys; a conditional need is ``key=answer``. `progress` is the part of the checklist that is done."""
 
     id: str
     key: str
@@ -63,7 +77,7 @@ class TodoView:
     needs: list[str]
     attempt: int
     progress: float | None
-    checklist: list[str]
+    checklist: list[ChecklistItem]
     started_at: str | None
     ended_at: str | None
 
@@ -122,7 +136,18 @@ class OutputView:
     published_at: str | None
 
 
-View = RunView | TodoView | QuestionView | EventView | EvidenceView | OutputView
+@dataclass(frozen=True, slots=True)
+class NoteView:
+    """Something that a role learned. `kind`: learning, decision, issue or problem."""
+
+    todo: str
+    kind: str
+    text: str
+    author: str
+    at: str | None
+
+
+View = RunView | TodoView | QuestionView | EventView | EvidenceView | OutputView | NoteView
 
 
 def as_json(view: View) -> str:
@@ -130,31 +155,50 @@ def as_json(view: View) -> str:
     return json.dumps(asdict(view), ensure_ascii=False)
 
 
-def run_view(run: Run) -> RunView:
+def run_view(run: Run, budget: BudgetRow | None = None) -> RunView:
     settled = run.n_completed + run.n_failed + run.n_cancelled + run.n_skipped
     total = settled + run.n_pending + run.n_ready + run.n_in_progress + run.n_verifying + run.n_awaiting_input
     return RunView(
         id=run.id, name=run.name, goal=run.goal, state=run.state, reason=run.reason,
-        progress=Progress(settled, total + run.n_blocked), spend=Spend(), created_at=moment(run.created_at),
+        progress=Progress(settled, total + run.n_blocked), spend=spend(budget), created_at=moment(run.created_at),
         updated_at=moment(run.updated_at),
     )  # fmt: skip
 
 
-def todo_views(todos: Sequence[Todo], needs: Mapping[str, list[tuple[str, str | None]]]) -> list[TodoView]:
+def spend(budget: BudgetRow | None) -> Spend:
+    """Of calls that have ended."""
+    return Spend(budget.tokens, budget.cached, budget.nano / NANO) if budget else Spend()
+
+
+def todo_views(
+    todos: Sequence[Todo], needs: Mapping[str, list[tuple[str, str | None]]], checklists: Mapping[str, str]
+) -> list[TodoView]:
     keys = {todo.id: todo.key for todo in todos}
 
     def need(id: str, answer: str | None) -> str:
         return keys.get(id, id) + (f"={answer}" if answer is not None else "")
 
-    return [
-        TodoView(
-            id=todo.id, key=todo.key, title=todo.title, kind=todo.kind, role=None, state=todo.state,
+    def view(todo: Todo) -> TodoView:
+        checklist = [ChecklistItem(each["text"], each["state"]) for each in json.loads(checklists.get(todo.id, "[]"))]
+        return TodoView(
+            id=todo.id, key=todo.key, title=todo.title, kind=todo.kind, role=role_of(todo.kind), state=todo.state,
             reason=todo.reason, detail=todo.detail, needs=[need(*each) for each in needs.get(todo.id, ())],
-            attempt=todo.attempt, progress=None, checklist=[], started_at=moment(todo.started_at),
-            ended_at=moment(todo.ended_at),
-        )
-        for todo in todos
-    ]  # fmt: skip
+            attempt=todo.attempt, progress=done_part([(each.state, each.text) for each in checklist]),
+            checklist=checklist, started_at=moment(todo.started_at), ended_at=moment(todo.ended_at),
+        )  # fmt: skip
+
+    return [view(todo) for todo in todos]
+
+
+def role_of(kind: str) -> str | None:
+    """Whose a TODO is."""
+    return ROLES.get(kind)
+
+
+def done_part(items: Sequence[tuple[str, str]]) -> float | None:
+    """Of a checklist of (state, text): what is done of what counts; None when there is none."""
+    counted = [state for state, _ in items if state in ("open", "done")]
+    return round(counted.count("done") / len(counted), 3) if counted else None
 
 
 def question_view(question: Question) -> QuestionView:
@@ -179,3 +223,7 @@ def evidence_view(row: EvidenceRow) -> EvidenceView:
 
 def output_view(row: ArtifactRow) -> OutputView:
     return OutputView(row.todo_id, row.internal, row.remote, row.digest, row.size, moment(row.published_at))
+
+
+def note_view(row: NoteRow) -> NoteView:
+    return NoteView(row.todo_id, row.kind, row.text, row.author, moment(row.at))

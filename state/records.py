@@ -225,11 +225,14 @@ class RunPlanned(TypedDict):
 
 
 class RunBudget(TypedDict):
-    """Four fifths of the budget are gone, or (``exhausted``) what is left allows for no further call."""
+    """Four fifths of the budget are gone, or (``exhausted``) what is left allows for no further call; then
+    limits below `needs_…` do not allow for the next one either."""
 
     exhausted: bool
     tokens: int
     usd: float
+    needs_tokens: NotRequired[int]
+    needs_usd: NotRequired[float]
 
 
 class RunReport(TypedDict):

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from orchestrator.sandboxes import Containers, Sandboxes
     from orchestrator.service import Service
     from orchestrator.sweeper import Sweeper
+    from orchestrator.telling import Telling
     from orchestrator.worker import Worker
     from state.liveness import FileLiveness
     from state.ports import Executor
@@ -46,6 +47,7 @@ class House:
     broker: MemoryBroker
     dispatch: Dispatch
     service: Service
+    telling: Telling
 
     @property
     def census(self) -> Path:
@@ -107,6 +109,7 @@ async def house() -> AsyncGenerator[House]:
     from orchestrator.logs import KnownSecrets, configure
     from orchestrator.service import Service
     from orchestrator.sweeper import abandoned
+    from orchestrator.telling import Telling
     from state.liveness import verdict
     from state.sqlite import SqliteStore
 
@@ -123,7 +126,8 @@ async def house() -> AsyncGenerator[House]:
     async def pin(repo: str, base: str | None, directory: Path | None) -> tuple[PinnedRepository, str]:
         return await pin_repository(artifacts, scratch, repo, base, directory)
 
-    opened = House(found, database, store, stores, artifacts, broker, dispatch, Service(dispatch, artifacts, pin))
+    service, telling = Service(dispatch, artifacts, pin), Telling(store, artifacts)
+    opened = House(found, database, store, stores, artifacts, broker, dispatch, service, telling)
     try:
         await dispatch.apply(await abandoned(store, lambda boot: verdict(opened.census, boot)))
         yield opened

@@ -3,53 +3,87 @@
 from __future__ import annotations
 
 import json
+import sys
+from dataclasses import dataclass
+from typing import TextIO
 
 from orchestrator.cli.compose import House
+from orchestrator.cli.wording import spent
 from orchestrator.views import RunView, TodoView
 from state.records import QUEUE
 
 _SHOWN = 10
+_DETAIL_LINES = 12
 
 
-async def conclude(house: House, run: RunView) -> None:
+async def conclude(house: House, run: RunView, out: TextIO | None = None) -> None:
     """Print how a run stands and how to go on."""
-    short = run.id[-8:]
-    todos = await house.service.todos(run.id)
-    print(f"{run.name} {short}: {run.state}, {run.progress.settled}/{run.progress.total} settled")
-    for todo in _trouble(todos):
-        detail = (todo.detail or "").replace("\n", "\n  ")
-        print(f"  {todo.key} {todo.state} ({todo.reason}): {detail}".rstrip(" :"))
-    match run.state:
-        case "completed":
-            print(f"  evidence: atlas evidence {short}")
-        case "failed" | "blocked":
-            await _how_to_retry(house, run, todos)
-        case "awaiting_input":
-            await _how_to_answer(house, run)
-        case "held":
-            print(f"  go on with: atlas resume {short}")
-        case _:
-            pass
+    await _Conclusion(house, run, await house.service.todos(run.id), out or sys.stdout).tell()
 
 
-def _trouble(todos: list[TodoView]) -> list[TodoView]:
-    return [todo for todo in todos if todo.state in ("failed", "blocked")][:_SHOWN]
+@dataclass(frozen=True, slots=True)
+class _Conclusion:
+    house: House
+    run: RunView
+    todos: list[TodoView]
+    out: TextIO
 
+    def say(self, text: str) -> None:
+        print(text, file=self.out)
 
-async def _how_to_retry(house: House, run: RunView, todos: list[TodoView]) -> None:
-    short = run.id[-8:]
-    for todo in _trouble(todos)[:1]:
-        print(f"  look:  atlas logs {short} {todo.key}   and   atlas evidence {short} {todo.key}")
-        print(f"  again: atlas retry {short} {todo.key}")
-    if run.state == "blocked":
-        await _how_to_answer(house, run)
+    @property
+    def short(self) -> str:
+        return self.run.id[-8:]
 
+    async def tell(self) -> None:
+        run = self.run
+        cost = f"; {spent(run.spend)}" if run.spend.tokens else ""
+        self.say(f"{run.name} {self.short}: {run.state}, {run.progress.settled}/{run.progress.total} settled{cost}")
+        for todo in self._trouble():
+            lines = (todo.detail or "").splitlines()
+            more = [f"... {len(lines) - _DETAIL_LINES} more lines: atlas logs"] if len(lines) > _DETAIL_LINES else []
+            detail = "\n  ".join([*lines[:_DETAIL_LINES], *more])
+            self.say(f"  {todo.key} {todo.state} ({todo.reason}): {detail}".rstrip(" :"))
+        match run.state:
+            case "completed":
+                self._how_to_look()
+            case "failed" | "blocked":
+                await self._how_to_retry()
+            case "awaiting_input":
+                await self._how_to_answer()
+            case "held":
+                self.say(f"  go on with: atlas resume {self.short}")
+            case "budget_exhausted":
+                await self._how_to_pay()
+            case _:
+                pass
 
-async def _how_to_answer(house: House, run: RunView) -> None:
-    questions = await house.service.questions(run.id)
-    for question in questions:
-        choices = f" [{'/'.join(question.choices)}]" if question.choices else ""
-        value = question.choices[0] if question.choices else json.dumps("your answer")
-        print(f"  {question.text}{choices}\n    atlas answer {question.id[-8:]} {value}")
-    if questions and (await house.service.find(run.id)).placement != QUEUE:
-        print(f"  then go on with: atlas resume {run.id[-8:]}")
+    def _trouble(self) -> list[TodoView]:
+        return [todo for todo in self.todos if todo.state in ("failed", "blocked")][:_SHOWN]
+
+    def _how_to_look(self) -> None:
+        self.say(f"  evidence: atlas evidence {self.short}")
+        if any(todo.kind == "report" and todo.state == "completed" for todo in self.todos):
+            self.say(f"  report:   atlas report {self.short}")
+
+    async def _how_to_retry(self) -> None:
+        for todo in self._trouble()[:1]:
+            self.say(f"  look:  atlas logs {self.short} {todo.key}   and   atlas evidence {self.short} {todo.key}")
+            self.say(f"  again: atlas retry {self.short} {todo.key}")
+        if self.run.state == "blocked":
+            await self._how_to_answer()
+
+    async def _how_to_answer(self) -> None:
+        questions = await self.house.service.questions(self.run.id)
+        for question in questions:
+            choices = f" [{'/'.join(question.choices)}]" if question.choices else ""
+            value = question.choices[0] if question.choices else json.dumps("your answer")
+            self.say(f"  {question.text}{choices}\n    atlas answer {question.id[-8:]} {value}")
+        if questions and (await self.house.service.find(self.run.id)).placement != QUEUE:
+            self.say(f"  then go on with: atlas resume {self.short}")
+
+    async def _how_to_pay(self) -> None:
+        wanted = await self.house.service.more_budget(self.run.id)
+        self.say(f"  {self.run.reason}")
+        options = " ".join(f"--budget {each}" for each in wanted)
+        self.say(f"  go on with: atlas resume {self.short} {options}")

@@ -7,12 +7,14 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable
+from typing import TextIO
 
 from orchestrator.cli.compose import House, Workshop
 from orchestrator.cli.conclusion import conclude
+from orchestrator.cli.following import follow
 from orchestrator.cli.output import Watch, watch
 from orchestrator.cli.picture import Picture
-from orchestrator.views import as_json, run_view
+from orchestrator.views import as_json
 from orchestrator.worker import Worker
 from state.errors import Conflict
 from state.records import QUEUE, RUN_ENDED, RUN_WAITING, local_placement
@@ -55,14 +57,18 @@ class Interruption:
 
 
 class LocalWork:
-    """One run, worked on in this process, with a view of what happens after event number `after`."""
+    """One run, worked on in this process, with a view of what happens after event number `after`; on `out`, if standard
+    output is for something else."""
 
-    def __init__(self, house: House, shop: Workshop, run: Run, after: int, *, as_lines_of_json: bool) -> None:
+    def __init__(
+        self, house: House, shop: Workshop, run: Run, after: int, *, as_lines_of_json: bool, out: TextIO | None = None
+    ) -> None:
         self._house = house
         self._shop = shop
         self._run = run
         self._after = after
         self._json = as_lines_of_json
+        self._out = out
 
     async def carry_out(self, slots: int) -> int:
         """Until the run ends, waits for somebody, or is interrupted; returns the exit code."""
@@ -73,9 +79,10 @@ class LocalWork:
         sweeping = asyncio.create_task(shop.sweeper.run())
         working = asyncio.create_task(worker.run())
         stopping = asyncio.create_task(interruption.wait())
-        picture = Picture.of(run_view(self._run), await service.todos(self._run.id))
+        standing = await service.standing(self._run.id)
+        picture = Picture.of(standing.run, standing.todos)
         try:
-            with watch(picture, as_lines_of_json=self._json) as view:
+            with watch(picture, as_lines_of_json=self._json, out=self._out) as view:
                 watching = asyncio.create_task(self._watch(view, worker))
                 await asyncio.wait([watching, working, stopping], return_when=asyncio.FIRST_COMPLETED)
                 if stopping.done():
@@ -99,8 +106,7 @@ class LocalWork:
                 return False
             return (await self._house.service.run(self._run.id)).state in RUN_ENDED | RUN_WAITING
 
-        async for events in self._house.service.events(self._run.id, self._after, until=at_rest):
-            view.show(events)
+        await follow(self._house.service, view, self._run.id, self._after, at_rest)
 
     async def _conclude(self, interrupted: int | None) -> int:
         """Say how it ended and how to go on."""
@@ -108,7 +114,7 @@ class LocalWork:
         if self._json:
             print(as_json(run), flush=True)
         else:
-            await conclude(self._house, run)
+            await conclude(self._house, run, self._out)
         return 128 + interrupted if interrupted is not None and run.state == "held" else EXIT.get(run.state, 1)
 
 

@@ -1,4 +1,4 @@
-"""Commands that only look: runs, todos, watch, logs, evidence, questions."""
+"""Commands that only look: runs, todos, watch, evidence, questions."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.running import Json, RunArgument, TodoArgument, with_house
+from orchestrator.cli.running import Json, RunArgument, with_house
 
 if TYPE_CHECKING:
     from orchestrator.cli.compose import House
-    from orchestrator.views import EvidenceView
+    from orchestrator.views import EvidenceView, Spend
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (runs, todos, watch, logs, evidence, questions):
+    for command in (runs, todos, watch, evidence, questions):
         app.command()(command)
 
 
@@ -31,13 +31,24 @@ def runs(limit: Annotated[int, typer.Option(min=1, max=1000, help="How many.")] 
             return print_json(found)
         if not found:
             print(f"no runs in {house.database}", file=sys.stderr)
+        columns = ["id", "name", "state", "settled", "created"]
         rows = [
-            (run.id[-8:], run.name, run.state, f"{run.progress.settled}/{run.progress.total}", run.created_at or "")
+            [run.id[-8:], run.name, run.state, f"{run.progress.settled}/{run.progress.total}", run.created_at or ""]
             for run in found
         ]
-        return print_table(("id", "name", "state", "settled", "created"), rows)
+        if any(run.spend.tokens for run in found):
+            columns += ["tokens", "cached", "$"]
+            for row, run in zip(rows, found, strict=True):
+                row.extend(_spend(run.spend))
+        return print_table(columns, rows)
 
     with_house(use, as_lines_of_json=as_json)
+
+
+def _spend(spend: Spend) -> list[str]:
+    if not spend.tokens:
+        return ["", "", ""]
+    return [f"{spend.tokens:,}", f"{spend.cached_tokens:,}", f"{spend.usd:.4f}"]
 
 
 def todos(run: RunArgument, as_json: Json = False) -> None:
@@ -65,48 +76,27 @@ def watch(
     async def use(house: House) -> int:
         from orchestrator.cli.conclusion import conclude
         from orchestrator.cli.driving import EXIT
+        from orchestrator.cli.following import follow
         from orchestrator.cli.output import watch as view_of
         from orchestrator.cli.picture import Picture
         from state.records import RUN_ENDED, RUN_WAITING
 
         service = house.service
-        found = await service.find(run)
+        found = await service.standing(run)
+        id = found.run.id
 
         async def ended() -> bool:
-            return (await service.run(found.id)).state in RUN_ENDED | RUN_WAITING
+            return (await service.run(id)).state in RUN_ENDED | RUN_WAITING
 
-        picture = Picture.of(await service.run(found.id), await service.todos(found.id))
         start = after if as_json else found.last_event
-        with view_of(picture, as_lines_of_json=as_json) as view:
-            async for events in service.events(found.id, start, until=ended):
-                view.show(events)
-        last = await service.run(found.id)
+        with view_of(Picture.of(found.run, found.todos), as_lines_of_json=as_json) as view:
+            await follow(service, view, id, start, ended)
+        last = await service.run(id)
         if not as_json:
             await conclude(house, last)
         return EXIT.get(last.state, 1)
 
     with_house(use, as_lines_of_json=as_json)
-
-
-def logs(
-    run: RunArgument,
-    todo: TodoArgument,
-    attempt: Annotated[
-        int | None, typer.Option(help="Its number, as `atlas evidence` shows it; default: the newest.")
-    ] = None,
-) -> None:
-    """Print what a TODO's commands printed."""
-
-    async def use(house: House) -> None:
-        empty = True
-        async for data in house.service.log(run, todo, attempt):
-            empty = False
-            sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
-        if empty:
-            print("(it printed nothing)", file=sys.stderr)
-
-    with_house(use)
 
 
 def evidence(

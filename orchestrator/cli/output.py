@@ -1,18 +1,21 @@
-"""Lines for pipes and files, NDJSON for programs, and which of the views a command gets."""
+"""NDJSON for programs, tables for people, and which of the views a command gets."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, TextIO
 
 from orchestrator.cli.picture import Picture
 from orchestrator.views import EventView, View, as_json
 
 
 class Watch(Protocol):
-    """Shows a run while it goes on."""
+    """Shows a run while it goes on. `picture` is what it shows; None: it passes on events as they are."""
+
+    @property
+    def picture(self) -> Picture | None: ...
 
     def __enter__(self) -> Self: ...
     def __exit__(
@@ -22,7 +25,11 @@ class Watch(Protocol):
     def note(self, text: str) -> None: ...
 
 
-class _Lines:
+class JsonView:
+    """Every event, one object a line."""
+
+    picture: Picture | None = None
+
     def __enter__(self) -> Self:
         return self
 
@@ -35,35 +42,6 @@ class _Lines:
         """For the person, not for the program that reads."""
         print(text, file=sys.stderr, flush=True)
 
-
-_QUIET = frozenset(("pending", "ready", "verifying"))
-
-
-class PlainView(_Lines):
-    """A line for each step of a TODO."""
-
-    def __init__(self, picture: Picture) -> None:
-        self._picture = picture
-
-    def show(self, events: Sequence[EventView]) -> None:
-        """Print what changed."""
-        from orchestrator.cli.rendering import duration
-
-        for event in events:
-            todo = self._picture.apply(event)
-            again = todo is not None and todo.state == "ready" and todo.reason is not None
-            if todo is None or event.type != "todo.state" or (todo.state in _QUIET and not again):
-                continue
-            took = f" in {duration(todo.seconds)}" if todo.seconds is not None else ""
-            reason = f" ({todo.reason})" if todo.reason else ""
-            why = f": {' '.join(todo.detail.splitlines())}" if todo.detail else ""
-            state = "will be tried again" if again else todo.state
-            print(f"{(event.at or '')[11:19]}  {todo.key:<24} {state}{reason}{took}{why}", flush=True)
-
-
-class JsonView(_Lines):
-    """Every event, one object a line."""
-
     def show(self, events: Sequence[EventView]) -> None:
         """Print them."""
         for event in events:
@@ -71,17 +49,19 @@ class JsonView(_Lines):
         sys.stdout.flush()
 
 
-def watch(picture: Picture, *, as_lines_of_json: bool) -> Watch:
-    """The live tree on a terminal, else lines."""
+def watch(picture: Picture, *, as_lines_of_json: bool, out: TextIO | None = None) -> Watch:
+    """The live tree on a terminal, else lines; on `out`, which is standard output if not said otherwise."""
     if as_lines_of_json:
         return JsonView()
-    if sys.stdout.isatty():
+    if (out or sys.stdout).isatty():
         from rich.console import Console
 
         from orchestrator.cli.rendering import TreeView
 
-        return TreeView(Console(), picture)
-    return PlainView(picture)
+        return TreeView(Console(file=out), picture)
+    from orchestrator.cli.plain import PlainView
+
+    return PlainView(picture, out)
 
 
 def print_json(views: Sequence[View]) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from orchestrator.views import EventView, RunView, TodoView
+from orchestrator.views import EventView, RunView, Spend, TodoView
 
 ACTIVE = frozenset(("in_progress", "verifying"))
 ENDED = frozenset(("completed", "failed", "cancelled", "skipped", "not_applicable", "blocked"))
@@ -13,7 +14,8 @@ ENDED = frozenset(("completed", "failed", "cancelled", "skipped", "not_applicabl
 
 @dataclass(slots=True)
 class TodoPicture:
-    """Times are seconds since the epoch."""
+    """Times are seconds since the epoch. `role` is who is at work; `line` the last that was heard, `doing` the tool
+    that runs or ran last; `checklist` is (state, text)."""
 
     id: str
     key: str
@@ -26,6 +28,10 @@ class TodoPicture:
     detail: str | None = None
     line: str = ""
     attempt: int = 0
+    role: str | None = None
+    doing: str = ""
+    doing_state: str = ""
+    checklist: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
 
 
 @dataclass(slots=True)
@@ -39,19 +45,33 @@ class Picture:
     total: int
     reason: str | None = None
     todos: dict[str, TodoPicture] = field(default_factory=dict[str, TodoPicture])
+    spend: Spend = field(default_factory=Spend)
 
     @classmethod
-    def of(cls, run: RunView, todos: list[TodoView]) -> Picture:
+    def of(cls, run: RunView, todos: Sequence[TodoView]) -> Picture:
         """As it stands before any event."""
         picture = cls(run.id, run.name, run.state, run.progress.settled, run.progress.total, run.reason)
+        picture.spend = run.spend
         for todo in todos:
             started, ended = _seconds(todo.started_at), _seconds(todo.ended_at)
             picture.todos[todo.id] = TodoPicture(
                 todo.id, todo.key, todo.title, todo.kind, todo.state, since=started,
                 seconds=ended - started if ended and started else None, reason=todo.reason, detail=todo.detail,
-                attempt=todo.attempt,
+                attempt=todo.attempt, role=todo.role, checklist=[(each.state, each.text) for each in todo.checklist],
             )  # fmt: skip
         return picture
+
+    def knows(self, event: EventView) -> bool:
+        """Whether the TODO that it is about is in the picture; a plan that is frozen adds some."""
+        return event.todo is None or event.todo in self.todos
+
+    def learn(self, todos: Sequence[TodoView]) -> None:
+        """Put in those that are new, in the order of the plan; how they stand is for their events to tell."""
+        for todo in todos:
+            if todo.id not in self.todos:
+                self.todos[todo.id] = TodoPicture(todo.id, todo.key, todo.title, todo.kind, "pending", role=todo.role)
+        order = {todo.id: position for position, todo in enumerate(todos)}
+        self.todos = dict(sorted(self.todos.items(), key=lambda item: order.get(item[0], len(order))))
 
     def apply(self, event: EventView) -> TodoPicture | None:
         """Take in one event; returns the TODO that it is about."""
@@ -68,7 +88,9 @@ class Picture:
         elif event.type == "todo.log" and data["lines"]:
             todo.line = data["lines"][-1]
         elif event.type in ("todo.progress", "question.asked"):
-            todo.line = data["text"]
+            todo.line, todo.doing = data["text"], ""
+        elif event.type.startswith("role."):
+            _heard(todo, event)
         return todo
 
     def _moved(self, todo: TodoPicture, event: EventView) -> None:
@@ -79,9 +101,12 @@ class Picture:
         todo.seconds = at - todo.since if state in ENDED and at and todo.since and todo.state in ACTIVE else None
         todo.state = state
         todo.reason, todo.detail = event.data.get("reason"), event.data.get("detail")
-        todo.attempt = event.data.get("attempt", todo.attempt)
+        attempt = event.data.get("attempt", todo.attempt)
+        if attempt != todo.attempt:
+            todo.attempt, todo.checklist = attempt, []
         if state not in ACTIVE:
             todo.line = ""
+        todo.doing = ""
 
     def counts(self) -> dict[str, int]:
         """How many TODOs are in which state."""
@@ -89,6 +114,23 @@ class Picture:
         for todo in self.todos.values():
             counted[todo.state] = counted.get(todo.state, 0) + 1
         return counted
+
+
+def _heard(todo: TodoPicture, event: EventView) -> None:
+    """A role is at work."""
+    data = event.data
+    todo.role = data.get("role", todo.role)
+    match event.type:
+        case "role.turn" if data["text"]:
+            todo.line, todo.doing = data["text"], ""
+        case "role.tool":
+            todo.doing, todo.doing_state = f"{data['tool']} {data['about']}".rstrip(), data["state"]
+        case "role.checklist":
+            todo.checklist = [(state, text) for state, text in data["items"]]
+        case "role.note":
+            todo.line, todo.doing = f"note: {data['text']}", ""
+        case _:
+            pass
 
 
 def _seconds(moment: str | None) -> float | None:

@@ -38,12 +38,17 @@ def shortage(budget: BudgetState, tokens: int, nano: int) -> str:
     return "; ".join(words)
 
 
-def exhaust(work: Work, run: RunState, budget: BudgetState, why: str) -> None:
-    """The run stands still until somebody raises its budget."""
-    run.budget_exhausted, run.reason = True, why
-    work.event(run, None, "run.budget", said(budget, exhausted=True))
+def exhaust(work: Work, run: RunState, budget: BudgetState, tokens: int, nano: int) -> None:
+    """The run stands still until somebody raises its budget so that a call of so much is allowed for."""
+    run.budget_exhausted, run.reason = True, shortage(budget, tokens, nano)
+    data = {
+        "exhausted": True, "tokens": budget.tokens, "usd": budget.nano / NANO,
+        "needs_tokens": budget.tokens + budget.tokens_withheld + tokens,
+        "needs_usd": (budget.nano + budget.nano_withheld + nano) / NANO,
+    }  # fmt: skip
+    work.event(run, None, "run.budget", encode(data))
 
 
 def said(budget: BudgetState, *, exhausted: bool) -> str:
-    """The data of a ``run.budget`` event."""
+    """The data of a ``run.budget`` event that warns."""
     return encode({"exhausted": exhausted, "tokens": budget.tokens, "usd": budget.nano / NANO})

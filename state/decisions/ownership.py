@@ -6,7 +6,7 @@ import json
 
 from state.commands import BeginVerifying, Claim, Claimed, ClaimedMany, ClaimNext, Done, Refused, Release, Say
 from state.decisions import scheduling
-from state.decisions.allowance import exhaust, room, shortage
+from state.decisions.allowance import exhaust, room
 from state.limits import DEADLINE_GRACE_SECONDS
 from state.records import POISON_AFTER, QUEUE, Provenance
 from state.work import RunState, TodoState, Work, encode, quote
@@ -137,7 +137,7 @@ def release(work: Work, command: Release) -> Done | Refused:
             todo.not_before = work.now + command.after
         budget = work.budgets.get(run.id) if command.cause == "budget" else None
         if budget and room(budget, command.tokens, command.nano) == "none":  # it may have been raised meanwhile
-            exhaust(work, run, budget, shortage(budget, command.tokens, command.nano))
+            exhaust(work, run, budget, command.tokens, command.nano)
         work.move(todo, "ready")
     return Done(work.ready)
 

@@ -1,0 +1,47 @@
+"""New limits of a run's budget, against what it has used already. Pure."""
+
+from __future__ import annotations
+
+import math
+
+from orchestrator.plan.document import Budget
+from orchestrator.views import NANO
+from state.agent_tables import BudgetRow
+from state.errors import InputError
+
+
+def new_limits(wanted: Budget, used: BudgetRow | None) -> tuple[int | None, int | None]:
+    """(tokens, nano-dollars) for `state.commands.Resume`; None where nothing is wanted. `InputError` when a limit
+    leaves nothing."""
+    tokens = wanted.tokens
+    nano = None if wanted.usd is None else round(wanted.usd * NANO)
+    gone_tokens = used.tokens + used.tokens_withheld if used else 0
+    gone_nano = used.nano + used.nano_withheld if used else 0
+    if tokens is not None and tokens <= gone_tokens:
+        raise InputError(
+            f"a budget of {tokens:,} tokens leaves nothing: {gone_tokens:,} are used already",
+            f"Give more than that: --budget tokens={2 * gone_tokens}",
+        )
+    if nano is not None and nano <= gone_nano:
+        raise InputError(
+            f"a budget of ${nano / NANO:.2f} leaves nothing: ${gone_nano / NANO:.4f} are used already",
+            f"Give more than that: --budget usd={2 * gone_nano / NANO:.2f}",
+        )
+    return tokens, nano
+
+
+def options_to_go_on(used: BudgetRow, needs_tokens: int, needs_usd: float) -> list[str]:
+    """``tokens=20000``, ``usd=4``: limits with which a run that has used up its budget gets further, as the command
+    line takes them. Each leaves as much again as there was."""
+    found: list[str] = []
+    if used.tokens_limit is not None and used.tokens_limit < needs_tokens:
+        found.append(f"tokens={_rounded_up(needs_tokens + used.tokens_limit):.0f}")
+    if used.nano_limit is not None and used.nano_limit / NANO < needs_usd:
+        found.append(f"usd={_rounded_up(needs_usd + used.nano_limit / NANO):.12g}")
+    return found
+
+
+def _rounded_up(amount: float) -> float:
+    """To two digits."""
+    scale = 10.0 ** (math.floor(math.log10(amount)) - 1)
+    return math.ceil(amount / scale - 1e-9) * scale

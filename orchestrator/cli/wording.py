@@ -1,0 +1,34 @@
+"""How durations, amounts and long texts are put on a screen."""
+
+from __future__ import annotations
+
+from orchestrator.views import Spend
+
+
+def duration(seconds: float) -> str:
+    """``3.2s``, ``2m05s``, ``1h02m``"""
+    if seconds < 60:
+        return f"{seconds:.1f}s"
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes}m{rest:02d}s" if minutes < 60 else f"{minutes // 60}h{minutes % 60:02d}m"
+
+
+def one_line(text: str, width: int) -> str:
+    """In one line of at most so many characters, without control characters."""
+    line = "".join(each if each.isprintable() else " " for each in " ".join(text[: 4 * width].split()))
+    return line if len(line) <= width else line[: width - 1].rstrip() + "…"
+
+
+def money(usd: float, before: str = "") -> str:
+    """``$0.0123``; nothing for nothing, which is what models of unknown price seem to cost."""
+    if not usd:
+        return ""
+    return f"{before}${usd:.2f}" if usd >= 1 else f"{before}${usd:.4f}"
+
+
+def spent(spend: Spend) -> str:
+    """``61,770 tokens (12,000 cached), $0.0123``; empty if no model was asked."""
+    if not spend.tokens:
+        return ""
+    cached = f" ({spend.cached_tokens:,} cached)" if spend.cached_tokens else ""
+    return f"{spend.tokens:,} tokens{cached}{money(spend.usd, ', ')}"
