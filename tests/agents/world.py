@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -25,11 +25,11 @@ from orchestrator.brokers.memory import MemoryBroker
 from orchestrator.cli.compose import pin_repository, private_directory
 from orchestrator.dispatch import Dispatch
 from orchestrator.enforcer import Amounts
-from orchestrator.executors.agent import AgentExecutor, Thinking
+from orchestrator.executors.agent import AgentExecutor
 from orchestrator.executors.plan import PlanExecutor
 from orchestrator.executors.report import ReportExecutor
+from orchestrator.executors.roles import WithRoles
 from orchestrator.executors.task import Surroundings, TaskExecutor
-from orchestrator.graph import atlas_graph
 from orchestrator.heartbeat import Heartbeat
 from orchestrator.logs import KnownSecrets
 from orchestrator.plan.reading import read_plan
@@ -38,10 +38,8 @@ from orchestrator.secrets import Secrets
 from orchestrator.service import Service
 from orchestrator.sweeper import Sweeper
 from orchestrator.worker import Claims, Worker
-from roles.checkpoints import StoreSaver
 from roles.models.chain import Patience
 from roles.models.connect import Provider
-from roles.models.prices import load_prices
 from state.agent_tables import BudgetRow, ModelCall, ToolCallRow
 from state.errors import SandboxUnavailable
 from state.liveness import FileLiveness
@@ -70,10 +68,10 @@ FILES = {
 """The usual repository: a file to put right, and the check that tells."""
 
 
-def todo(key: str = "fix", **fields: object) -> dict[str, object]:
+def todo(**fields: object) -> dict[str, object]:
     """A TODO of Hephaestus: put the answer right; no attempt after the first, unless `fields` say otherwise."""
     return {
-        "id": key, "role": "hephaestus", "prompt": "Make answer.txt say right.", "touches": ["answer.txt"],
+        "id": "fix", "role": "hephaestus", "prompt": "Make answer.txt say right.", "touches": ["answer.txt"],
         "verify": [{"run": "sh check.sh"}], "retries": {"max": 0, "backoff": 0.01}, **fields,
     }  # fmt: skip
 
@@ -297,10 +295,8 @@ async def _hand(world: World, home: Path, slots: int) -> Hand:
     )  # fmt: skip
     models = Models(world.environ, providers(world.server.url))
     repositories = private_directory(home / "repositories")
-    thinking = Thinking(
-        dispatch=world.dispatch, graph=atlas_graph(StoreSaver(world.store)), models=models, prices=load_prices(),
-        repositories=repositories, home=home, bounds=world.bounds,
-    )  # fmt: skip
+    roles = WithRoles(around, world.dispatch, models, repositories, home)
+    thinking = replace(roles._thinking(), bounds=world.bounds)  # pyright: ignore[reportPrivateUsage]
     executors: dict[TodoKind, Executor] = {
         "task": TaskExecutor(around, repositories), "agent": AgentExecutor(around, thinking),
         "plan": PlanExecutor(around, thinking), "report": ReportExecutor(around, thinking),
