@@ -54,3 +54,17 @@ class Dispatch:
         if todos and self._broker:
             await self._broker.publish(todos)
             await self.store.apply([Delivered(todos)])
+
+
+class Persistent:
+    """A store that does not give up while the database is full, locked or away."""
+
+    def __init__(self, dispatch: Dispatch) -> None:
+        self._dispatch = dispatch
+        self.read = dispatch.store.read
+        self.changed = dispatch.store.changed
+        self.close = dispatch.store.close
+
+    async def apply(self, commands: Sequence[Command]) -> list[Outcome]:
+        """See `Dispatch.surely`."""
+        return await self._dispatch.surely(commands)

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode, b64encode
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
+from collections.abc import AsyncIterator, Callable, Generator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, NoReturn, cast
 
@@ -33,7 +33,7 @@ from sqlmodel import Session, col, select
 
 from state.agent_commands import ForgetThreads, Remember, SavedCheckpoint, SavedWrite
 from state.agent_tables import CheckpointRow, CheckpointWriteRow
-from state.commands import Refused
+from state.commands import Command, Refused
 from state.errors import LeaseLost, StoreError
 from state.ports import Store
 
@@ -54,16 +54,17 @@ class StoreSaver(BaseCheckpointSaver[int]):
         super().__init__()
         self._store = store
         self._history = history
-        self._attached: dict[Lease, Remember] = {}
+        self._joined: dict[Lease, Callable[[], list[Command]]] = {}
 
-    def attach(self, words: Remember) -> None:
-        """Write these `words` in the transaction of the next checkpoint or result under the same fence: what a call
-        said is then there exactly when its result is. One at a time. What never got a result is forgotten with the
-        saver: make one for every attempt, they are cheap."""
-        lease = (words.todo, words.fence)
-        if lease in self._attached:
-            raise ValueError(f"{words.todo}: something is attached already, and no result has been written since")
-        self._attached[lease] = words
+    @contextmanager
+    def joined(self, lease: Lease, take: Callable[[], list[Command]]) -> Generator[None]:
+        """While this lasts, what `take` returns is written in the transaction of each checkpoint or result under this
+        lease, before it: what a call said is then there exactly when its result is."""
+        self._joined[lease] = take
+        try:
+            yield
+        finally:
+            del self._joined[lease]
 
     # --- writing -----------------------------------------------------------------------------------------------------
 
@@ -100,12 +101,14 @@ class StoreSaver(BaseCheckpointSaver[int]):
         self, config: RunnableConfig, checkpoints: Sequence[SavedCheckpoint] = (), writes: Sequence[SavedWrite] = ()
     ) -> None:
         todo, fence = _lease(config)
-        words = self._attached.pop((todo, fence), None) or Remember(todo, fence)
-        command = replace(words, checkpoints=checkpoints, writes=writes)
-        (outcome,) = await self._store.apply([command])  # queued at once: nothing may be awaited before this
-        if isinstance(outcome, Refused):
-            error = LeaseLost if outcome.code in ("lease_lost", "missing") else StoreError
-            raise error(f"a checkpoint was not written: {outcome.message}")
+        take = self._joined.get((todo, fence))
+        before = take() if take else []
+        command = Remember(todo, fence, checkpoints=checkpoints, writes=writes)
+        # Queued at once: nothing may be awaited before this.
+        for outcome in await self._store.apply([*before, command]):
+            if isinstance(outcome, Refused):
+                error = LeaseLost if outcome.code in ("lease_lost", "missing") else StoreError
+                raise error(f"a checkpoint was not written: {outcome.message}")
 
     def _dump(self, value: object) -> tuple[str, str]:
         kind, data = self.serde.dumps_typed(value)

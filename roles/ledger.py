@@ -15,7 +15,7 @@ from roles.models.port import Reply, Request, Text, Usage
 from roles.models.prices import PriceTable
 from roles.record import Record, check
 from state.agent_commands import Remember, ReserveCall, Said, SettleCall, Standing
-from state.commands import Command, Refused
+from state.commands import Refused
 from state.errors import BudgetExhausted
 from state.records import new_id
 
@@ -48,7 +48,7 @@ class TurnLedger:
             call = new_id()
             reserve = ReserveCall(call, claim.todo, claim.fence, self.role, model, tokens, nano)
             remember = Remember(claim.todo, claim.fence, said=self.before)
-            outcome, remembered = await self.record.write([reserve, remember])
+            outcome, remembered = await self.record.commit([reserve, remember])
             if isinstance(outcome, Refused) and outcome.code in ("budget", "budget_busy"):
                 busy = outcome.code == "budget_busy"
                 if busy and await self.wait():
@@ -69,26 +69,19 @@ class TurnCall:
     model: str
 
     async def settle(self, usage: Usage, outcome: CallOutcome, reply: Reply | None) -> None:
-        """What was used is booked in any case; the reply only if the TODO is still this worker's (`LeaseLost`)."""
+        """What was used is booked in any case; a reply with the next checkpoint, if the TODO is still this worker's."""
         ledger, record = self.ledger, self.ledger.record
         price = ledger.prices.of(self.model)
         nano = _nano(price.cost(usage)) if price else 0
         settle = SettleCall(
             self.id, outcome, usage.input, usage.cached, usage.written, usage.output, nano, usage.estimated
         )
-        commands: list[Command] = [settle]
-        said, standing = [], self._standing(usage)
-        if reply:
-            said = [self._said(reply)]
-            event = ("role.turn", self._event(reply, usage, nano, standing.turns))
-            commands.append(
-                Remember(record.claim.todo, record.claim.fence, said=said, standing=standing, events=[event])
-            )
-        outcomes = await record.write(commands)
-        check(outcomes[0])
-        if reply:
-            check(outcomes[1])
-            record.keep(said, standing=standing)
+        if reply is None:
+            check((await record.write([settle]))[0])
+            return
+        standing = self._standing(usage)
+        event = ("role.turn", self._event(reply, usage, nano, standing.turns))
+        record.later(said=[self._said(reply)], standing=standing, events=[event], first=[settle])
 
     def _standing(self, usage: Usage) -> Standing:
         now = self.ledger.record.standing

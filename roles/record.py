@@ -38,6 +38,8 @@ class Record:
     prefixes: dict[str, int] = field(default_factory=dict[str, int])
     tools: dict[Place, ToolRow] = field(default_factory=dict[Place, ToolRow])
     standing: Standing = field(default_factory=Standing)
+    pending: list[Command] = field(default_factory=list[Command])
+    """Known here, and durable with whatever is written next."""
 
     @classmethod
     async def load(cls, store: Store, claim: Claimed, write: Write) -> Record:
@@ -109,13 +111,49 @@ class Record:
     ) -> None:
         """Durable when it returns. `first` are commands of the same transaction. `LeaseLost` when the TODO is not this
         worker's any more; then nothing of it was written."""
+        self.later(
+            said=said, tools=tools, standing=standing, packs=packs, notes=notes, events=events, first=first
+        )  # fmt: skip
+        await self.flush()
+
+    def later(
+        self,
+        *,
+        said: Sequence[Said] = (),
+        tools: Sequence[ToolRow] = (),
+        standing: Standing | None = None,
+        packs: Sequence[CommitPack] = (),
+        notes: Sequence[Noted] = (),
+        events: Sequence[tuple[str, str]] = (),
+        first: Sequence[Command] = (),
+    ) -> None:
+        """Like `remember`, but durable with what is written next under this fence, in one transaction: for what comes
+        right before the checkpoint that says so."""
         mine = Remember(
             self.claim.todo, self.claim.fence, said=said, tools=tools, standing=standing, packs=packs, notes=notes,
             events=events,
         )  # fmt: skip
-        *_, outcome = await self.write([*first, mine])
-        check(outcome)
+        self.pending += [*first, mine]
         self.keep(said, tools, standing)
+
+    def take(self) -> list[Command]:
+        """What is pending, for who writes it."""
+        taken, self.pending = self.pending, []
+        return taken
+
+    async def flush(self) -> None:
+        """Write what is pending. `LeaseLost`."""
+        if taken := self.take():
+            for outcome in await self.write(taken):
+                check(outcome)
+
+    async def commit(self, commands: Sequence[Command]) -> list[Outcome]:
+        """Carry these out, after what is pending; their outcomes. `LeaseLost` for what was pending."""
+        taken = self.take()
+        outcomes = await self.write([*taken, *commands])
+        for outcome in outcomes[: len(taken)]:
+            check(outcome)
+        return outcomes[len(taken) :]
 
     def keep(self, said: Sequence[Said] = (), tools: Sequence[ToolRow] = (), standing: Standing | None = None) -> None:
         """It has been written."""

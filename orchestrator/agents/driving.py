@@ -8,8 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.agents.bounds import Bounds
 from mcp_servers.storage.threads import completed
+from orchestrator.agents.bounds import Bounds
 from orchestrator.agents.lost_calls import settle_lost_calls
 from orchestrator.dispatch import Dispatch
 from orchestrator.enforcer import BACKOFF_LIMIT, ERRORS

@@ -23,6 +23,7 @@ from orchestrator.executors.workplace import remove_directory
 from orchestrator.plan.agent_spec import AgentSpec
 from orchestrator.run_spec import RunSpec
 from orchestrator.sandboxes import Request
+from roles.checkpoints import StoreSaver
 from roles.models.prices import PriceTable
 from roles.record import Record
 from state.agent_tables import AgentRow
@@ -41,11 +42,16 @@ class Thinking:
 
     dispatch: Dispatch
     graph: Graph
+    saver: StoreSaver
     models: Models
     prices: PriceTable
     repositories: Path
     home: Path
     bounds: Bounds = field(default_factory=Bounds)
+
+    def drive(self, claim: Claimed, record: Record, desk: HouseDesk) -> Drive:
+        """For one attempt."""
+        return Drive(self.dispatch, claim, record, desk, self.prices, self.graph, self.saver, self.bounds)
 
 
 class AgentExecutor:
@@ -107,7 +113,7 @@ class _Attempt:
             record, around.store, thinking.models, run.models, Path(run.directory or thinking.home), stack,
             workspace.tree.directory, workspace, prover,
         )  # fmt: skip
-        drive = Drive(thinking.dispatch, claim, record, desk, thinking.prices, thinking.graph, thinking.bounds)
+        drive = thinking.drive(claim, record, desk)
         return cls(around, claim, report, drive, desk, workspace, prover)
 
     async def carry_out(self) -> Result:

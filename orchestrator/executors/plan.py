@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlmodel import Session
 
-from orchestrator.agents.driving import Drive, result_of, take_up
+from orchestrator.agents.driving import result_of, take_up
 from orchestrator.agents.house_desk import HouseDesk
 from orchestrator.agents.workspace import Repository
 from orchestrator.executors.agent import Thinking
@@ -26,7 +26,7 @@ from orchestrator.verification import evidence
 from roles.record import Record
 from roles.rulings import outcome_of
 from state import reading
-from state.commands import Claimed, NewTodo
+from state.commands import Claimed
 from state.errors import AtlasError
 from state.ports import Asked, Failure, Planned, Reporter, Result
 from state.records import Evidence
@@ -56,7 +56,7 @@ class PlanExecutor:
                     record, around.store, thinking.models, run.models, Path(run.directory or thinking.home), stack,
                     directory,
                 )  # fmt: skip
-                drive = Drive(thinking.dispatch, claim, record, desk, thinking.prices, thinking.graph, thinking.bounds)
+                drive = thinking.drive(claim, record, desk)
                 stop = await drive.run("plan")
                 return result_of(stop) or await _Frozen(claim, record, desk, run, document, around.boot).result()
         except TimeoutError:
@@ -105,11 +105,13 @@ class _Frozen:
                 return Failure("rejected", f"{answer.by} rejected the plan: {_findings(known)}")
             known |= {"accepted_by": answer.by}
         planned, whole = self._whole(known["plan"])
+        if self.run.plan_only:
+            return Planned(self._evidence(known, planned), whole, known["hash"], [])
         todos = new_todos(planned, None, author="model")
         if self.run.approve == "ask":
             todos = gated(todos, f"Carry out this plan? {_outline(planned)}")
         todos = [*todos, report_todo(todos)]
-        return Planned(self._evidence(known, planned, todos), whole, known["hash"], todos)
+        return Planned(self._evidence(known, planned), whole, known["hash"], todos)
 
     def _whole(self, text: str) -> tuple[Plan, str]:
         """The plan with what the goal's document settled."""
@@ -121,7 +123,7 @@ class _Frozen:
         canon = json.dumps(whole, ensure_ascii=False)
         return read_plan(None, canon.encode()), canon
 
-    def _evidence(self, known: dict[str, Any], planned: Plan, todos: list[NewTodo]) -> list[Evidence]:
+    def _evidence(self, known: dict[str, Any], planned: Plan) -> list[Evidence]:
         by = f"worker {self.boot[-8:]}"
         parsed = json.dumps({"plan": known["hash"]})
         digest = f"sha256:{known['hash']}"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sqlmodel import Session, select
 
-from orchestrator.agents.driving import Drive, take_up
+from orchestrator.agents.driving import take_up
 from orchestrator.agents.house_desk import HouseDesk
 from orchestrator.agents.records import rendered
 from orchestrator.executors.agent import Thinking
@@ -62,7 +62,7 @@ class ReportExecutor:
                 record, around.store, thinking.models, run.models, Path(run.directory or thinking.home), stack,
                 scratch, records=plain[:_RECORDS_BYTES],
             )  # fmt: skip
-            drive = Drive(thinking.dispatch, claim, record, desk, thinking.prices, thinking.graph, thinking.bounds)
+            drive = thinking.drive(claim, record, desk)
             async with asyncio.timeout(claim.timeout):
                 stop = await drive.run("report")
         except LeaseLost:

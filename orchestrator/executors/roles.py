@@ -52,14 +52,16 @@ class WithRoles:
         return self._made
 
     def _thinking(self) -> Thinking:
+        from orchestrator.dispatch import Persistent
         from orchestrator.executors.agent import Thinking
         from orchestrator.graph import atlas_graph
         from roles.checkpoints import StoreSaver
         from roles.models.prices import load_prices
 
+        saver = StoreSaver(Persistent(self.dispatch))
         return Thinking(
-            dispatch=self.dispatch, graph=atlas_graph(StoreSaver(self.around.store)), models=self.models,
-            prices=load_prices(), repositories=self.repositories, home=self.home,
+            dispatch=self.dispatch, graph=atlas_graph(saver), saver=saver, models=self.models, prices=load_prices(),
+            repositories=self.repositories, home=self.home,
         )  # fmt: skip
 
 

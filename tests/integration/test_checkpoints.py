@@ -258,21 +258,26 @@ async def test_results_come_back_in_the_order_of_their_tasks(world: World) -> No
 async def test_words_are_there_exactly_when_the_result_is(world: World) -> None:
     todo, fence = await prepared(world)
     saver = StoreSaver(world.store)
+    pending: list[Command] = []
 
     def call(number: int) -> None:
         said = Said(0, number, "assistant", "hephaestus", '"on"')
-        saver.attach(Remember(todo, fence, said=[said], events=[("role.note", '{"kind":"learning","text":"on"}')]))
+        pending.append(Remember(todo, fence, said=[said], events=[("role.note", '{"kind":"learning","text":"on"}')]))
+
+    def take() -> list[Command]:
+        taken = list(pending)
+        pending.clear()
+        return taken
 
     graph = counting_graph(saver, 20, call)
     seen: list[tuple[int, int]] = []
-    async for update in graph.astream({"number": 0}, settings((todo, fence)), durability="sync"):
-        rows = await world.store.read(lambda session: len(session.exec(select(MessageRow)).all()))
-        seen.append((update["step"]["number"], rows))
+    with saver.joined((todo, fence), take):
+        async for update in graph.astream({"number": 0}, settings((todo, fence)), durability="sync"):
+            rows = await world.store.read(lambda session: len(session.exec(select(MessageRow)).all()))
+            seen.append((update["step"]["number"], rows))
     assert len(seen) == 20
     assert all(number - 1 <= rows <= number for number, rows in seen)
     rows = await world.store.read(lambda session: sorted(row.seq for row in session.exec(select(MessageRow))))
     assert rows == list(range(20))
     assert [event.type for event in await world.events()].count("role.note") == 20
-    saver.attach(Remember(todo, fence))
-    with pytest.raises(ValueError, match="attached already"):
-        saver.attach(Remember(todo, fence))
+    assert not pending
