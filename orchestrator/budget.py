@@ -19,12 +19,12 @@ def new_limits(wanted: Budget, used: BudgetRow | None) -> tuple[int | None, int 
     gone_nano = used.nano + used.nano_withheld if used else 0
     if tokens is not None and tokens <= gone_tokens:
         raise InputError(
-            f"a budget of {tokens:,} tokens leaves nothing: {gone_tokens:,} are used already",
+            f"a budget of {tokens:,} tokens leaves nothing: {gone_tokens:,} are used or set aside already",
             f"Give more than that: --budget tokens={2 * gone_tokens}",
         )
     if nano is not None and nano <= gone_nano:
         raise InputError(
-            f"a budget of ${nano / NANO:.2f} leaves nothing: ${gone_nano / NANO:.4f} are used already",
+            f"a budget of ${nano / NANO:.2f} leaves nothing: ${gone_nano / NANO:.4f} are used or set aside already",
             f"Give more than that: --budget usd={2 * gone_nano / NANO:.2f}",
         )
     return tokens, nano

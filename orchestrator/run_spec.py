@@ -23,13 +23,14 @@ class PinnedRepository:
 class RunSpec:
     """`host_allowed`: a person asked for the host sandbox for this very run. For runs with roles: `directory` is
     the plan file's, `models` are the chains that the plan names, by role, and `approve` says whether a person is asked
-    before a plan is carried out."""
+    before a plan is carried out. `plan_only`: nothing of it is."""
 
     repository: PinnedRepository | None = None
     host_allowed: bool = False
     directory: str | None = None
     models: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     approve: Literal["auto", "ask"] = "auto"
+    plan_only: bool = False
 
     def to_json(self) -> str:
         """Compact; what is at its default is left out."""
@@ -38,6 +39,8 @@ class RunSpec:
         }  # fmt: skip
         if self.directory or self.models:
             tree |= {"directory": self.directory, "models": self.models, "approve": self.approve}
+        if self.plan_only:
+            tree["plan_only"] = True
         return encode(tree)
 
     @classmethod

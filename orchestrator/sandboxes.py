@@ -57,11 +57,13 @@ def choose(request: Request, policy: Policy, engine: str | None) -> Literal["doc
         raise SandboxUnavailable(f"this TODO wants a container, and no engine answers: {engine}", _START)
     raise SandboxUnavailable(
         f"a command written by {_WRITER[request.provenance]} may not run on the host, and no engine answers: {engine}",
-        f"{_START} Or allow it: `--sandbox host` for one run, `allow_host = true` in atlas.toml for all.",
+        f"{_START_ONLY} Or allow this host: `sandbox: host` in the plan, or `--sandbox host`, for one run; "
+        "`allow_host = true` in atlas.toml for all, and then `atlas retry`.",
     )
 
 
 _START = "Start Docker (`atlas doctor` tells more), or use `sandbox: host`."
+_START_ONLY = "Start Docker (`atlas doctor` tells more)."
 _NAME_IMAGE = "Add `image:` to the TODO or to the plan's defaults, or `[docker] image` to atlas.toml."
 _WRITER: dict[Provenance, str] = {"model": "a model", "outside": "another program", "person": "a person"}
 

@@ -85,9 +85,10 @@ class Service:
     async def submit(
         self, plan: Plan, directory: Path | None, *, placement: str = QUEUE, provenance: Provenance = "person",
         source: str = "cli", sandbox: SandboxChoice | None = None, approve: Literal["auto", "ask"] = "auto",
+        plan_only: bool = False,
     ) -> Submission:  # fmt: skip
         """Make a run of a plan that `read_plan` returned. `directory` is the plan file's: relative remotes and
-        repositories start there. Nothing is left when it fails."""
+        repositories start there. `plan_only`: of a goal, the plan and nothing else. Nothing is left when it fails."""
         warnings: list[str] = []
         pinned: PinnedRepository | None = None
         if plan.repo is not None:
@@ -102,7 +103,7 @@ class Service:
         host_allowed = provenance == "person" and (sandbox or plan.sandbox) == "host"
         spec = RunSpec(pinned, host_allowed)
         if with_roles:
-            spec = RunSpec(pinned, host_allowed, str(directory or Path.cwd()), dict(plan.models), approve)
+            spec = RunSpec(pinned, host_allowed, str(directory or Path.cwd()), dict(plan.models), approve, plan_only)
         command = SubmitRun(
             run=new_id(), name=plan.name, goal=plan.goal, placement=placement, concurrency=plan.concurrency,
             provenance=provenance, source=source, spec=spec.to_json(), plan=text, plan_hash=canonical_hash(text),

@@ -51,7 +51,8 @@ class SubmitRun:
 
 @dataclass(slots=True)
 class ExtendRun:
-    """A plan is frozen: its TODO is completed, with this evidence, and what it plans becomes TODOs of the run."""
+    """A plan is frozen: its TODO is completed, with this evidence, and what it plans becomes `todos` of the run; none,
+    when the plan is all that was wanted."""
 
     todo: str
     fence: int

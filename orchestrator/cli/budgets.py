@@ -13,7 +13,9 @@ def read_budget(texts: Iterable[str]) -> dict[str, float | int]:
     """By name: a whole number of ``tokens``, an amount of ``usd``. `InputError`."""
     found: dict[str, float | int] = {}
     for text in texts:
-        name, _, value = text.partition("=")
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise InputError(f"--budget {text}: does not say of what", _HINT)
         try:
             amount: float | int = int(value.replace("_", "")) if name == "tokens" else float(value)
         except ValueError:

@@ -63,6 +63,8 @@ class _Conclusion:
 
     def _how_to_look(self) -> None:
         self.say(f"  evidence: atlas evidence {self.short}")
+        if all(todo.kind == "plan" for todo in self.todos):
+            self.say(f"  plan:     atlas plan --run {self.short} -o plan.yaml")
         if any(todo.kind == "report" and todo.state == "completed" for todo in self.todos):
             self.say(f"  report:   atlas report {self.short}")
 

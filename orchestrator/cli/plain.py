@@ -64,7 +64,7 @@ def heard(picture: Picture, todo: TodoPicture | None, event: EventView) -> str |
             return one_line(f"planned: {', '.join(keys)}", _WIDTH) if keys else None
         case "run.budget":
             how = "used up" if data["exhausted"] else "nearly used up"
-            return f"the budget is {how}: {data['tokens']:,} tokens{money(data['usd'], ', ')}"
+            return f"the budget is {how} ({data['tokens']:,} tokens{money(data['usd'], ', ')})"
         case "role.turn" if data["text"]:
             return one_line(f'{data["role"]}: "{data["text"]}"', _WIDTH)
         case "role.tool" if data["state"] != "running":

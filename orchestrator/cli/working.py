@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 
 import typer
 
@@ -40,6 +40,7 @@ ModelNames = Annotated[
     list[str] | None,
     typer.Option("--model", help="provider/name, for all roles; again: asked when the one before does not answer."),
 ]
+Budgets = Annotated[list[str] | None, typer.Option("--budget", help="tokens=2000000 or usd=5; may be given twice.")]
 Detach = Annotated[bool, typer.Option("--detach", help="Submit only; `atlas worker` carries it out.")]
 
 
@@ -57,13 +58,17 @@ def run(
 
 @dataclass(frozen=True, slots=True)
 class How:
-    """What the command line says besides the plan."""
+    """What the command line says besides the plan. `plan_only`: of a goal, only the plan is wanted. `out`: where people
+    read what happens, if not on standard output. `then` is done with the run when it has completed here."""
 
-    sandbox: Literal["auto", "docker", "host"] | None
-    approve: Literal["auto", "ask"]
-    models: Sequence[str]
-    detach: bool
-    as_json: bool
+    sandbox: Literal["auto", "docker", "host"] | None = None
+    approve: Literal["auto", "ask"] = "auto"
+    models: Sequence[str] = ()
+    detach: bool = False
+    as_json: bool = False
+    plan_only: bool = False
+    out: TextIO | None = None
+    then: Callable[[House, str], Awaitable[int]] | None = None
 
 
 def begin(document: Plan, directory: Path, how: How) -> Callable[[House], Awaitable[int]]:
@@ -74,6 +79,7 @@ def begin(document: Plan, directory: Path, how: How) -> Callable[[House], Awaita
     async def use(house: House) -> int:
         from orchestrator.cli.compose import workshop
 
+        _warn(await _looked_at(house, document, directory, how))
         if how.detach:
             submitted = await house.service.submit(
                 document, directory, placement=QUEUE, sandbox=how.sandbox, approve=how.approve
@@ -85,12 +91,27 @@ def begin(document: Plan, directory: Path, how: How) -> Callable[[House], Awaita
         async with workshop(house) as shop:
             placement = local_placement(shop.liveness.boot)
             submitted = await house.service.submit(
-                document, directory, placement=placement, sandbox=how.sandbox, approve=how.approve
-            )
+                document, directory, placement=placement, sandbox=how.sandbox, approve=how.approve,
+                plan_only=how.plan_only,
+            )  # fmt: skip
             _warn(submitted.warnings)
-            return await _here(house, shop, submitted.run, 0, how.as_json)
+            code = await _here(house, shop, submitted.run, 0, how.as_json, how.out)
+            return code if code or how.then is None else await how.then(house, submitted.run)
 
     return use
+
+
+async def _looked_at(house: House, document: Plan, directory: Path, how: How) -> list[str]:
+    """What can be told before anything is spent. With ``--detach``, keys and engines are the workers' own."""
+    if document.todos and all(todo.role is None for todo in document.todos):
+        return []
+    from orchestrator.cli.preflight import SCRIPTED, check_models, check_sandbox
+
+    if how.detach:
+        named = [name for chain in document.models.values() for name in chain]
+        return [SCRIPTED] if any(name.startswith("scripted/") for name in named) else []
+    warnings = await check_models(house.settings, document, directory)
+    return warnings if how.plan_only else warnings + await check_sandbox(house.settings, document, how.sandbox)
 
 
 def _read(plan: Path) -> tuple[Plan, Path]:
@@ -104,16 +125,26 @@ def _read(plan: Path) -> tuple[Plan, Path]:
 
 def resume(
     run: RunArgument,
+    budget: Budgets = None,
     detach: Annotated[bool, typer.Option("--detach", help="Leave it to `atlas worker`.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Go on with a run that was held, interrupted, or whose process is gone. Finished TODOs are not run again."""
+    """Go on with a run that was held, interrupted, has used up its budget, or whose process is gone. Finished TODOs are
+    not run again."""
 
-    async def use(house: House) -> int:
-        found = await house.service.find(run)
-        return await go_on(house, found, detach=detach or found.placement == QUEUE, as_json=as_json)
+    def prepare() -> Callable[[House], Awaitable[int]]:
+        from orchestrator.cli.budgets import read_budget
 
-    with_house(use, as_lines_of_json=as_json)
+        limits = read_budget(budget) if budget else {}
+
+        async def use(house: House) -> int:
+            found = await house.service.find(run)
+            leave_it = detach or found.placement == QUEUE
+            return await go_on(house, found, detach=leave_it, as_json=as_json, limits=limits)
+
+        return use
+
+    prepared(prepare, as_lines_of_json=as_json)
 
 
 def retry(
@@ -154,10 +185,15 @@ def worker(
     with_house(use)
 
 
-async def go_on(house: House, found: Run, *, detach: bool, as_json: bool) -> int:
-    """Give a run to the queue, or work on it here."""
+async def go_on(
+    house: House, found: Run, *, detach: bool, as_json: bool, limits: Mapping[str, float | int] | None = None
+) -> int:
+    """Give a run to the queue, or work on it here; with new `limits` of its budget."""
     from orchestrator.cli.compose import workshop
     from orchestrator.cli.driving import EXIT
+    from orchestrator.plan.document import Budget
+
+    budget = Budget.model_validate(limits or {})
 
     if not _gone(house, found):
         raise Conflict(
@@ -165,24 +201,27 @@ async def go_on(house: House, found: Run, *, detach: bool, as_json: bool) -> int
             f"Watch it with `atlas watch {found.id[-8:]}`, or stop it there with Ctrl-C first.",
         )
     if detach:
-        await house.service.resume(found.id, QUEUE)
+        await house.service.resume(found.id, QUEUE, budget)
         await _say(house, found.id, as_json, "in the queue; `atlas worker` carries it out")
         return 0
     async with workshop(house) as shop:
         await shop.sweeper.fast()
         await shop.publisher.everything(found.id)
-        resumed = await house.service.resume(found.id, local_placement(shop.liveness.boot))
+        resumed = await house.service.resume(found.id, local_placement(shop.liveness.boot), budget)
         if resumed.state in ("completed", "failed", "cancelled"):
             await _say(house, found.id, as_json, None)
             return EXIT[resumed.state]
         return await _here(house, shop, found.id, found.last_event, as_json)
 
 
-async def _here(house: House, shop: Workshop, id: str, after: int, as_json: bool) -> int:
+async def _here(
+    house: House, shop: Workshop, id: str, after: int, as_json: bool, out: TextIO | None = None
+) -> int:  # fmt: skip
     from orchestrator.cli.driving import LocalWork
 
     run = await house.service.find(id)
-    return await LocalWork(house, shop, run, after, as_lines_of_json=as_json).carry_out(slots=run.concurrency)
+    work = LocalWork(house, shop, run, after, as_lines_of_json=as_json, out=out)
+    return await work.carry_out(slots=run.concurrency)
 
 
 def _gone(house: House, run: Run) -> bool:

@@ -53,7 +53,7 @@ def flaw_of_todos(work: Work, todos: Sequence[NewTodo], standing: Sequence[TodoS
             return f"two TODOs have the same key: {new.key}"
         before[new.id] = new.kind
         keys.add(new.key)
-    return None if todos else "a run needs at least one TODO"
+    return None if before else "a run needs at least one TODO"
 
 
 def _flaw_of_needs(new: NewTodo, before: Mapping[str, TodoKind]) -> str | None:

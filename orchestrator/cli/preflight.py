@@ -1,0 +1,52 @@
+"""What is said before a run with roles begins: nothing has been spent yet."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from orchestrator.agents.models import Models
+from orchestrator.plan.document import Plan, SandboxChoice
+from orchestrator.settings import Settings
+from roles.models.connect import PROVIDERS
+from roles.role import DUTIES
+from state.errors import SandboxUnavailable
+
+SCRIPTED = "the replies are scripted: no model is asked"
+
+
+def has_roles(plan: Plan) -> bool:
+    """Whether anything of it is for roles."""
+    return not plan.todos or any(todo.role is not None for todo in plan.todos)
+
+
+async def check_models(found: Settings, plan: Plan, directory: Path) -> list[str]:
+    """Warnings. `SettingsError`: a role would have no model, or one that can't be asked from here."""
+    models = Models(os.environ, found.providers, found.models)
+    kinds = {label: provider.kind for label, provider in {**PROVIDERS, **found.providers}.items()}
+    names: set[str] = set()
+    try:
+        for duty in DUTIES.values():
+            models.chain(duty, plan.models, directory)
+            names.update(models.names(duty, plan.models))
+    finally:
+        await models.close()
+    scripted = any(kinds.get(name.partition("/")[0]) == "scripted" for name in names)
+    return [SCRIPTED] if scripted else []
+
+
+async def check_sandbox(found: Settings, plan: Plan, asked: SandboxChoice | None) -> list[str]:
+    """Warnings: where commands of models would not be run."""
+    from orchestrator.cli.compose import connect_docker
+
+    if (asked or plan.sandbox) == "host" or found.allow_host:
+        return []
+    try:
+        engine = await connect_docker(found, "preflight")
+    except SandboxUnavailable as error:
+        said = f"no container engine answers ({error.message}), so what models want run will be blocked"
+        return [f"{said}. Start Docker, or allow this host: --sandbox host"]
+    await engine.close()
+    if not found.docker_image and not plan.defaults.image and not plan.todos:
+        return ["no image is named for the containers of roles: set [docker] image in atlas.toml, or --sandbox host"]
+    return []
