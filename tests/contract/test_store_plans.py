@@ -78,7 +78,6 @@ async def test_lanes_of_a_plan_are_those_of_its_run(world: World) -> None:
 @pytest.mark.parametrize(
     "todos",
     [
-        [],
         [task("a", "unknown")],
         [task("a", "b"), task("b")],
         [task("a"), task("a")],
@@ -88,12 +87,20 @@ async def test_lanes_of_a_plan_are_those_of_its_run(world: World) -> None:
         [task("a", "plan", timeout=1e300)],
         [NewTodo("elsewhere", "old", "T", "task", "{}")],
     ],
-    ids=["none", "unknown", "order", "twice", "exists", "itself", "answer", "timeout", "key exists"],
+    ids=["unknown", "order", "twice", "exists", "itself", "answer", "timeout", "key exists"],
 )
 async def test_what_could_never_end_is_not_frozen(world: World, todos: list[NewTodo]) -> None:
     claim = await planning(world, task("old"))
     assert await world.refused(frozen(claim, *todos)) == "invalid"
     await world.done(frozen(claim, task("a")))
+
+
+async def test_a_plan_may_be_all_that_was_wanted(world: World) -> None:
+    claim = await planning(world)
+    await world.done(frozen(claim))
+    assert (await world.run()).state == "completed"
+    (told,) = [event for event in await world.events() if event.type == "run.planned"]
+    assert told.data["todos"] == 0
 
 
 async def test_only_a_plan_with_evidence_and_its_fence_is_frozen(world: World) -> None:
