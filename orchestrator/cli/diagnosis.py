@@ -8,34 +8,16 @@ import shutil
 import sqlite3
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass
-from typing import Literal
 
 from orchestrator.cli.compose import connect_docker, database_path, private_directory, settings
+from orchestrator.cli.findings import Finding
+from orchestrator.cli.model_findings import examine_models
 from orchestrator.settings import Settings
 from state.errors import AtlasError
 from state.limits import GB
 
 _ENGINE_SECONDS = 10.0
 _LOW_DISK = 1 * GB
-Health = Literal["good", "limited", "broken"]
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """``limited``: Atlas works without it, with less."""
-
-    name: str
-    state: Health
-    said: str
-    remedy: str = ""
-
-    @property
-    def mark(self) -> str:
-        return {"good": "✓", "limited": "-", "broken": "✗"}[self.state]
-
-    def as_dict(self) -> dict[str, str]:
-        return asdict(self)
 
 
 async def examine() -> list[Finding]:
@@ -51,7 +33,7 @@ async def examine() -> list[Finding]:
             findings.append(await check(found))
         except AtlasError as error:
             findings.append(Finding(check.__name__.lstrip("_"), "broken", error.message, error.hint))
-    return findings
+    return [*findings, *await examine_models(found, os.environ)]
 
 
 def _python() -> Finding:
