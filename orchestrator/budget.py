@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 
 from orchestrator.plan.document import Budget
 from orchestrator.views import NANO
 from state.agent_tables import BudgetRow
 from state.errors import InputError
+
+
+def check_prices(budget: Budget | None, models: Mapping[str, Sequence[str]]) -> None:
+    """`InputError` when money is all that limits models that a plan names, and nobody knows what one of them costs."""
+    if budget is None or budget.usd is None or budget.tokens is not None:
+        return
+    from roles.models.prices import load_prices
+
+    prices = load_prices()
+    for name in (name for chain in models.values() for name in chain):
+        if prices.of(name) is None:
+            raise InputError(
+                f"budget: what {name} costs is not known, so that a limit in usd alone would not hold",
+                "Give it a limit in tokens too: budget: {usd: 5, tokens: 2000000}.",
+            )
 
 
 def new_limits(wanted: Budget, used: BudgetRow | None) -> tuple[int | None, int | None]:

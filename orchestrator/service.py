@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from orchestrator.budget import new_limits, options_to_go_on
+from orchestrator.budget import check_prices, new_limits, options_to_go_on
 from orchestrator.dispatch import Dispatch
 from orchestrator.plan.document import Budget, Plan, SandboxChoice
 from orchestrator.plan.reading import canonical, canonical_hash
@@ -89,6 +89,7 @@ class Service:
     ) -> Submission:  # fmt: skip
         """Make a run of a plan that `read_plan` returned. `directory` is the plan file's: relative remotes and
         repositories start there. `plan_only`: of a goal, the plan and nothing else. Nothing is left when it fails."""
+        check_prices(plan.budget, plan.models)
         warnings: list[str] = []
         pinned: PinnedRepository | None = None
         if plan.repo is not None:

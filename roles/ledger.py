@@ -16,10 +16,11 @@ from roles.models.prices import PriceTable
 from roles.record import Record, check
 from state.agent_commands import Remember, ReserveCall, Said, SettleCall, Standing
 from state.commands import Refused
-from state.errors import BudgetExhausted
+from state.errors import BudgetExhausted, ModelRejected
 from state.records import new_id
 
 _NANO = 1_000_000_000
+_GIVE_TOKENS = "Give a budget in tokens too: atlas resume RUN --budget tokens=2000000. Then retry the TODO."
 _GIST = 300
 
 
@@ -38,11 +39,12 @@ class TurnLedger:
     before: list[Said] = field(default_factory=list[Said])
 
     async def reserve(self, model: str, request: Request) -> TurnCall:
-        """`BudgetExhausted` when the run's budget can't allow for it; `LeaseLost`."""
+        """`BudgetExhausted` when the run's budget can't allow for it, `ModelRejected` when it is in money alone and
+        nobody knows the model's price; `LeaseLost`."""
         price = self.prices.of(model)
         size = self.record.input_bytes(self.speaker, self.talk, request)
         tokens = size + request.output_tokens
-        nano = _nano(price.most(size, request.output_tokens)) if price else 0
+        nano = _nano(price.most(size, request.output_tokens)) if price else None
         claim = self.record.claim
         while True:
             call = new_id()
@@ -53,7 +55,9 @@ class TurnLedger:
                 busy = outcome.code == "budget_busy"
                 if busy and await self.wait():
                     continue
-                raise BudgetExhausted(outcome.message, tokens, nano, busy=busy)
+                raise BudgetExhausted(outcome.message, tokens, nano or 0, busy=busy)
+            if isinstance(outcome, Refused) and outcome.code == "unpriced":
+                raise ModelRejected(outcome.message, _GIVE_TOKENS)
             check(outcome)
             check(remembered)
             self.record.keep(self.before)

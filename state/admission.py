@@ -261,7 +261,7 @@ _NUMBERS: dict[type[Any], Callable[[Any], str | None]] = {
     WorkerStarted: lambda c: _out_of_range("pid", c.pid),
     ExtendRun: _in_attempt,
     Resume: _in_limits,
-    ReserveCall: lambda c: _amount("tokens", c.tokens) or _amount("nano", c.nano),
+    ReserveCall: lambda c: _amount("tokens", c.tokens) or _amount("nano", c.nano or 0),
     SettleCall: _in_call,
     Remember: _in_memory,
     AskPerson: lambda c: _out_of_range("expires", c.expires),

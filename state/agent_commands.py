@@ -17,8 +17,9 @@ NoteKind = Literal["learning", "decision", "issue", "problem"]
 
 @dataclass(slots=True)
 class ReserveCall:
-    """A model call is about to be made, of at most so many `tokens` and `nano` (10⁻⁹ USD). Refused as ``budget`` when
-    the limit can't allow for it, as ``budget_busy`` when it could once other calls are settled."""
+    """A model call is to be made, of at most so many `tokens` and `nano` (10⁻⁹ USD; None: its price is not known).
+    Refused as ``budget`` when the limit can't allow for it, as ``budget_busy`` when it could once other calls are
+    settled, as ``unpriced`` when only money is limited and its price is not known."""
 
     call: str
     todo: str
@@ -26,7 +27,7 @@ class ReserveCall:
     role: str
     model: str
     tokens: int
-    nano: int
+    nano: int | None
 
 
 @dataclass(slots=True)

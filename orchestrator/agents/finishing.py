@@ -1,5 +1,5 @@
 """What becomes of "claims done": the files are merged onto the run's head, and exactly that commit is verified in fresh
-checkouts, by commands and by reviewers. If the head moves meanwhile, both are done again (design §5)."""
+checkouts, by commands and by reviewers. If the head moves meanwhile, the executor does both again (design §5)."""
 
 from __future__ import annotations
 
@@ -71,13 +71,13 @@ class Finishing:
 
     async def _settled(self, before: str | None, head: str, merged: Merged, gathered: list[Evidence]) -> Result:
         if merged.unchanged:
-            return Worked(gathered, head=(before, head) if before else None, again=self._onto_the_head)
+            return Worked(gathered, head=(before, head) if before else None)
         claim = self.drive.claim
         pack = await self.workspace.repository.publish(merged.oid, head)
         *_, outcome = await self.drive.dispatch.surely([Remember(claim.todo, claim.fence, packs=[pack])])
         check(outcome)
         failpoint("agent.published")
-        return Worked(gathered, head=(before, merged.oid), again=self._onto_the_head)
+        return Worked(gathered, head=(before, merged.oid))
 
     async def _reviewed(self, merged: Merged, gathered: list[Evidence]) -> Result | None:
         """By roles in fresh conversations, besides commands. None: nobody objects."""

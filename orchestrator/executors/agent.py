@@ -6,6 +6,7 @@ import asyncio
 import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,7 @@ from roles.record import Record
 from state.agent_tables import AgentRow
 from state.commands import Claimed
 from state.errors import AtlasError, InputError
-from state.ports import Failure, Reporter, Result
+from state.ports import Failure, Reporter, Result, Worked
 from state.tables import Run
 
 if TYPE_CHECKING:
@@ -71,11 +72,14 @@ class AgentExecutor:
             async with asyncio.timeout(claim.timeout + BELT_SECONDS), AsyncExitStack() as stack:
                 stack.push_async_callback(asyncio.to_thread, remove_directory, scratch)
                 attempt = await _Attempt.open(around, self._thinking, claim, report, run, scratch, stack)
-                return await attempt.carry_out()
+                result = await attempt.carry_out()
         except TimeoutError:
             return Failure("timeout", f"not done within {claim.timeout:g} s")
         except AtlasError as error:
             return as_result(error)
+        if isinstance(result, Worked):  # all that it worked with is closed: it is taken up as after a death
+            result.again = partial(self.execute, claim, report)
+        return result
 
 
 @dataclass(slots=True)

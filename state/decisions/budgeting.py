@@ -24,23 +24,26 @@ def reserve(work: Work, command: ReserveCall) -> Done | Refused:
     if command.call in work.calls:
         return Refused("exists", f"there is a call {command.call} already")
     budget = work.budgets.get(todo.run_id) or BudgetState(todo.run_id)
-    found = room(budget, command.tokens, command.nano)
+    if command.nano is None and budget.nano_limit is not None and budget.tokens_limit is None:
+        return Refused("unpriced", f"what {command.model} costs is not known, and the budget is in money alone")
+    nano = command.nano or 0
+    found = room(budget, command.tokens, nano)
     if found != "enough":
-        return Refused("budget" if found == "none" else "budget_busy", shortage(budget, command.tokens, command.nano))
+        return Refused("budget" if found == "none" else "budget_busy", shortage(budget, command.tokens, nano))
     if todo.run_id not in work.budgets:
         work.budgets[todo.run_id] = budget
         work.new_budgets.add(todo.run_id)
     budget.tokens_held += command.tokens
-    budget.nano_held += command.nano
+    budget.nano_held += nano
     work.dirty_budgets.add(todo.run_id)
     work.calls[command.call] = CallState(
-        command.call, todo.run_id, todo.id, "reserved", command.tokens, command.nano
+        command.call, todo.run_id, todo.id, "reserved", command.tokens, nano
     )  # fmt: skip
     work.insert(
         "model_call",
         (
             command.call, todo.run_id, todo.id, todo.epoch, todo.attempt, todo.fence, command.role, command.model,
-            "reserved", command.tokens, command.nano, 0, 0, 0, 0, 0, False, work.now,
+            "reserved", command.tokens, nano, 0, 0, 0, 0, 0, False, work.now,
         ),
     )  # fmt: skip
     return Done()

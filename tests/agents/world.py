@@ -114,6 +114,7 @@ class World:
     service: Service
     bounds: Bounds
     environ: dict[str, str]
+    settings_models: bool = False
     run: str = ""
     hands: list[Hand] = field(default_factory=list[Hand])
 
@@ -122,11 +123,21 @@ class World:
         """The person's."""
         return self.path / "repository"
 
+    @property
+    def model(self) -> str:
+        """Who is asked."""
+        return f"{self.wire}/some-model"
+
+    @property
+    def busy(self) -> int:
+        """TODOs in progress."""
+        return sum(hand.worker.busy for hand in self.hands)
+
     # --- acting ------------------------------------------------------------------------------------------------------
 
     async def submit(self, *todos: Mapping[str, object], **keys: object) -> str:
         """A plan of these TODOs (none: give a `goal`), as a person who allows the host; the run."""
-        models: dict[str, Sequence[str]] = {"default": [f"{self.wire}/some-model"]}
+        models: dict[str, Sequence[str]] = {"default": [self.model]}
         document = {
             "atlas": 1, "name": "p", "sandbox": "host", "repo": str(self.repository), "models": models,
             "todos": list(todos), **keys,
@@ -143,8 +154,9 @@ class World:
         return hand
 
     async def at_rest(self, seconds: float = PATIENCE) -> str:
-        """The run's state, once it ended or waits for somebody."""
-        return await self.until(lambda run: run.state in RUN_ENDED | RUN_WAITING, seconds)
+        """The run's state, once it ended or waits for somebody, and nobody works."""
+        resting = RUN_ENDED | RUN_WAITING
+        return await self.until(lambda run: run.state in resting and not self.busy, seconds)
 
     async def until(self, condition: Callable[[Run], bool], seconds: float = PATIENCE) -> str:
         """The run's state, once this is true of its row."""
@@ -224,15 +236,17 @@ class World:
 @asynccontextmanager
 async def opened(
     path: Path, wire: Wire = "chat", *, cast: Cast | None = None, files: Mapping[str, str] = FILES,
-    bounds: Bounds = SMALL, environ: Mapping[str, str] | None = None,
+    bounds: Bounds = SMALL, environ: Mapping[str, str] | None = None, settings_models: bool = False,
 ) -> AsyncGenerator[World]:  # fmt: skip
-    """A world in an empty directory; the database is `path`/atlas.db."""
+    """A world in an empty directory; the database is `path`/atlas.db. `settings_models`: the settings name the model,
+    too."""
     make_repository(path / "repository", files)
     with model_server() as server:
         stage = Stage()
         stage.cast.update(cast or {})
         server.chosen = stage.answer
         world = make_world(path, server, wire, stage, bounds, {"THE_KEY": KEY, **(environ or {})})
+        world.settings_models = settings_models
         try:
             yield world
         finally:
@@ -293,7 +307,7 @@ async def _hand(world: World, home: Path, slots: int) -> Hand:
         secrets=Secrets(frozenset(), world.environ, None), known_secrets=known, work=private_directory(home / "work"),
         boot=liveness.boot,
     )  # fmt: skip
-    models = Models(world.environ, providers(world.server.url))
+    models = Models(world.environ, providers(world.server.url), [world.model] if world.settings_models else [])
     repositories = private_directory(home / "repositories")
     roles = WithRoles(around, world.dispatch, models, repositories, home)
     thinking = replace(roles._thinking(), bounds=world.bounds)  # pyright: ignore[reportPrivateUsage]
