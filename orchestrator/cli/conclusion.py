@@ -57,6 +57,12 @@ class _Conclusion:
                 await self._how_to_pay()
             case _:
                 pass
+        if run.state not in ("planning", "in_progress", "cancelled"):
+            self._what_there_is()
+
+    def _what_there_is(self) -> None:
+        if any(todo.kind == "agent" and todo.state == "completed" for todo in self.todos):
+            self.say(f"  changes:  atlas diff {self.short}   as a branch: atlas push {self.short}")
 
     def _trouble(self) -> list[TodoView]:
         return [todo for todo in self.todos if todo.state in ("failed", "blocked")][:_SHOWN]
