@@ -13,6 +13,7 @@ from benchmarks.measuring import RoundFailed, disk, filesystem
 from benchmarks.reporting import Figure, Goal, as_json, as_table
 
 BENCHMARKS = {
+    "agent": "overhead per step of an agent, everything durable, beside a bare loop and LangGraph's prebuilt agent",
     "embedded": "durable TODOs/s and start latency with a no-op executor on SQLite, beside DBOS",
     "mcp": "round trips of MCP tools over stdio and HTTP, beside the reference server",
     "plan": "seconds per TODO for plans of 100, 1,000 and 10,000 TODOs",
