@@ -68,9 +68,9 @@ def plan(
         from orchestrator.cli.planning import refuse_to_overwrite, write_plan
         from state.errors import InputError
 
-        refuse_to_overwrite(output)
         if (goal is None) == (of is None):
             raise InputError("give a goal, or --run RUN", 'For example: atlas plan "Support Python 3.13" -o plan.yaml')
+        refuse_to_overwrite(output)
         if of is not None:
             return partial(write_plan, run=of, output=output)
         if output == "-" and as_json:
