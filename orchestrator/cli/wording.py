@@ -15,7 +15,7 @@ def duration(seconds: float) -> str:
 
 def one_line(text: str, width: int) -> str:
     """In one line of at most so many characters, without control characters."""
-    line = "".join(each if each.isprintable() else " " for each in " ".join(text[: 4 * width].split()))
+    line = " ".join("".join(each if each.isprintable() else " " for each in text[: 4 * width]).split())
     return line if len(line) <= width else line[: width - 1].rstrip() + "…"
 
 
