@@ -13,6 +13,8 @@ import yaml
 
 from tests.acceptance.command_line import Atlas
 from tests.acceptance.terminal import watched
+from tests.services.model_server import model_server
+from tests.services.model_wires import Answer, error_body
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "fix-a-bug"
 SCRIPTED = ("--model", "scripted/script.yaml")
@@ -215,6 +217,16 @@ def test_what_is_missing_is_told_before_anything_is_spent(
     ended = atlas(*arguments, cwd=example, code=2)
     assert all(word in ended.err for word in words), ended
     assert not atlas.has_tables() or atlas.sql("SELECT id FROM run") == []
+
+
+def test_a_model_that_its_maker_does_not_know_is_told_by_name(atlas: Atlas, example: Path) -> None:
+    complaint = {"type": "not_found_error", "message": "model: claude-nothing"}
+    with model_server() as server:
+        server.otherwise = Answer(status=404, body=error_body("anthropic", complaint), content_type="application/json")
+        atlas.variables |= {"ANTHROPIC_API_KEY": "a-key", "ANTHROPIC_BASE_URL": server.url}
+        ended = atlas("run", "plan.yaml", "--model", "anthropic/claude-nothing", cwd=example, code=3)
+    said(ended.out, r"^  plan blocked \(model\): .*claude-nothing", r"^  again: atlas retry \w{8} plan$")
+    assert len(server.asked) == 1, "asking again would not help"
 
 
 def test_outside_of_a_repository_a_goal_is_refused(atlas: Atlas) -> None:
