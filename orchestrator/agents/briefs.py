@@ -87,7 +87,8 @@ def work_brief(now: Situation) -> str:
         _notes(now),
     ]
     if now.attempt:
-        parts.append(f"This is attempt {now.attempt + 1}. The one before failed: {now.reason}")
+        parts.append(f"This is attempt {now.attempt + 1}. The one before failed.")
+        parts.append(as_data("why it failed", now.reason))
         parts += [as_data(f"failed: {what}", text[-_TAIL:]) for what, text in now.failed]
     if now.outcome.get("diagnosis"):
         words = f"Cause: {now.outcome['diagnosis']}\nNext: {now.outcome.get('approach')}"
@@ -104,7 +105,7 @@ def diagnose_brief(now: Situation) -> str:
     return _joined(
         f"# Find out why this does not succeed: {now.title}\n\nWhat was to be done:\n\n{spec.prompt}",
         f"Only these files may be changed: {', '.join(spec.touches)}. It is verified by:\n{_verify(spec.verify)}",
-        f"What happened: {now.reason}" if now.reason else "Its work stopped moving.",
+        as_data("what happened", now.reason) if now.reason else "Its work stopped moving.",
         *(as_data(f"failed: {what}", text[-_TAIL:]) for what, text in now.failed),
         as_data("the changes so far", now.diff or "(none)"),
         _notes(now),
