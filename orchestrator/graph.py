@@ -6,15 +6,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
-from roles.position import Position, Step
+from roles.position import Position, Step, after
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
     from langgraph.graph.state import CompiledStateGraph
 
-    Graph = CompiledStateGraph[Position, "Calls", Position, Position]
+    Graph = CompiledStateGraph["Place", "Calls", "Place", "Place"]
 
 EXITS: dict[str, tuple[str, ...]] = {
     "prometheus": ("prometheus", "end"),
@@ -29,6 +29,12 @@ AFTER_ENFORCE = ("hephaestus", "oracle", "end")
 
 
 Node = Callable[[Position], Awaitable[Step]]
+
+
+class Place(TypedDict):
+    """The graph's state: one channel, because each costs time and a row of its own at every step."""
+
+    at: Position
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +60,22 @@ def _builder() -> Any:  # noqa: ANN401  LangGraph's builder types say less than 
     from langgraph.graph import END, START, StateGraph
     from langgraph.runtime import Runtime
 
-    async def think(state: Position, runtime: Runtime[Calls]) -> Step:
-        return await runtime.context.think(state)
+    async def think(state: Place, runtime: Runtime[Calls]) -> Place:
+        return moved(state, await runtime.context.think(state["at"]))
 
-    async def act(state: Position, runtime: Runtime[Calls]) -> Step:
-        return await runtime.context.act(state)
+    async def act(state: Place, runtime: Runtime[Calls]) -> Place:
+        return moved(state, await runtime.context.act(state["at"]))
 
-    async def enforce(state: Position, runtime: Runtime[Calls]) -> Step:
-        return await runtime.context.enforce(state)
+    async def enforce(state: Place, runtime: Runtime[Calls]) -> Place:
+        return moved(state, await runtime.context.enforce(state["at"]))
 
     def ways(names: tuple[str, ...]) -> dict[str, str]:
         return {name: END if name == "end" else name for name in names}
 
     # Annotations are text here; LangGraph evaluates them where it can't see local names.
     for node in (think, act, enforce):
-        node.__annotations__ |= {"state": Position, "runtime": Runtime[Calls], "return": Step}
-    graph: Any = StateGraph(Position, context_schema=Calls)
+        node.__annotations__ |= {"state": Place, "runtime": Runtime[Calls], "return": Place}
+    graph: Any = StateGraph(Place, context_schema=Calls)
     for role, exits in EXITS.items():
         graph.add_node(role, think)
         graph.add_conditional_edges(role, after_role, ways(("tools", *exits)))
@@ -81,25 +87,32 @@ def _builder() -> Any:  # noqa: ANN401  LangGraph's builder types say less than 
     return graph
 
 
-def whose_turn(state: Position) -> str:
+def moved(place: Place, step: Step) -> Place:
+    """After a node's step."""
+    return {"at": after(place["at"], step)}
+
+
+def whose_turn(state: Place) -> str:
     """At the start, and when a worker goes on with what had stopped."""
-    return "tools" if state["calls"] else state["role"]
+    return "tools" if state["at"]["calls"] else state["at"]["role"]
 
 
-def after_role(state: Position) -> str:
+def after_role(state: Place) -> str:
     """To its tools, on by itself, or away."""
-    if state["calls"] or state["exit"] == "tools":
+    at = state["at"]
+    if at["calls"] or at["exit"] == "tools":
         return "tools"
-    return state["role"] if state["exit"] == "again" else state["exit"]
+    return at["role"] if at["exit"] == "again" else at["exit"]
 
 
-def after_tool(state: Position) -> str:
+def after_tool(state: Place) -> str:
     """To where the call leads, to the next call, or back to who called."""
-    if state["exit"]:
-        return state["exit"]
-    return "tools" if state["calls"] else state["role"]
+    at = state["at"]
+    if at["exit"]:
+        return at["exit"]
+    return "tools" if at["calls"] else at["role"]
 
 
-def after_enforce(state: Position) -> str:
+def after_enforce(state: Place) -> str:
     """Where the enforcer said."""
-    return state["exit"]
+    return state["at"]["exit"]

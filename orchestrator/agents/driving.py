@@ -19,7 +19,7 @@ from roles.acting import Actor
 from roles.checkpoints import LEASE, StoreSaver
 from roles.desk import Desk
 from roles.models.prices import PriceTable
-from roles.position import Position, begin
+from roles.position import Position, after, begin
 from roles.record import Record
 from roles.role import DUTIES
 from roles.rulings import Houseman
@@ -67,23 +67,22 @@ class Drive:
             "configurable": {"thread_id": name, LEASE: (claim.todo, claim.fence)}, "recursion_limit": _STEPS,
         }  # fmt: skip
         state = await self.graph.aget_state(config)
-        values: Position | None = state.values or None  # pyright: ignore[reportAssignmentType]
-        if values and not state.next and (stop := values["stop"]) and stop["kind"] not in _GOES_ON:
+        at: Position | None = state.values.get("at")
+        if at and not state.next and (stop := at["stop"]) and stop["kind"] not in _GOES_ON:
             return stop
-        given: Any = None
-        if not values:
-            talks = max(self.record.talks, default=0)
-            given = {**begin(duty, DUTIES[duty].role), "talks": talks}
+        given: Position | None = None
+        if at is None:
+            given = after(begin(duty, DUTIES[duty].role), {"talks": max(self.record.talks, default=0)})
         elif not state.next:
-            given = {"exit": "", "stop": {}}
+            given = after(at, {"exit": "", "stop": {}})
         graph: Any = self.graph
         try:
             with self.saver.joined((claim.todo, claim.fence), self.record.take):
-                final: Any = await graph.ainvoke(given, config, context=calls, durability="sync")
+                final: Any = await graph.ainvoke(given and {"at": given}, config, context=calls, durability="sync")
         finally:  # a reply that was paid for is booked, whoever stopped us; the rest, if the TODO is still ours
             with suppress(LeaseLost):
                 await completed(self.record.flush())
-        return await self._backed_off(final["stop"])
+        return await self._backed_off(final["at"]["stop"])
 
     async def _backed_off(self, stop: Stop) -> Stop:
         """When a model was away from a role that the enforcer does not watch: wait longer each time, not for ever."""
@@ -126,7 +125,7 @@ async def take_up(dispatch: Dispatch, claim: Claimed) -> Record:
     return await Record.load(dispatch.store, claim, dispatch.surely)
 
 
-_GOES_ON = frozenset(("ask", "wait", "budget"))
+_GOES_ON = frozenset(("ask", "wait", "budget", "unavailable"))
 """Stops after which the same attempt goes on."""
 
 
