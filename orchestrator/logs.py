@@ -108,7 +108,18 @@ def configure(
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(level.upper())
-    for chatty in ("alembic", "botocore", "boto3", "urllib3", "docker", "s3transfer"):
+    for chatty in (
+        "alembic",
+        "botocore",
+        "boto3",
+        "urllib3",
+        "docker",
+        "s3transfer",
+        "httpx",
+        "httpx2",
+        "httpcore",
+        "httpcore2",
+    ):
         logging.getLogger(chatty).setLevel("WARNING")
     return handler
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from orchestrator.agents.models import Models
 from orchestrator.plan.document import Plan, SandboxChoice
 from orchestrator.settings import Settings
 from roles.models.connect import PROVIDERS
+from roles.models.prices import load_prices
 from roles.role import DUTIES
-from state.errors import SandboxUnavailable
+from state.errors import InputError, SandboxUnavailable
 
 SCRIPTED = "the replies are scripted: no model is asked"
 
@@ -21,7 +23,8 @@ def has_roles(plan: Plan) -> bool:
 
 
 async def check_models(found: Settings, plan: Plan, directory: Path) -> list[str]:
-    """Warnings. `SettingsError`: a role would have no model, or one that can't be asked from here."""
+    """Warnings. `SettingsError`: a role would have no model, or one that can't be asked from here. `InputError`: the
+    budget bounds nothing."""
     models = Models(os.environ, found.providers, found.models)
     kinds = {label: provider.kind for label, provider in {**PROVIDERS, **found.providers}.items()}
     names: set[str] = set()
@@ -31,8 +34,21 @@ async def check_models(found: Settings, plan: Plan, directory: Path) -> list[str
             names.update(models.names(duty, plan.models))
     finally:
         await models.close()
+    _price(plan, [name for name in names if kinds.get(name.partition("/")[0]) != "scripted"])
     scripted = any(kinds.get(name.partition("/")[0]) == "scripted" for name in names)
     return [SCRIPTED] if scripted else []
+
+
+def _price(plan: Plan, names: Sequence[str]) -> None:
+    """`InputError`: what must not be overspent can't be told in the budget's currency alone."""
+    if plan.budget is None or plan.budget.usd is None or plan.budget.tokens is not None:
+        return
+    prices = load_prices()
+    if unknown := sorted(name for name in names if prices.of(name) is None):
+        raise InputError(
+            f"a budget in usd alone can't bound {', '.join(unknown)}: no price of it is known",
+            "Give a budget of tokens too: --budget tokens=2000000, or `tokens` in the plan's budget.",
+        )
 
 
 async def check_sandbox(found: Settings, plan: Plan, asked: SandboxChoice | None) -> list[str]:

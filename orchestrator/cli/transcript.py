@@ -44,7 +44,7 @@ class Telling:
                 speaker = who
             yield from self._entry(entry)
         if story.detail and story.state not in (None, "completed"):
-            yield Line(f"it {story.state} ({story.reason}):", "bold")
+            yield Line(f"{story.state} ({story.reason}):", "bold")
             yield from self._lines(story.detail, _TEXT, _WORDS)
 
     def _heading(self, story: AttemptStory) -> Line:

@@ -119,7 +119,7 @@ def test_the_transcript_tells_attempts_words_tools_and_proofs(atlas: Atlas, exam
     said(
         fix, r"^── attempt 1: failed \(verification\) in ", r"  hephaestus$", r"^ +Two outcomes, then the code\.$",
         r"^ +· workspace_run python3 -m unittest$", r"^ +exit code 1 after ", r"^ +… \d+ more lines$",
-        r"^ +✗ python3 -m unittest  \(exit code 1, ", r"^it failed \(verification\):$",
+        r"^ +✗ python3 -m unittest  \(exit code 1, ", r"^failed \(verification\):$",
         r"^── what its commands printed ──$", r"^FAILED \(failures=1\)$",
         r"^── attempt 2: completed in ", r"  oracle$", r"· diagnosis test_units_come_in_order fails",
         r"^ +✓ touches durations\.py ", r"^OK$",
@@ -201,6 +201,10 @@ def test_a_budget_that_is_used_up_says_how_to_go_on(atlas: Atlas, example: Path)
         (("do", "Mend it", "--repo", "repository", "--model", "openai/some"), ("OPENAI_API_KEY is not set",)),
         (("do", "Mend it", "--repo", "repository", "--model", "opnai/some"), ('no provider "opnai"', '"openai"?')),
         (("run", "plan.yaml"), ("no model is named",)),
+        (
+            ("do", "Mend it", "--repo", "repository", "--model", "local/some", "--budget", "usd=5"),
+            ("can't bound local/some: no price of it is known", "--budget tokens="),
+        ),
         (("run", "plan.yaml", "--model", "scripted/none.yaml"), ("none.yaml: the script can't be read",)),
         (
             ("do", "Mend it", "--repo", ".", "--budget", "tokens=many"),
@@ -214,6 +218,9 @@ def test_a_budget_that_is_used_up_says_how_to_go_on(atlas: Atlas, example: Path)
 def test_what_is_missing_is_told_before_anything_is_spent(
     atlas: Atlas, example: Path, arguments: tuple[str, ...], words: tuple[str, ...]
 ) -> None:
+    atlas.home.mkdir()
+    local = '[providers.local]\nkind = "openai"\nbase_url = "http://127.0.0.1:9/v1"\n'
+    (atlas.home / "atlas.toml").write_text(local)
     ended = atlas(*arguments, cwd=example, code=2)
     assert all(word in ended.err for word in words), ended
     assert not atlas.has_tables() or atlas.sql("SELECT id FROM run") == []

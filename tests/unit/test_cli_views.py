@@ -197,7 +197,7 @@ def test_a_transcript_is_short_and_the_full_one_leaves_nothing_out() -> None:
     assert all(len(line) <= 60 for line in brief)
     assert sum("more line" in line for line in brief) == 3
     assert "\x1b" not in "".join(brief)
-    assert brief[-2:] == ["it failed (verification):", "            make: exit code 2"]
+    assert brief[-2:] == ["failed (verification):", "            make: exit code 2"]
     full = [line.text for line in Telling(60, full=True).told(story)]
     assert sum(line.strip() == "line 39" for line in full) == 3
     assert "              command: make" in full
