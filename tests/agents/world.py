@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -33,7 +33,7 @@ from orchestrator.executors.task import Surroundings, TaskExecutor
 from orchestrator.heartbeat import Heartbeat
 from orchestrator.logs import KnownSecrets
 from orchestrator.plan.reading import read_plan
-from orchestrator.sandboxes import Policy, Sandboxes
+from orchestrator.sandboxes import Containers, Policy, Sandboxes
 from orchestrator.secrets import Secrets
 from orchestrator.service import Service
 from orchestrator.sweeper import Sweeper
@@ -115,6 +115,7 @@ class World:
     bounds: Bounds
     environ: dict[str, str]
     settings_models: bool = False
+    connect: Callable[[], Awaitable[Containers]] | None = None
     run: str = ""
     hands: list[Hand] = field(default_factory=list[Hand])
 
@@ -300,7 +301,7 @@ def providers(url: str) -> dict[str, Provider]:
 async def _hand(world: World, home: Path, slots: int) -> Hand:
     liveness = FileLiveness(world.path / "workers")
     known = KnownSecrets()
-    sandboxes = Sandboxes(HostSandbox(scratch=private_directory(home / "tmp")), _no_docker, Policy("host"))
+    sandboxes = Sandboxes(HostSandbox(scratch=private_directory(home / "tmp")), world.connect or _no_docker, Policy())
     around = Surroundings(
         store=world.store, stores=world.stores, artifacts=world.artifacts, cache=Cache(home / "cache", world.stores),
         checkouts=Checkouts(home / "git", world.artifacts), sandboxes=sandboxes,
