@@ -21,7 +21,8 @@ _TAIL = 3_000
 @dataclass(frozen=True, slots=True)
 class Situation:
     """What a brief is made of. `goal` is the run's; `notes` are (kind, text) of this run; `failed` are evidence items
-    that did not pass in the attempt before, as (what, output); `diff` is what was changed so far."""
+    that did not pass in the attempt before, as (what, output); `diff` is what was changed so far. `before` is (base,
+    snapshot) of the attempt before; if that ended in a `conflict`, `theirs` is what others changed since."""
 
     goal: str = ""
     key: str = ""
@@ -30,7 +31,10 @@ class Situation:
     notes: Sequence[tuple[str, str]] = ()
     failed: Sequence[tuple[str, str]] = ()
     reason: str = ""
+    conflict: bool = False
+    before: tuple[str, str] | None = None
     diff: str = ""
+    theirs: str = ""
     outcome: dict[str, Any] = field(default_factory=dict[str, Any])
     attempt: int = 0
     findings: Sequence[str] = ()
@@ -93,8 +97,13 @@ def work_brief(now: Situation) -> str:
     if now.outcome.get("diagnosis"):
         words = f"Cause: {now.outcome['diagnosis']}\nNext: {now.outcome.get('approach')}"
         parts.append(as_data("Oracle's advice", words))
-        where = "a clean checkout" if now.outcome.get("start_over") else "the files as the attempt before left them"
+    if now.attempt:
+        over = now.conflict or now.outcome.get("start_over")
+        where = "a clean checkout of the run's branch" if over else "the files as the attempt before left them"
         parts.append(f"You start from {where}.")
+    if now.conflict:
+        parts.append("It has what others changed meanwhile. What you had changed is not in it: bring it in again.")
+        parts.append(as_data("what you had changed", now.diff))
     return _joined(*parts)
 
 
@@ -108,6 +117,7 @@ def diagnose_brief(now: Situation) -> str:
         as_data("what happened", now.reason) if now.reason else "Its work stopped moving.",
         *(as_data(f"failed: {what}", text[-_TAIL:]) for what, text in now.failed),
         as_data("the changes so far", now.diff or "(none)"),
+        as_data("what others changed meanwhile, on the run's branch", now.theirs) if now.conflict else "",
         _notes(now),
         "The files as they were left are in your workspace. Answer with `diagnosis`.",
     )

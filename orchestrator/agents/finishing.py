@@ -23,7 +23,6 @@ from state.ports import Failure, Reporter, Result, Worked
 from state.records import Evidence
 from state.touches import matches
 
-_SIDE = 6_000
 _OUTSIDE_SHOWN = 10
 
 
@@ -152,8 +151,4 @@ def _not_verified(gathered: list[Evidence]) -> Failure:
 
 def _conflict(found: Conflict) -> Failure:
     paths = ", ".join(found.paths[:_OUTSIDE_SHOWN])
-    text = (
-        f"others changed the same lines meanwhile: {paths}\n\n"
-        f"Theirs, on the run's branch:\n{found.ours[:_SIDE]}\n\nYours:\n{found.theirs[:_SIDE]}"
-    )
-    return Failure("conflict", text)
+    return Failure("conflict", f"others changed the same lines meanwhile: {paths}")

@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +57,12 @@ class HouseDesk:
 
     async def brief(self, duty: str) -> str:
         """With the state of things now."""
-        if duty == "work":
-            await self._start_over()
         now = await situation(self.store, self.record, await self.diff(), self.records)
+        if now.conflict and now.before and self.workspace:
+            mine, theirs = await self._both(*now.before)
+            now = replace(now, diff=mine, theirs=theirs)
+        if duty == "work":
+            await self._start_over(conflict=now.conflict)
         return _BRIEFS[duty](now)
 
     async def essentials(self) -> str:
@@ -70,7 +73,20 @@ class HouseDesk:
         """From where the attempt began to the files as they were last kept."""
         if not self.workspace:
             return ""
-        found = await self.workspace.repository.here.diff(self.workspace.base, self.workspace.tree.commit)
+        return await self._between(self.workspace.base, self.workspace.tree.commit)
+
+    async def _both(self, base: str, snapshot: str) -> tuple[str, str]:
+        """What the attempt before changed, and what others did."""
+        assert self.workspace, "only work meets others"  # noqa: S101
+        repository = self.workspace.repository
+        await repository.bring(base)
+        await repository.bring(snapshot)
+        _, head = await repository.head()
+        return await self._between(base, snapshot), await self._between(base, head)
+
+    async def _between(self, one: str, other: str) -> str:
+        assert self.workspace, "there is a repository"  # noqa: S101
+        found = await self.workspace.repository.here.diff(one, other)
         return found.text + ("\n(cut)" if found.truncated else "")
 
     async def toolbox(self, duty: Duty) -> Toolbox:
@@ -140,10 +156,10 @@ class HouseDesk:
         assert self.prover, "only work runs commands"  # noqa: S101
         return await self.prover.run(argv, self.directory, timeout, write)
 
-    async def _start_over(self) -> None:
-        """When Oracle said so, before the work of this attempt begins."""
+    async def _start_over(self, *, conflict: bool) -> None:
+        """When Oracle said so, or what was there can't be merged: before the work of this attempt begins."""
         known: dict[str, Any] = outcome_of(self.record.standing)
-        if not self.workspace or not known.get("start_over") or known.get("started_over"):
+        if not self.workspace or known.get("started_over") or not (conflict or known.get("start_over")):
             return
         _, head = await self.workspace.repository.head()
         await self.workspace.start_over(head)

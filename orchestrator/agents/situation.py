@@ -11,7 +11,7 @@ from orchestrator.agents.briefs import Situation
 from orchestrator.plan.agent_spec import AgentSpec
 from roles.record import Record
 from roles.rulings import outcome_of
-from state.agent_tables import NoteRow
+from state.agent_tables import AgentRow, NoteRow
 from state.ports import Store
 from state.tables import Attempt, EvidenceRow, Run, Todo
 
@@ -32,6 +32,8 @@ async def situation(store: Store, record: Record, diff: str = "", records: str =
             notes=notes(session, claim.run),
             failed=_failed(session, before) if before else (),
             reason=(before.detail or before.reason or "") if before else "",
+            conflict=before is not None and before.reason == "conflict",
+            before=_stood(session, before) if before else None,
             diff=diff,
             outcome=outcome,
             attempt=claim.attempt,
@@ -56,6 +58,12 @@ def _attempt_before(session: Session, todo: str, epoch: int, attempt: int) -> At
         Attempt.todo_id == todo, Attempt.epoch == epoch, Attempt.attempt == attempt - 1, Attempt.outcome == "failed"
     )
     return session.exec(query.order_by(col(Attempt.fence).desc())).first()
+
+
+def _stood(session: Session, before: Attempt) -> tuple[str, str] | None:
+    """Where that attempt began, and what it left."""
+    row = session.get(AgentRow, (before.todo_id, before.epoch, before.attempt))
+    return (row.base, row.snapshot) if row and row.base and row.snapshot else None
 
 
 def _failed(session: Session, before: Attempt) -> Sequence[tuple[str, str]]:

@@ -225,10 +225,14 @@ class World:
         query = select(Question).where(Question.run_id == self.run)
         return await self.store.read(lambda session: list(session.exec(query)))
 
+    def clone(self, hand: int = 0) -> Path:
+        """The run's repository as a worker has it."""
+        return next((self.path / f"worker-{hand}" / "repositories" / self.run).rglob("HEAD")).parent
+
     async def file(self, path: str, hand: int = 0) -> str | None:
         """A file at the run's head; None: it is not there."""
         row = await self.row()
-        repository = next((self.path / f"worker-{hand}" / "repositories" / self.run).rglob("HEAD")).parent
+        repository = self.clone(hand)
         oid = row.head or plain(self.repository, "rev-parse", "HEAD").strip()
         found = plain(repository, "ls-tree", "-r", "--name-only", oid, "--", path).strip()
         return plain(repository, "show", f"{oid}:{path}") if found else None
