@@ -33,6 +33,7 @@ from roles.record import Record
 from roles.role import DUTIES
 from roles.rulings import outcome_of
 
+_TOLD = 300
 _COUNTERS = ("continuations", "fruitless", "credit", "consultations", "errors")
 
 
@@ -72,7 +73,8 @@ class Enforcing:
         standing = self.record.stands(
             **{name: getattr(decision.counters, name) for name in _COUNTERS}, seconds=seconds, outcome=json.dumps(known)
         )
-        events = [] if isinstance(decision, Done) else [("todo.progress", json.dumps({"text": _words(decision)}))]
+        words = _words(decision, str(position["stop"].get("detail") or ""))
+        events = [] if isinstance(decision, Done) else [("todo.progress", json.dumps({"text": words}))]
         await self.record.remember(standing=standing, events=events)
         return step
 
@@ -124,10 +126,15 @@ def counters_of(record: Record) -> Counters:
     )  # fmt: skip
 
 
-def _words(decision: Decision) -> str:
+def waiting(after: float, why: str) -> str:
+    """What watchers are told while a model is away."""
+    return f"waits {after:g} s for the model: {why}"[:_TOLD].rstrip(": ")
+
+
+def _words(decision: Decision, why: str) -> str:
     match decision:
         case Continue(prompt, _, after):
-            return f"waits {after:g} s for the model" if after else f"made to go on: {prompt}"[:300]
+            return waiting(after, why) if after else f"made to go on: {prompt}"[:_TOLD]
         case Consult():
             return "nothing has moved: Oracle looks at it"
         case Stop(_, reason, _):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from orchestrator.agents.bounds import Bounds
 from orchestrator.agents.lost_calls import settle_lost_calls
 from orchestrator.dispatch import Dispatch
 from orchestrator.enforcer import BACKOFF_LIMIT, ERRORS
-from orchestrator.enforcing import Enforcing
+from orchestrator.enforcing import Enforcing, waiting
 from orchestrator.graph import Calls
 from roles.acting import Actor
 from roles.checkpoints import LEASE, StoreSaver
@@ -89,15 +90,13 @@ class Drive:
         if stop["kind"] != "unavailable":
             return stop
         errors = self.record.standing.errors + 1
-        await self.record.remember(standing=self.record.stands(errors=errors))
+        after = max(stop["after"], min(self.bounds.backoff * 2 ** (errors - 1), BACKOFF_LIMIT))
+        told = ("todo.progress", json.dumps({"text": waiting(after, str(stop["detail"]))}))
+        await self.record.remember(standing=self.record.stands(errors=errors), events=[told])
         if errors > ERRORS:
             detail = f"the model could not answer {errors} times in a row: {stop['detail']}"
             return {"kind": "blocked", "reason": "model", "detail": detail}
-        return {
-            **stop,
-            "kind": "wait",
-            "after": max(stop["after"], min(self.bounds.backoff * 2 ** (errors - 1), BACKOFF_LIMIT)),
-        }
+        return {**stop, "kind": "wait", "after": after}
 
 
 @dataclass(slots=True)
