@@ -7,7 +7,7 @@ PYTEST ?= $(BIN)/pytest -q
 export UV_PYTHON_DOWNLOADS = never
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test chaos check format lint types fast-tests coverage clean
+.PHONY: help install demo demo-roles test chaos check format lint types fast-tests coverage clean
 
 help: ## What can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,6 +26,12 @@ demo: install ## Run a real plan on this repository, with evidence (about a minu
 	PATH="$(CURDIR)/$(BIN):$(abspath $(UV_DIR)):$$PATH" ATLAS_HOME="$(CURDIR)/.demo" $(BIN)/atlas run examples/quickstart/plan.yaml
 	ATLAS_HOME="$(CURDIR)/.demo" $(BIN)/atlas evidence last
 	@echo 'Look around: export ATLAS_HOME="$(CURDIR)/.demo" PATH="$(CURDIR)/$(BIN):$$PATH"; atlas logs last unit-tests'
+
+demo-roles: install ## Goals and roles without a key: the replies are scripted, all the rest is real
+	sh examples/fix-a-bug/prepare.sh
+	ATLAS_HOME="$(CURDIR)/.demo" $(BIN)/atlas run examples/fix-a-bug/plan.yaml --model scripted/script.yaml
+	ATLAS_HOME="$(CURDIR)/.demo" $(BIN)/atlas report last
+	@echo 'Look around: export ATLAS_HOME="$(CURDIR)/.demo" PATH="$(CURDIR)/$(BIN):$$PATH"; atlas logs last fix'
 
 test: install ## All tests but the long ones; services that are not there are started, or skipped with a reason
 	$(PYTEST) -m "not chaos" -n 2
@@ -53,4 +59,4 @@ coverage: install ## Branch coverage, also of subprocesses
 	$(BIN)/coverage report --include='state/*,orchestrator/*' --skip-covered
 
 clean: ## Remove what was installed or made here
-	rm -rf .venv .tools .demo examples/quickstart/out .pytest_cache .ruff_cache .hypothesis .coverage*
+	rm -rf .venv .tools .demo examples/quickstart/out examples/fix-a-bug/repository .pytest_cache .ruff_cache .hypothesis .coverage*
