@@ -9,6 +9,7 @@ from typing import TextIO
 
 from orchestrator.cli.compose import House
 from orchestrator.cli.wording import spent
+from orchestrator.plan.todos import APPROVAL_KEY
 from orchestrator.views import RunView, TodoView
 from state.records import QUEUE
 
@@ -84,9 +85,13 @@ class _Conclusion:
     async def _how_to_answer(self) -> None:
         questions = await self.house.service.questions(self.run.id)
         for question in questions:
+            first, *more = question.text.splitlines() or [""]
             choices = f" [{'/'.join(question.choices)}]" if question.choices else ""
             value = question.choices[0] if question.choices else json.dumps("your answer")
-            self.say(f"  {question.text}{choices}\n    atlas answer {question.id[-8:]} {value}")
+            self.say("\n    ".join([f"  {first}{choices}", *more]))
+            if any(todo.id == question.todo and todo.key == APPROVAL_KEY for todo in self.todos):
+                self.say(f"    the whole plan: atlas plan --run {self.short} -o -")
+            self.say(f"    atlas answer {question.id[-8:]} {value}")
         if questions and (await self.house.service.find(self.run.id)).placement != QUEUE:
             self.say(f"  then go on with: atlas resume {self.short}")
 

@@ -35,7 +35,8 @@ async def write_plan(house: House, run: str, output: str) -> int:
         return 0
     with path.open("x", encoding="utf-8") as file:
         file.write(text)
-    print(f"wrote {path}: {len(frozen.document['todos'])} TODOs", file=sys.stderr)
+    count = len(frozen.document["todos"])
+    print(f"wrote {path}: {count} TODO{'' if count == 1 else 's'}", file=sys.stderr)
     print(f"  read it, then carry it out: atlas run {path}", file=sys.stderr)
     return 0
 

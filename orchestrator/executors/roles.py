@@ -3,8 +3,10 @@ a worker of plain tasks never pays."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +35,11 @@ class WithRoles:
     def executors(self) -> Mapping[TodoKind, Executor]:
         """One for each kind."""
         return {kind: _Late(self, kind) for kind in ("agent", "plan", "push", "report")}
+
+    async def load(self) -> None:
+        """The imports, on a thread: views are drawn meanwhile, Ctrl-C is heard, and the heartbeat beats."""
+        if self._made is None:
+            await asyncio.to_thread(_import_everything)
 
     def made(self) -> Mapping[TodoKind, Executor]:
         """Blocks for a moment, once."""
@@ -65,6 +72,12 @@ class WithRoles:
         )  # fmt: skip
 
 
+def _import_everything() -> None:
+    names = ("agent", "plan", "push", "report")
+    for name in (*(f"orchestrator.executors.{each}" for each in names), "langgraph.graph", "langgraph.runtime"):
+        import_module(name)
+
+
 @dataclass(slots=True)
 class _Late:
     house: WithRoles
@@ -72,4 +85,5 @@ class _Late:
 
     async def execute(self, claim: Claimed, report: Reporter) -> Result:
         """By the real one."""
+        await self.house.load()
         return await self.house.made()[self.kind].execute(claim, report)

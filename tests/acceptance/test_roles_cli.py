@@ -164,7 +164,7 @@ def test_a_plan_is_made_written_and_run(atlas: Atlas, example: Path) -> None:
     repository = example / "repository"
     shutil.copy(example / "script.yaml", repository)
     made = atlas("plan", "Make the tests pass", "-o", "plan.yaml", *SCRIPTED, cwd=repository, code=0)
-    assert "wrote plan.yaml: 1 TODOs" in made.err
+    assert "wrote plan.yaml: 1 TODO\n" in made.err
     written = (repository / "plan.yaml").read_text()
     document = yaml.safe_load(written)
     assert list(document) == ["atlas", "name", "goal", "repo", "todos"]
