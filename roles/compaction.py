@@ -12,10 +12,13 @@ from collections.abc import Iterator
 from roles.checklist import Items
 from roles.models.port import Text, ToolCall, ToolResult
 from roles.record import Record
+from roles.toolbox import bounded
 from roles.untrusted import as_data
 from state.agent_commands import Said
 
 _KEPT_BYTES = 24_000
+_PART = 8
+"""Of the conversation's bytes, one in so many is kept of its end: models may have room for little."""
 _BRIEF_BYTES = 60_000
 _CALLS = 200
 _GIST = 120
@@ -23,6 +26,7 @@ _GIST = 120
 
 def compacted(record: Record, duty: str, talk: int, seq: int, fresh: int, essentials: str) -> list[Said]:
     """The turns of conversation `fresh`, which goes on where `talk` was after `seq` turns."""
+    room = min(_KEPT_BYTES, sum(len(said.blocks) for said in record.talks[talk][:seq]) // _PART)
     brief = "".join(block.text for block in record.messages(talk, 1)[0].blocks if isinstance(block, Text))
     checklist = Items.from_json(record.standing.checklist)
     parts = [
@@ -31,7 +35,7 @@ def compacted(record: Record, duty: str, talk: int, seq: int, fresh: int, essent
         f"The checklist:\n{checklist.shown()}" if checklist.items else "",
         essentials,
         as_data("calls made so far, oldest first", "\n".join(_calls(record, talk, seq)) or "none"),
-        as_data("the end of the conversation", "\n\n".join(_end(record, talk, seq))),
+        as_data("the end of the conversation", "\n\n".join(_end(record, talk, seq, room))),
     ]
     return [record.user(fresh, 1, duty, [Text("\n\n".join(part for part in parts if part))])]
 
@@ -53,16 +57,16 @@ def _gist(arguments: str) -> str:
     return shown[: 2 * _GIST]
 
 
-def _end(record: Record, talk: int, seq: int) -> list[str]:
+def _end(record: Record, talk: int, seq: int, most: int) -> list[str]:
     """The last turns that fit, oldest first; each in words."""
     kept: list[str] = []
-    room = _KEPT_BYTES
+    room = most
     for message in reversed(record.messages(talk, seq)[1:]):
         words = "\n".join(_words(block) for block in message.blocks if isinstance(block, (Text, ToolCall, ToolResult)))
         room -= len(words)
         if room < 0 and kept:
             break
-        kept.append(f"{message.role}: {words[:_KEPT_BYTES]}")
+        kept.append(f"{message.role}: {bounded(words, most)}")
     return kept[::-1]
 
 
@@ -73,4 +77,4 @@ def _words(block: Text | ToolCall | ToolResult) -> str:
         case ToolCall():
             return f"calls {block.name} {json.dumps(dict(block.arguments), ensure_ascii=False)[:2_000]}"
         case ToolResult():
-            return f"result: {block.text[:4_000]}"
+            return f"result: {bounded(block.text, 4_000)}"

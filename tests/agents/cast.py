@@ -187,6 +187,8 @@ def _responses(body: Json) -> tuple[str, list[Turn]]:
     turns: list[Turn] = []
     for item in cast("list[Json]", body["input"]):
         kind = item.get("type", "message")
+        if kind == "reasoning":
+            continue
         role = "assistant" if kind == "function_call" or item.get("role") == "assistant" else "user"
         now = turns.pop() if turns and turns[-1].role == role else Turn(role)
         match kind:
