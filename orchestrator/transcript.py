@@ -93,7 +93,7 @@ def told(session: Session, todo: Todo) -> list[AttemptStory]:
     events = agent_reading.told(session, todo.run_id, todo.id)
     evidence = reading.evidence(session, todo.id)
     begins = [group[0].started_at for group in groups.values()]
-    ends = [*begins[1:], float("inf")]
+    ends = [*begins, float("inf")][1:]
     stories: list[AttemptStory] = []
     for (key, group), begin, end in zip(groups.items(), begins, ends, strict=True):
         story = _story(key, group)

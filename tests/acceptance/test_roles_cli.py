@@ -255,6 +255,8 @@ def test_without_containers_a_model_runs_nothing_and_both_ways_out_are_named(atl
     )
     assert "--sandbox host" in ended.out
     assert "allow_host = true" in ended.out
+    said(atlas("logs", "last", "fix", code=0).out, r"^── attempt 1: blocked \(sandbox\)", r"^ +Start Docker")
+    assert "report has not been started" in atlas("logs", "last", "report", code=2).err
     atlas("retry", "last", "fix", cwd=example, code=0, ATLAS_ALLOW_HOST="true")
 
 
