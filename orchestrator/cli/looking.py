@@ -134,10 +134,10 @@ def evidence(
 
 
 def _item(row: EvidenceView) -> str:
-    text = row.command or row.item.get("file") or row.item.get("ask") or str(row.item)
-    line = text.splitlines()[0] if text else ""
+    from orchestrator.cli.wording import checked, one_line
+
     answer = f" -> {row.output_tail}" if "ask" in row.item else ""
-    return (line if len(line) <= 60 else line[:57] + "...") + answer
+    return one_line(checked(row), 60) + answer
 
 
 def _short(subject: str) -> str:

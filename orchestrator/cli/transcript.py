@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
-from orchestrator.cli.wording import duration
+from orchestrator.cli.wording import checked, duration
 from orchestrator.transcript import AttemptStory, Call, Entry, Proof, Told, Words
 from orchestrator.views import EvidenceView, moment
 
@@ -81,7 +81,7 @@ class Telling:
         mark, style = ("✓", "green") if item.passed else ("✗", "red")
         code = f"exit code {item.exit_code}, " if item.command else ""
         took = f"({code}{duration(item.seconds)}, by {item.verifier})"
-        yield self._cut(f"{_TEXT[:-2]}{mark} {_checked(item)}  {took}", style)
+        yield self._cut(f"{_TEXT[:-2]}{mark} {checked(item)}  {took}", style)
         if not item.passed or self.full or not item.command:
             yield from self._lines(item.output_tail, _MORE, _OUTPUT, "dim", last=bool(item.command))
 
@@ -122,13 +122,6 @@ def _arguments(arguments: Mapping[str, Any]) -> str:
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         lines.append(f"{name}: {text}" if "\n" not in text else f"{name}:\n{text}")
     return "\n".join(lines)
-
-
-def _checked(item: EvidenceView) -> str:
-    if item.command:
-        return " ".join(item.command.split())
-    kind, value = next(iter(item.item.items()), ("", ""))
-    return f"{kind} {', '.join(cast('list[str]', value)) if isinstance(value, list) else value}"
 
 
 def _clock(at: float) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from orchestrator.views import Spend
+from typing import cast
+
+from orchestrator.views import EvidenceView, Spend
 
 
 def duration(seconds: float) -> str:
@@ -32,3 +34,12 @@ def spent(spend: Spend) -> str:
         return ""
     cached = f" ({spend.cached_tokens:,} cached)" if spend.cached_tokens else ""
     return f"{spend.tokens:,} tokens{cached}{money(spend.usd, ', ')}"
+
+
+def checked(row: EvidenceView) -> str:
+    """What was checked, in a line: the command, or what else the item of the verification is about."""
+    if row.command:
+        return " ".join(row.command.split())
+    kind, value = next(iter(row.item.items()), ("", ""))
+    said = ", ".join(map(str, cast("list[object]", value))) if isinstance(value, list) else str(value)
+    return " ".join((said if kind in ("ask", "file") else f"{kind} {said}").split())
