@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 from orchestrator.agents.models import Models
+from orchestrator.budget import check_prices
 from orchestrator.plan.document import Plan, SandboxChoice
 from orchestrator.settings import Settings
 from roles.models.connect import PROVIDERS
-from roles.models.prices import load_prices
 from roles.role import DUTIES
-from state.errors import InputError, SandboxUnavailable
+from state.errors import SandboxUnavailable
 
 SCRIPTED = "the replies are scripted: no model is asked"
 
@@ -34,21 +33,9 @@ async def check_models(found: Settings, plan: Plan, directory: Path) -> list[str
             names.update(models.names(duty, plan.models))
     finally:
         await models.close()
-    _price(plan, [name for name in names if kinds.get(name.partition("/")[0]) != "scripted"])
+    check_prices(plan.budget, {"asked": sorted(names)})
     scripted = any(kinds.get(name.partition("/")[0]) == "scripted" for name in names)
     return [SCRIPTED] if scripted else []
-
-
-def _price(plan: Plan, names: Sequence[str]) -> None:
-    """`InputError`: what must not be overspent can't be told in the budget's currency alone."""
-    if plan.budget is None or plan.budget.usd is None or plan.budget.tokens is not None:
-        return
-    prices = load_prices()
-    if unknown := sorted(name for name in names if prices.of(name) is None):
-        raise InputError(
-            f"a budget in usd alone can't bound {', '.join(unknown)}: no price of it is known",
-            "Give a budget of tokens too: --budget tokens=2000000, or `tokens` in the plan's budget.",
-        )
 
 
 async def check_sandbox(found: Settings, plan: Plan, asked: SandboxChoice | None) -> list[str]:
