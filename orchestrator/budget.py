@@ -46,6 +46,24 @@ def new_limits(wanted: Budget, used: BudgetRow | None) -> tuple[int | None, int 
     return tokens, nano
 
 
+def new_wall_clock(wanted: Budget, worked: float) -> float | None:
+    """Seconds for `state.commands.Resume`, of a run that has been in progress for `worked`; None when none is wanted.
+    `InputError` when it leaves nothing."""
+    if wanted.wall_clock is not None and wanted.wall_clock <= worked:
+        raise InputError(
+            f"a wall_clock of {wanted.wall_clock:,.0f} s leaves nothing: {worked:,.0f} s are used already",
+            f"Give more than that: --budget wall_clock={2 * math.ceil(worked)}s",
+        )
+    return wanted.wall_clock
+
+
+def time_to_go_on(used: BudgetRow, worked: float) -> list[str]:
+    """``wall_clock=240s`` for a run that has been in progress for as long as it may; twice what it had."""
+    if used.seconds_limit is None or worked < used.seconds_limit:
+        return []
+    return [f"wall_clock={math.ceil(2 * used.seconds_limit)}s"]
+
+
 def options_to_go_on(used: BudgetRow, needs_tokens: int, needs_usd: float) -> list[str]:
     """``tokens=20000``, ``usd=4``: limits with which a run that has used up its budget gets further, as the command
     line takes them. Each leaves as much again as there was."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from orchestrator.budget import check_prices, new_limits, options_to_go_on
+from orchestrator.budget import check_prices, new_limits, new_wall_clock, options_to_go_on, time_to_go_on
 from orchestrator.dispatch import Dispatch
 from orchestrator.plan.document import Budget, Plan, SandboxChoice
 from orchestrator.plan.reading import canonical, canonical_hash
@@ -110,6 +110,7 @@ class Service:
             provenance=provenance, source=source, spec=spec.to_json(), plan=text, plan_hash=canonical_hash(text),
             todos=todos, tokens=budget.tokens if budget else None,
             nano=round(budget.usd * NANO) if budget and budget.usd else None,
+            seconds=budget.wall_clock if budget else None,
         )  # fmt: skip
         failpoint("submit.before_commit")
         await self._do(command)
@@ -223,17 +224,22 @@ class Service:
         if found.state in RUN_ENDED and found.state != "cancelled":
             return await self.run(found.id)
         used = await self._read(lambda session: agent_reading.budgets(session, [found.id]).get(found.id))
-        tokens, nano = new_limits(budget or Budget(), used)
-        await self._do(Resume(found.id, placement, expected=found.placement, tokens=tokens, nano=nano))
+        wanted = budget or Budget()
+        tokens, nano = new_limits(wanted, used)
+        seconds = new_wall_clock(wanted, found.worked)
+        await self._do(Resume(found.id, placement, found.placement, tokens, nano, seconds))
         return await self.run(found.id)
 
     async def more_budget(self, run: str) -> list[str]:
         """What `resume` needs at least for a run that has used up its budget, as the command line takes it."""
-        id = (await self.find(run)).id
+        found = await self.find(run)
+        id = found.id
 
         def read(session: reading.Session) -> list[str]:
             used, needs = agent_reading.budgets(session, [id]).get(id), agent_reading.needs(session, id)
-            return options_to_go_on(used, *needs) if used and needs else []
+            if used is None:
+                return []
+            return time_to_go_on(used, found.worked) or (options_to_go_on(used, *needs) if needs else [])
 
         return await self._read(read)
 

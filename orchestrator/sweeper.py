@@ -12,7 +12,7 @@ from orchestrator.dispatch import Dispatch
 from orchestrator.outcome import RetryPolicy
 from state import reading
 from state.agent_commands import SettleCall
-from state.commands import Command, Done, Expire, Fail, Hold, Release
+from state.commands import Command, Done, ExhaustTime, Expire, Fail, Hold, Release
 from state.errors import AtlasError
 from state.failpoints import failpoint
 from state.limits import OUTBOX_STALE_SECONDS, SWEEP_SECONDS
@@ -73,6 +73,7 @@ class Sweeper:
             commands.append(Fail(todo.todo, todo.fence, "timeout", "its owner did not end it in time", wait))
         commands += [Expire(question) for question in await read(reading.expired_questions)]
         commands += [SettleCall(call, "lost", estimated=True) for call in await read(reading.lost_calls)]
+        commands += [ExhaustTime(run) for run in await read(reading.out_of_time)]
         commands += await abandoned(self._dispatch.store, self._liveness.verdict)
         if commands:
             await self._dispatch.apply(commands)

@@ -30,6 +30,7 @@ class BudgetRow(SQLModel, table=True):
     run_id: str = Field(primary_key=True)
     tokens_limit: int | None = Field(default=None, sa_type=BigInteger)
     nano_limit: int | None = Field(default=None, sa_type=BigInteger)
+    seconds_limit: float | None = Field(default=None, sa_type=Float)
     tokens: int = Field(default=0, sa_type=BigInteger)
     cached: int = Field(default=0, sa_type=BigInteger)
     nano: int = Field(default=0, sa_type=BigInteger)

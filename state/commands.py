@@ -32,7 +32,8 @@ class NewTodo:
 class SubmitRun:
     """A whole run at once, or nothing. `spec` is JSON that executors need besides the TODO's document; `plan` is the
     canonical JSON of the document and `plan_hash` its SHA-256. `todos` are in an order where needs come first.
-    `tokens` and `nano` (10⁻⁹ USD) bound what all its model calls use; None: nothing does."""
+    `tokens` and `nano` (10⁻⁹ USD) bound what all its model calls use, `seconds` how long it is in progress; None:
+    nothing does."""
 
     run: str
     name: str
@@ -47,6 +48,7 @@ class SubmitRun:
     todos: Sequence[NewTodo]
     tokens: int | None = None
     nano: int | None = None
+    seconds: float | None = None
 
 
 @dataclass(slots=True)
@@ -187,13 +189,22 @@ class Hold:
 @dataclass(slots=True)
 class Resume:
     """Clear `held` and `budget_exhausted`, forget crashes, and let `placement` claim. ``expected`` guards against two
-    people resuming at once: the placement that the caller saw. `tokens` and `nano` are new limits; None: as before."""
+    people resuming at once: the placement that the caller saw. `tokens`, `nano` and `seconds` are new limits; None: as
+    before."""
 
     run: str
     placement: str
     expected: str
     tokens: int | None = None
     nano: int | None = None
+    seconds: float | None = None
+
+
+@dataclass(slots=True)
+class ExhaustTime:
+    """The run has been in progress for as long as its budget allows: it stands still until somebody resumes it."""
+
+    run: str
 
 
 @dataclass(slots=True)
@@ -252,6 +263,7 @@ Command = (
     | Expire
     | Cancel
     | Hold
+    | ExhaustTime
     | Resume
     | Retry
     | Delivered

@@ -78,8 +78,9 @@ def updates(work: Work) -> Iterator[tuple[str, list[Row]]]:
 
 def _budget(budget: BudgetState) -> Row:
     return (
-        budget.run_id, budget.tokens_limit, budget.nano_limit, budget.tokens, budget.cached, budget.nano,
-        budget.tokens_held, budget.nano_held, budget.tokens_withheld, budget.nano_withheld, budget.calls, budget.warned,
+        budget.run_id, budget.tokens_limit, budget.nano_limit, budget.seconds_limit, budget.tokens, budget.cached,
+        budget.nano, budget.tokens_held, budget.nano_held, budget.tokens_withheld, budget.nano_withheld, budget.calls,
+        budget.warned,
     )  # fmt: skip
 
 
@@ -88,7 +89,7 @@ def _run(work: Work, id: str) -> Row:
     return (
         id, command.name, command.goal, run.placement, command.concurrency, command.provenance, command.source,
         command.spec, run.state, run.reason, run.held, run.cancelled, run.budget_exhausted, run.head,
-        run.last_event, *run.count.values(), work.now, work.now, run.ended_at,
+        run.planning, run.worked, run.since, run.last_event, *run.count.values(), work.now, work.now, run.ended_at,
     )  # fmt: skip
 
 
@@ -122,7 +123,8 @@ def _put_todo(todo: TodoState) -> Row:
 
 def _put_run(run: RunState, now: float) -> Row:
     return (
-        run.placement, run.held, run.cancelled, run.budget_exhausted, run.head, run.state, run.reason, run.last_event,
+        run.placement, run.held, run.cancelled, run.budget_exhausted, run.head, run.planning, run.worked, run.since,
+        run.state, run.reason, run.last_event,
         *run.count.values(), now, run.ended_at,
         run.id, run.loaded_event,
     )  # fmt: skip

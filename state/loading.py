@@ -16,6 +16,7 @@ from state.commands import (
     ClaimNext,
     Command,
     Complete,
+    ExhaustTime,
     Expire,
     ExtendRun,
     Fail,
@@ -162,9 +163,9 @@ def _want(want: Wanted, command: Command) -> None:  # noqa: C901, PLR0912  one f
             want.questions.add(command.question)
         case SubmitRun() | Hold():
             want.runs.add(command.run)
-        case Cancel() | Resume():
+        case Cancel() | Resume() | ExhaustTime():
             want.whole_runs.add(command.run)
-            if isinstance(command, Resume):
+            if not isinstance(command, Cancel):
                 want.budgets.add(command.run)
         case ClaimNext():
             want.claims = True

@@ -10,7 +10,7 @@ from typing import TypeVar
 from sqlalchemy import ColumnElement, false, text
 from sqlmodel import Session, col, select
 
-from state.agent_tables import ModelCall
+from state.agent_tables import BudgetRow, ModelCall
 from state.errors import Ambiguous, NotFound
 from state.limits import PAGE
 from state.tables import ArtifactRow, Attempt, Event, EvidenceRow, Outbox, Plan, Question, Run, Todo, TodoNeed
@@ -205,6 +205,14 @@ def lost_calls(session: Session) -> list[str]:
     gone = col(Todo.owner).is_(None) | (col(Todo.fence) > col(ModelCall.fence))
     query = select(ModelCall.id).join(Todo, col(Todo.id) == col(ModelCall.todo_id))
     return list(session.exec(query.where(ModelCall.state == "reserved", gone).limit(PAGE)))
+
+
+def out_of_time(session: Session) -> list[str]:
+    """Runs in progress for as long as their budget allows."""
+    worked = col(Run.worked) + now(session) - col(Run.since)
+    query = select(Run.id).join(BudgetRow, col(BudgetRow.run_id) == col(Run.id))
+    query = query.where(col(Run.since).is_not(None), worked >= col(BudgetRow.seconds_limit))
+    return list(session.exec(query.where(col(Run.budget_exhausted).is_(False)).limit(PAGE)))
 
 
 def local_runs(session: Session) -> list[tuple[str, str]]:

@@ -53,6 +53,7 @@ OWNED: frozenset[TodoStatus] = frozenset(("in_progress", "verifying"))
 OPEN: frozenset[TodoStatus] = frozenset(("pending", "ready", "in_progress", "verifying", "awaiting_input"))
 BAD_ENDS: frozenset[TodoStatus] = frozenset(("failed", "cancelled", "skipped"))
 RUN_ENDED: frozenset[RunStatus] = frozenset(("completed", "failed", "cancelled"))
+RUN_GOING: frozenset[RunStatus] = frozenset(("planning", "in_progress"))
 RUN_WAITING: frozenset[RunStatus] = frozenset(("awaiting_input", "blocked", "held", "budget_exhausted"))
 
 ANY_END = "*"

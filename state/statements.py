@@ -47,15 +47,15 @@ TODO_COLUMNS = (
 COUNTERS = tuple(f"n_{state}" for state in COUNTED)
 RUN_COLUMNS = (
     "id", "placement", "concurrency", "held", "cancelled", "budget_exhausted", "state", "reason", "last_event",
-    "ended_at", "head", *COUNTERS,
+    "ended_at", "head", "planning", "worked", "since", *COUNTERS,
 )  # fmt: skip
 QUESTION_COLUMNS = (
     "id", "run_id", "todo_id", "epoch", "key", "text", "choices", "state", "answer", "answered_by", "expires_at",
     "asked_at", "answered_at",
 )  # fmt: skip
 BUDGET_COLUMNS = (
-    "run_id", "tokens_limit", "nano_limit", "tokens", "cached", "nano", "tokens_held", "nano_held", "tokens_withheld",
-    "nano_withheld", "calls", "warned",
+    "run_id", "tokens_limit", "nano_limit", "seconds_limit", "tokens", "cached", "nano", "tokens_held", "nano_held",
+    "tokens_withheld", "nano_withheld", "calls", "warned",
 )  # fmt: skip
 CALL_COLUMNS = (
     "id", "run_id", "todo_id", "state", "reserved_tokens", "reserved_nano", "input", "cached", "written", "output",
@@ -129,7 +129,8 @@ INSERTS: dict[str, Insert] = {
         Run,
         (
             "id", "name", "goal", "placement", "concurrency", "provenance", "source", "spec", "state", "reason", "held",
-            "cancelled", "budget_exhausted", "head", "last_event", *COUNTERS, "created_at", "updated_at", "ended_at",
+            "cancelled", "budget_exhausted", "head", "planning", "worked", "since", "last_event",
+            *COUNTERS, "created_at", "updated_at", "ended_at",
         ),
     ),
     "plan": Insert(Plan, ("run_id", "revision", "hash", "document", "author", "at")),
@@ -217,8 +218,8 @@ UPDATES: dict[str, Update] = {
     "run": Update(
         Run,
         (
-            "placement", "held", "cancelled", "budget_exhausted", "head", "state", "reason", "last_event", *COUNTERS,
-            "updated_at", "ended_at",
+            "placement", "held", "cancelled", "budget_exhausted", "head", "planning", "worked", "since", "state",
+            "reason", "last_event", *COUNTERS, "updated_at", "ended_at",
         ),
         ("id", "last_event"),
         guard="1=1",

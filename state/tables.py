@@ -9,7 +9,7 @@ from __future__ import annotations
 # SQLModel declares `__tablename__` as a property of its metaclass; a plain string is its documented use.
 from typing import ClassVar
 
-from sqlalchemy import BigInteger, Column, Float, Index, Text, text
+from sqlalchemy import BigInteger, Column, Float, Index, Text, false, text
 from sqlmodel import Field, SQLModel
 
 HAS_CLAIMABLE = (
@@ -26,7 +26,8 @@ def _text() -> Column[str]:
 
 class Run(SQLModel, table=True):
     """One submitted plan. `state` is derived from the counters and the three flags in the same transaction. `head` is
-    the newest commit of its branch; None: still the pinned one."""
+    the newest commit of its branch; None: still the pinned one. `planning`: its plan is still being made. `worked`
+    seconds it was in progress, until `since`, when it was not yet or again."""
 
     __tablename__: ClassVar[str] = "run"
     __table_args__ = (
@@ -57,6 +58,9 @@ class Run(SQLModel, table=True):
     cancelled: bool = False
     budget_exhausted: bool = False
     head: str | None = None
+    planning: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
+    worked: float = Field(default=0.0, sa_type=Float, sa_column_kwargs={"server_default": "0"})
+    since: float | None = Field(default=None, sa_type=Float)
     last_event: int = 0
     n_pending: int = 0
     n_ready: int = 0

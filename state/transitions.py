@@ -56,7 +56,7 @@ def check(current: TodoStatus | None, to: TodoStatus, entry: Entry = "moved") ->
 
 
 def derive_run_state(
-    count: Mapping[TodoStatus, int], *, cancelled: bool, held: bool, budget_exhausted: bool
+    count: Mapping[TodoStatus, int], *, cancelled: bool, held: bool, budget_exhausted: bool, planning: bool = False
 ) -> RunStatus:
     """The run's state from how many of its TODOs are in which state, and its flags.
 
@@ -72,7 +72,7 @@ def derive_run_state(
         if held:
             return "held"
     if moving:
-        return "in_progress"
+        return "planning" if planning else "in_progress"
     if count["awaiting_input"]:
         return "awaiting_input"
     if count["blocked"]:

@@ -13,7 +13,17 @@ from operator import attrgetter
 from typing import Any, get_args
 
 from state.commands import NewTodo, SubmitRun
-from state.records import QUEUE, RUN_ENDED, EventType, QuestionStatus, Reason, RunStatus, TodoKind, TodoStatus
+from state.records import (
+    QUEUE,
+    RUN_ENDED,
+    RUN_GOING,
+    EventType,
+    QuestionStatus,
+    Reason,
+    RunStatus,
+    TodoKind,
+    TodoStatus,
+)
 from state.transitions import Entry, check, derive_run_state
 
 COUNTED: tuple[TodoStatus, ...] = get_args(TodoStatus)
@@ -67,7 +77,7 @@ class RunState:
 
     __slots__ = (
         "budget_exhausted", "cancelled", "concurrency", "count", "ended_at", "head", "held", "id", "last_event",
-        "loaded_event", "percent", "placement", "reason", "state",
+        "loaded_event", "percent", "placement", "planning", "reason", "since", "state", "worked",
     )  # fmt: skip
 
     def __init__(self, row: tuple[Any, ...]) -> None:
@@ -83,7 +93,10 @@ class RunState:
         self.last_event: int = row[8]
         self.ended_at: float | None = row[9]
         self.head: str | None = row[10]
-        self.count: dict[TodoStatus, int] = dict(zip(COUNTED, row[11:], strict=True))
+        self.planning = bool(row[11])
+        self.worked: float = row[12]
+        self.since: float | None = row[13]
+        self.count: dict[TodoStatus, int] = dict(zip(COUNTED, row[14:], strict=True))
         self.loaded_event = self.last_event
         self.percent = -1
 
@@ -100,8 +113,21 @@ class RunState:
     def derived(self) -> RunStatus:
         """What the state must be now."""
         return derive_run_state(
-            self.count, cancelled=self.cancelled, held=self.held, budget_exhausted=self.budget_exhausted
-        )
+            self.count, cancelled=self.cancelled, held=self.held, budget_exhausted=self.budget_exhausted,
+            planning=self.planning,
+        )  # fmt: skip
+
+    def time(self, now: float) -> float:
+        """Seconds that it was in progress."""
+        return self.worked + (max(0.0, now - self.since) if self.since is not None else 0.0)
+
+    def enter(self, state: RunStatus, now: float) -> None:
+        """Be in this state from now on; the time in progress is counted."""
+        going = state in RUN_GOING
+        if going != (self.since is not None):
+            self.worked, self.since = self.time(now), now if going else None
+        self.state = state
+        self.ended_at = now if state in RUN_ENDED else None
 
 
 @dataclass(slots=True, eq=False)
@@ -130,6 +156,7 @@ class BudgetState:
     run_id: str
     tokens_limit: int | None = None
     nano_limit: int | None = None
+    seconds_limit: float | None = None
     tokens: int = 0
     cached: int = 0
     nano: int = 0
@@ -287,8 +314,7 @@ class Work:
         """Change a run's derived state and say so."""
         data = f'{{"from":"{run.state}","to":"{state}","settled":{settled},"total":{total}'
         self.event(run, None, "run.state", data + (f',"reason":{quote(reason)}}}' if reason else "}"))
-        run.state = state
-        run.ended_at = self.now if state in RUN_ENDED else None
+        run.enter(state, self.now)
 
 
 def counts(todo: TodoState, state: TodoStatus) -> bool:

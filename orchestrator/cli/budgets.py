@@ -1,4 +1,4 @@
-"""``--budget tokens=2000000 --budget usd=5`` of the command line."""
+"""``--budget tokens=2000000 --budget usd=5 --budget wall_clock=2h`` of the command line."""
 
 from __future__ import annotations
 
@@ -6,16 +6,20 @@ from collections.abc import Iterable
 
 from state.errors import InputError
 
-_HINT = "Write tokens=2000000 or usd=5."
+_HINT = "Write tokens=2000000, usd=5 or wall_clock=2h."
 
 
-def read_budget(texts: Iterable[str]) -> dict[str, float | int]:
-    """By name: a whole number of ``tokens``, an amount of ``usd``. `InputError`."""
-    found: dict[str, float | int] = {}
+def read_budget(texts: Iterable[str]) -> dict[str, float | int | str]:
+    """By name: a whole number of ``tokens``, an amount of ``usd``, a duration for ``wall_clock``, read with the
+    rest of the budget. `InputError`."""
+    found: dict[str, float | int | str] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals:
             raise InputError(f"--budget {text}: does not say of what", _HINT)
+        if name == "wall_clock":
+            found[name] = value
+            continue
         try:
             amount: float | int = int(value.replace("_", "")) if name == "tokens" else float(value)
         except ValueError:

@@ -186,7 +186,7 @@ def worker(
 
 
 async def go_on(
-    house: House, found: Run, *, detach: bool, as_json: bool, limits: Mapping[str, float | int] | None = None
+    house: House, found: Run, *, detach: bool, as_json: bool, limits: Mapping[str, float | int | str] | None = None
 ) -> int:
     """Give a run to the queue, or work on it here; with new `limits` of its budget."""
     from orchestrator.cli.compose import workshop

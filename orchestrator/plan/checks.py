@@ -50,8 +50,6 @@ def _problems_with_roles(plan: Plan, directory: Path | None) -> Iterator[Problem
 def not_available(plan: Plan) -> list[Problem]:
     """What is written correctly, but can't be carried out by this version."""
     problems: list[Problem] = []
-    if plan.budget is not None and plan.budget.wall_clock is not None:
-        problems.append(Problem(("budget", "wall_clock"), "a limit on wall clock time is not available yet"))
     for position, todo in enumerate(plan.todos):
         for item, check in enumerate(todo.verify):
             if check.review is not None and todo.kind != "agent":

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from state.commands import Cancel, Done, Hold, Refused, Resume
+from state.commands import Cancel, Done, ExhaustTime, Hold, Refused, Resume
+from state.decisions.allowance import said
 from state.decisions.ownership import end_attempt
 from state.records import OPEN, OWNED, RUN_ENDED
 from state.work import BudgetState, RunState, Work
@@ -50,6 +51,26 @@ def hold(work: Work, command: Hold) -> Done | Refused:
     return Done()
 
 
+def exhaust_time(work: Work, command: ExhaustTime) -> Done | Refused:
+    """The working time is used up: what is in progress is given back as it stands, and nothing more is claimed."""
+    run = _unended(work, command.run, "stop")
+    if isinstance(run, Refused):
+        return run
+    budget = work.budgets.get(run.id)
+    if budget is None or budget.seconds_limit is None or run.time(work.now) < budget.seconds_limit:
+        return Refused("not_ready", "there is time left")
+    if run.budget_exhausted:
+        return Refused("not_ready", "the budget is used up already")
+    for todo in work.of_run(run.id):
+        if todo.state in OWNED:
+            end_attempt(work, todo, "released", "budget")
+            work.move(todo, "ready")
+    run.budget_exhausted = True
+    run.reason = f"the {budget.seconds_limit:,.0f} s of working time (wall_clock) are used up"
+    work.event(run, None, "run.budget", said(budget, exhausted=True))
+    return Done()
+
+
 def resume(work: Work, command: Resume) -> Done | Refused:
     """Claimable again, from `placement`; deaths of earlier owners are forgotten."""
     run = _unended(work, command.run, "resume")
@@ -59,7 +80,7 @@ def resume(work: Work, command: Resume) -> Done | Refused:
         return Refused("not_allowed", "somebody else has just resumed this run")
     run.held = run.budget_exhausted = False
     run.reason = None
-    if command.tokens is not None or command.nano is not None:
+    if (command.tokens, command.nano, command.seconds) != (None, None, None):
         _raise_budget(work, command)
     run.placement = command.placement
     for todo in work.of_run(run.id):
@@ -79,6 +100,7 @@ def _raise_budget(work: Work, command: Resume) -> None:
         work.new_budgets.add(command.run)
     budget.tokens_limit = command.tokens if command.tokens is not None else budget.tokens_limit
     budget.nano_limit = command.nano if command.nano is not None else budget.nano_limit
+    budget.seconds_limit = command.seconds if command.seconds is not None else budget.seconds_limit
     budget.warned = False
     work.dirty_budgets.add(command.run)
 

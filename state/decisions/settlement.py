@@ -59,6 +59,7 @@ def extend(work: Work, command: ExtendRun) -> Done | Refused:
     todo.ended_at = work.now
     revision = run.last_event + 1  # the submission's is 1
     work.insert("plan", (run.id, revision, command.plan_hash, command.plan, "model", work.now))
+    run.planning = False
     work.event(run, todo.id, "run.planned", encode({"hash": command.plan_hash, "todos": len(command.todos)}))
     for position, new in enumerate(command.todos, start=1):
         submission.add(work, run, new, position)

@@ -21,18 +21,33 @@ def submit(work: Work, command: SubmitRun) -> Done | Refused:
     if flaw := flaw_of_todos(work, command.todos, ()):
         return Refused("invalid", flaw)
     flags = (False, False, False)
-    row = (command.run, command.placement, command.concurrency, *flags, None, None, 0, None, None, *[0] * len(COUNTED))
+    planning = [todo.kind for todo in command.todos] == ["plan"]
+    row = (
+        command.run,
+        command.placement,
+        command.concurrency,
+        *flags,
+        None,
+        None,
+        0,
+        None,
+        None,
+        planning,
+        0.0,
+        None,
+        *[0] * len(COUNTED),
+    )
     run = work.runs[command.run] = RunState(row)
     work.new_runs[command.run] = command
     work.insert("plan", (command.run, 1, command.plan_hash, command.plan, command.provenance, work.now))
-    if command.tokens is not None or command.nano is not None:
-        work.budgets[command.run] = BudgetState(command.run, command.tokens, command.nano)
+    if (command.tokens, command.nano, command.seconds) != (None, None, None):
+        work.budgets[command.run] = BudgetState(command.run, command.tokens, command.nano, command.seconds)
         work.new_budgets.add(command.run)
     run.percent = 0
     run.last_event = 1  # kept for run.submitted, which says the state that follows from the TODOs
     for position, new in enumerate(command.todos):
         add(work, run, new, position)
-    run.state = run.derived()
+    run.enter(run.derived(), work.now)
     goal = quote(command.goal) if command.goal else "null"
     data = f'{{"name":{quote(command.name)},"goal":{goal},"total":{len(command.todos)},"state":"{run.state}"}}'
     work.events.append((run.id, 1, work.now, "run.submitted", None, data))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tests.acceptance.command_line import Atlas
+from tests.acceptance.command_line import Atlas, wait_until
 from tests.acceptance.effects import Effects
 from tests.acceptance.invariants import assert_sound
-from tests.acceptance.processes import assert_nothing_left
+from tests.acceptance.processes import assert_nothing_left, processes_of
 
 
 def test_exit_0_is_not_enough(atlas: Atlas, effects: Effects) -> None:
@@ -142,3 +142,14 @@ def test_a_missing_output_fails_with_the_evidence_that_there_is(atlas: Atlas) ->
     checked = atlas("evidence", "last", "a", "--json").rows
     assert [(row["command"], row["passed"]) for row in checked] == [("echo worked", True), ("true", True)]
     assert not (atlas.work / "out").exists()
+
+
+def test_working_time_is_a_budget_too(atlas: Atlas) -> None:
+    plan = atlas.plan([{"id": "long", "run": "sleep 3"}], budget={"wall_clock": "1s"})
+    ended = atlas("run", plan, code=5)
+    assert "wall_clock" in ended.out + ended.err
+    assert "atlas resume" in ended.out + ended.err
+    wait_until(lambda: not processes_of(atlas), "the command is gone", 10)
+    atlas("resume", "last", "--budget", "wall_clock=1s", code=2)
+    atlas("resume", "last", "--budget", "wall_clock=5m", code=0)
+    assert atlas.run_state() == "completed"

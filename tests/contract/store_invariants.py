@@ -23,7 +23,7 @@ def brute_force_state(run: Mapping[str, object], states: Sequence[TodoStatus]) -
     if (going or waiting) and run["held"]:
         return "held"
     if going:
-        return "in_progress"
+        return "planning" if run["planning"] else "in_progress"
     if waiting:
         return "awaiting_input"
     if "blocked" in states:
@@ -96,6 +96,7 @@ def check_run(run: Values, todos: list[Values]) -> None:
     for state in get_args(TodoStatus):
         assert run[f"n_{state}"] == counted[state], state
     assert run["state"] == brute_force_state(run, states)
+    assert (run["since"] is not None) == (run["state"] in ("planning", "in_progress"))
     assert (run["ended_at"] is not None) == (run["state"] in ("completed", "failed", "cancelled"))
     if not {*GOING, "awaiting_input", "blocked"} & counted.keys():
         assert "pending" not in counted, "wedged"

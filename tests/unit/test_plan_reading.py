@@ -160,10 +160,6 @@ AGENT = "{id: a, role: hephaestus, prompt: x, touches: ['src/**'], verify: [{run
     ("text", "line"),
     [
         (
-            "budget: {wall_clock: 2h}\ntodos: [{id: a, run: x}]",
-            "plan.yaml:2:10: budget.wall_clock: a limit on wall clock time is not available yet",
-        ),
-        (
             "todos: [{id: a, run: x, verify: [{run: y}, {review: oracle}]}]",
             "plan.yaml:2:45: todos[0].verify[1].review: only agent TODOs can be reviewed",
         ),

@@ -53,6 +53,6 @@ def test_the_run_s_state_is_its_definition() -> None:
     for occurs in product((0, 2), repeat=len(STATES)):
         count: dict[TodoStatus, int] = dict(zip(STATES, occurs, strict=True))
         states: list[TodoStatus] = [state for state, number in count.items() for _ in range(number)]
-        for cancelled, held, exhausted in product((False, True), repeat=3):
-            flags = {"cancelled": cancelled, "held": held, "budget_exhausted": exhausted}
+        for cancelled, held, exhausted, planning in product((False, True), repeat=4):
+            flags = {"cancelled": cancelled, "held": held, "budget_exhausted": exhausted, "planning": planning}
             assert derive_run_state(count, **flags) == brute_force_state(flags, states)

@@ -38,6 +38,7 @@ def upgrade() -> None:
         sa.Column("run_id", sa.String(), nullable=False),
         sa.Column("tokens_limit", sa.BigInteger(), nullable=True),
         sa.Column("nano_limit", sa.BigInteger(), nullable=True),
+        sa.Column("seconds_limit", sa.Float(), nullable=True),
         sa.Column("tokens", sa.BigInteger(), nullable=False),
         sa.Column("cached", sa.BigInteger(), nullable=False),
         sa.Column("nano", sa.BigInteger(), nullable=False),
@@ -169,6 +170,9 @@ def upgrade() -> None:
     )
     op.add_column("question", sa.Column("key", sa.String(), nullable=True))
     op.add_column("run", sa.Column("head", sa.String(), nullable=True))
+    op.add_column("run", sa.Column("planning", sa.Boolean(), nullable=False, server_default=sa.false()))
+    op.add_column("run", sa.Column("worked", sa.Float(), nullable=False, server_default="0"))
+    op.add_column("run", sa.Column("since", sa.Float(), nullable=True))
     op.add_column("todo", sa.Column("lane", sa.String(), nullable=True))
     op.create_index(
         "todo_lane",
@@ -182,7 +186,14 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_index("todo_lane", table_name="todo")
-    for table, column in (("todo", "lane"), ("run", "head"), ("question", "key")):
+    for table, column in (
+        ("todo", "lane"),
+        ("run", "head"),
+        ("run", "planning"),
+        ("run", "worked"),
+        ("run", "since"),
+        ("question", "key"),
+    ):
         op.drop_column(table, column)
     for table in (
         "tool_call", "note", "model_call", "message", "commit_pack", "checkpoint_write", "checkpoint", "budget", "agent",
