@@ -74,7 +74,8 @@ class Thinker:
         return said
 
     async def _first(self, duty: Duty, position: Position) -> str:
-        return position["say"] if duty.answers else await self.desk.brief(duty.name)
+        brief = await self.desk.brief(duty.name)
+        return "\n\n".join(part for part in (position["say"], brief) if part) if duty.answers else brief
 
     async def _ask(self, duty: Duty, talk: int, seq: int, opening: Sequence[Said]) -> Said:
         record = self.record

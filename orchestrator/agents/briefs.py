@@ -146,6 +146,11 @@ def distil_brief(now: Situation) -> str:
     )
 
 
+def known_brief(now: Situation) -> str:
+    """For whoever is consulted, besides the question."""
+    return _notes(now)
+
+
 def report_brief(now: Situation) -> str:
     """For the Librarian, at the end."""
     return _joined(

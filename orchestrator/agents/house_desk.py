@@ -35,7 +35,7 @@ from state.tables import Question
 _BRIEFS = {
     "plan": briefs.plan_brief, "review_plan": briefs.review_plan_brief, "work": briefs.work_brief,
     "diagnose": briefs.diagnose_brief, "review": briefs.review_brief, "distil": briefs.distil_brief,
-    "report": briefs.report_brief,
+    "report": briefs.report_brief, "consult_oracle": briefs.known_brief, "consult_librarian": briefs.known_brief,
 }  # fmt: skip
 
 
@@ -135,6 +135,10 @@ class HouseDesk:
             return Judged(problems=f"{pushing[0]}: only a person's plan may push")
         if hiding := [todo.id for todo in plan.todos if todo.secrets or todo.inputs or todo.outputs]:
             return Judged(problems=f"{hiding[0]}: secrets, inputs and outputs are for people's plans")
+        if reaching := [todo.id for todo in plan.todos if todo.resources.network]:
+            return Judged(
+                problems=f"{reaching[0]}: a network is for people's plans to give; leave out resources.network"
+            )
         canon = canonical(plan)
         return Judged(plan=canon, hash=canonical_hash(canon))
 

@@ -119,7 +119,7 @@ class _Frozen:
         draft: dict[str, Any] = json.loads(text)
         whole = {**goal, "todos": draft["todos"]}
         if "concurrency" in draft:
-            whole["concurrency"] = draft["concurrency"]
+            whole["concurrency"] = min(draft["concurrency"], goal.get("concurrency", draft["concurrency"]))
         canon = json.dumps(whole, ensure_ascii=False)
         return read_plan(None, canon.encode()), canon
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from state import reading
 from tests.agents.cast import APPROVED, Cast, Heard, acts, call
 from tests.agents.world import SMALL, opened, todo
 from tests.services.model_wires import Part, Say, Wire
@@ -50,6 +51,11 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "with secrets": (submits({"id": "a", "run": "env", "secrets": ["TOKEN"]}), "secrets"),
     "with an output elsewhere": (submits({"id": "a", "run": "env", "outputs": {"a": "file:///tmp/a"}}), "outputs"),
     "with an input from elsewhere": (submits({"id": "a", "run": "env", "inputs": {"file:///etc/": "etc"}}), "inputs"),
+    "with a network": (submits(agent(resources={"network": True})), "network"),
+    "with a network for a command": (submits({"id": "a", "run": "env", "resources": {"network": True}}), "network"),
+    "with a key of the house's": (submits(agent(id="report")), "report"),
+    "with another key of the house's": (submits(agent(id="approve-plan")), "approve-plan"),
+    "with the key of the planning itself": (submits(agent(id="plan")), "another id"),
     "that pushes": (submits({"id": "a", "push": "origin"}), "push"),
     "with another repository": (submits(agent(), repo="/etc"), "repo"),
     "with another branch": (submits(agent(), base="other"), "base"),
@@ -102,6 +108,15 @@ async def test_a_person_may_accept_what_the_reviewer_does_not(tmp_path: Path) ->
         await world.until(lambda run: run.state == "completed")
         evidence, _ = await world.service.evidence(world.run, "plan")
         assert evidence[1].verifier == "role metis, accepted by me"
+
+
+async def test_a_planner_cannot_widen_how_much_is_done_at_once(tmp_path: Path) -> None:
+    plan = submits(agent(), concurrency=100)
+    async with opened(tmp_path, cast={"prometheus": acts(plan)}) as world:
+        assert await world.play(goal=GOAL, concurrency=2) == "completed"
+        assert (await world.row()).concurrency == 2
+        frozen = await world.store.read(lambda session: reading.plan(session, world.run).document)
+        assert json.loads(frozen)["concurrency"] == 2
 
 
 def _never_says(heard: Heard) -> Part:
