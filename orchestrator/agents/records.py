@@ -21,7 +21,7 @@ def rendered(session: Session, id: str) -> str:
     todos = [todo for todo in reading.todos(session, id) if todo.kind != "report"]
     parts = [f"# {run.name}"]
     if run.goal:
-        parts.append(f"Goal: {run.goal}")
+        parts.append(f"Goal: {run.goal.strip()}")
     settled = sum(todo.state == "completed" for todo in todos)
     parts.append(f"{settled} of {len(todos)} TODOs are completed.")
     parts += [_todo(session, todo) for todo in todos]

@@ -127,7 +127,7 @@ class _Frozen:
         by = f"worker {self.boot[-8:]}"
         parsed = json.dumps({"plan": known["hash"]})
         digest = f"sha256:{known['hash']}"
-        items = [evidence(parsed, True, None, None, f"it has {len(planned.todos)} TODOs", digest, by, 0.0)]
+        items = [evidence(parsed, True, None, None, f"TODOs: {len(planned.todos)}", digest, by, 0.0)]
         verdict = _findings(known) if known.get("findings") else "approved"
         who = f"role metis, accepted by {known['accepted_by']}" if "accepted_by" in known else "role metis"
         said = f"sha256:{hashlib.sha256(verdict.encode()).hexdigest()}"
