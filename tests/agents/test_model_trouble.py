@@ -42,8 +42,13 @@ def at_first(trouble: Answer, times: int, then: Player, when: int = 0) -> Player
     return lambda heard: trouble if heard.replies == when and next(left) > 0 else then(heard)
 
 
-@pytest.mark.parametrize("wire", ["anthropic", "chat"])
-@pytest.mark.parametrize("what", TROUBLE)
+@pytest.mark.parametrize(
+    ("what", "wire"),
+    [
+        *((what, "anthropic") for what in TROUBLE),
+        *((what, "chat") for what in ("its rate is limited", "it breaks off")),
+    ],
+)
 async def test_the_same_attempt_goes_on(tmp_path: Path, what: str, wire: Wire) -> None:
     """After three failures in the middle of the work, without repeating what was done."""
     work = acts(runs(f"echo done >> {tmp_path}/effects"), writes(), DONE)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from tests.agents.world import SMALL, opened, todo
 from tests.services.model_wires import Part, Say, Wire
 
 TURNS = SMALL.caps.turns
+FEW = replace(SMALL, caps=replace(SMALL.caps, turns=3))
 GOAL = "Make answer.txt say right."
 GAP = {"where": "fix", "what": "It could be better.", "remedy": "Make it better."}
 OBJECTS = call("verdict", approve=False, findings=[GAP])
@@ -73,14 +75,14 @@ REFUSED: dict[str, tuple[Any, str]] = {
 @pytest.mark.parametrize("kind", REFUSED)
 async def test_a_plan_is_refused(tmp_path: Path, kind: str) -> None:
     plan, word = REFUSED[kind]
-    async with opened(tmp_path, cast={"prometheus": acts(plan)}) as world:
+    async with opened(tmp_path, cast={"prometheus": acts(plan)}, bounds=FEW) as world:
         assert await world.play(goal=GOAL) == "failed"
         state, reason, detail = (await world.told())["plan"]
         assert (state, reason) == ("failed", "cap"), detail
         told = world.stage.by("prometheus")[1].last
         assert "not a plan yet" in told
         assert word in told
-        assert len(world.server.asked) == TURNS
+        assert len(world.server.asked) == FEW.caps.turns
         assert not world.stage.by("metis")
         assert set(await world.told()) == {"plan"}
 
