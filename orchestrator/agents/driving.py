@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +78,7 @@ class Drive:
             given = after(at, {"exit": "", "stop": {}})
         graph: Any = self.graph
         try:
-            with self.saver.joined((claim.todo, claim.fence), self.record.take):
+            with _untraced(), self.saver.joined((claim.todo, claim.fence), self.record.take):
                 final: Any = await graph.ainvoke(given and {"at": given}, config, context=calls, durability="sync")
         finally:  # a reply that was paid for is booked, whoever stopped us; the rest, if the TODO is still ours
             with suppress(LeaseLost):
@@ -116,6 +116,12 @@ class Patiently:
         self.number = await self.store.changed(self.number, _BUSY_SECONDS)
         await asyncio.sleep(_BUSY_PAUSE)
         return True
+
+
+def _untraced() -> AbstractContextManager[None]:
+    """LangGraph would send what a run does to LangSmith, if it found the variables for it in this environment."""
+    langsmith: Any = importlib.import_module("langsmith")
+    return langsmith.tracing_context(enabled=False)
 
 
 async def take_up(dispatch: Dispatch, claim: Claimed) -> Record:
