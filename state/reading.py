@@ -219,8 +219,9 @@ def local_runs(session: Session) -> list[tuple[str, str]]:
     """(run, boot id) of runs that belong to one process, with work left that it should be doing."""
     moving = col(Run.n_ready) + col(Run.n_in_progress) + col(Run.n_verifying) > 0
     query = select(Run.id, Run.placement).where(
-        col(Run.ended_at).is_(None), col(Run.placement).startswith("local:"), col(Run.held).is_(False), moving
-    )
+        col(Run.ended_at).is_(None), col(Run.placement).startswith("local:"), col(Run.held).is_(False),
+        col(Run.budget_exhausted).is_(False), moving,
+    )  # fmt: skip
     return [(id, placement.removeprefix("local:")) for id, placement in session.exec(query)]
 
 

@@ -184,6 +184,8 @@ def test_a_budget_that_is_used_up_says_how_to_go_on(atlas: Atlas, example: Path)
     said(ended.out, r"budget_exhausted, 0/1 settled$", r"5,000 of 5,000 tokens are left, and the next call may take ")
     found = re.search(r"atlas (resume \w{8} --budget tokens=\d+)$", ended.out, re.MULTILINE)
     assert found
+    later = atlas("runs", "--json", code=0).rows[0]
+    assert (later["state"], later["reason"].partition(" tokens")[0]) == ("budget_exhausted", "5,000 of 5,000")
     atlas(*found[1].split(), cwd=example, code=5)  # further than before
     tokens = atlas("runs", "--json", code=0).rows[0]["spend"]["tokens"]
     assert tokens > 0
