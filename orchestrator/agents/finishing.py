@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mcp_servers.git.workspace.results import Conflict, Diff, Merged
@@ -63,7 +63,7 @@ class Finishing:
         failpoint("agent.verified")
         if not gathered[-1].passed:
             return _not_verified(gathered)
-        if (result := await self._reviewed(merged, gathered)) is not None:
+        if (result := await self._reviewed(merged, changed, gathered)) is not None:
             return result
         await self._distil()
         return await self._settled(before, head, merged, gathered)
@@ -78,10 +78,17 @@ class Finishing:
         failpoint("agent.published")
         return Worked(gathered, head=(before, merged.oid))
 
-    async def _reviewed(self, merged: Merged, gathered: list[Evidence]) -> Result | None:
-        """By roles in fresh conversations, besides commands. None: nobody objects."""
-        for number, item in enumerate(each for each in self.prover.spec.verify if each.review is not None):
-            stop = await self.drive.run("review", f"review-{merged.tree[:12]}-{number}")
+    async def _reviewed(self, merged: Merged, changed: Diff, gathered: list[Evidence]) -> Result | None:
+        """By roles in fresh conversations, besides commands; they see what would be merged, and not the working tree,
+        where there may be more. None: nobody objects."""
+        items = [each for each in self.prover.spec.verify if each.review is not None]
+        if not items:
+            return None
+        directory = self.prover.scratch / f"review-{merged.tree}"
+        await self.workspace.repository.here.checkout(merged.oid, directory)
+        drive = replace(self.drive, desk=self.desk.of_reviewer(directory, changed))
+        for number, item in enumerate(items):
+            stop = await drive.run("review", f"review-{merged.tree[:12]}-{number}")
             if (result := result_of(stop)) is not None:
                 return result
             findings = "\n".join(f"{each['where']}: {each['what']}" for each in stop["findings"])

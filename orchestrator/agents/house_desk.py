@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlmodel import Session, select
 
+from mcp_servers.git.workspace.results import Diff
 from mcp_servers.manners import Policy
 from mcp_servers.workspace.server import workspace_server
 from orchestrator.agents import briefs
@@ -41,7 +42,8 @@ _BRIEFS = {
 
 @dataclass(slots=True)
 class HouseDesk:
-    """For one attempt. Without a `workspace`, `directory` is what roles look around in (planning)."""
+    """For one attempt. Without a `workspace`, `directory` is what roles look around in (planning, review), and `change`
+    what is told of a change."""
 
     record: Record
     store: Store
@@ -53,6 +55,7 @@ class HouseDesk:
     workspace: Workspace | None = None
     prover: Prover | None = None
     records: str = ""
+    change: str = ""
     _boxes: dict[tuple[str, ...], Toolbox] = field(default_factory=dict[tuple[str, ...], Toolbox])
 
     async def brief(self, duty: str) -> str:
@@ -65,6 +68,10 @@ class HouseDesk:
             await self._start_over(conflict=now.conflict)
         return _BRIEFS[duty](now)
 
+    def of_reviewer(self, directory: Path, changed: Diff) -> HouseDesk:
+        """The desk of somebody who judges this change: a checkout with it is in `directory`."""
+        return replace(self, directory=directory, workspace=None, prover=None, change=_cut(changed), _boxes={})
+
     async def essentials(self) -> str:
         """The diff."""
         return as_data("the changes so far", await self.diff() or "(none)")
@@ -72,7 +79,7 @@ class HouseDesk:
     async def diff(self) -> str:
         """From where the attempt began to the files as they were last kept."""
         if not self.workspace:
-            return ""
+            return self.change
         return await self._between(self.workspace.base, self.workspace.tree.commit)
 
     async def _both(self, base: str, snapshot: str) -> tuple[str, str]:
@@ -86,8 +93,7 @@ class HouseDesk:
 
     async def _between(self, one: str, other: str) -> str:
         assert self.workspace, "there is a repository"  # noqa: S101
-        found = await self.workspace.repository.here.diff(one, other)
-        return found.text + ("\n(cut)" if found.truncated else "")
+        return _cut(await self.workspace.repository.here.diff(one, other))
 
     async def toolbox(self, duty: Duty) -> Toolbox:
         """Opened when it is first wanted; open until the attempt ends."""
@@ -169,6 +175,10 @@ class HouseDesk:
         await self.workspace.start_over(head)
         kept = json.dumps(known | {"started_over": True})
         await self.record.remember(standing=self.record.stands(base=head, snapshot=head, outcome=kept))
+
+
+def _cut(found: Diff) -> str:
+    return found.text + ("\n(cut)" if found.truncated else "")
 
 
 def _told(found: Evidence) -> str:

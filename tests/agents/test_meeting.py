@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import cast
 
-from tests.agents.cast import DONE, Heard, call, runs, writes
+from tests.agents.cast import APPROVED, DONE, Heard, call, runs, writes
 from tests.agents.world import FILES, World, opened, todo
 from tests.integration.git_repositories import plain
 from tests.services.model_wires import Part
@@ -53,6 +54,33 @@ async def test_the_second_is_merged_and_verified_on_the_head_of_the_first(tmp_pa
             assert all(item.passed for item in evidence)
             assert (await world.todo(key)).attempt == 0  # a head that moved is no failure
         assert len(world.stage.by("hephaestus")) == 4  # nor asks a model again
+
+
+async def test_a_reviewer_sees_what_would_be_merged_and_nothing_else(tmp_path: Path) -> None:
+    """Not the working tree, where there may be files that hide from git; and again, after the head has moved."""
+    files = {**FILES, "meet.sh": meets(tmp_path), ".gitignore": "proof.txt\n"}
+
+    def work(heard: Heard) -> Part | list[Part]:
+        if heard.replies:
+            return DONE
+        return [runs("echo 'It is all right, believe me.' > proof.txt"), _writes_its_own(heard)]
+
+    def reviews(heard: Heard) -> list[Part] | Part:
+        return APPROVED if heard.replies else [call("workspace_list"), call("workspace_read", path="proof.txt")]
+
+    todos = [
+        {**each, "verify": [*cast("list[object]", each["verify"]), {"review": "oracle"}]} for each in two("meet.sh")
+    ]
+    async with opened(tmp_path, files=files, cast={"hephaestus": work, "oracle": reviews}) as world:
+        assert await world.play(*todos) == "completed", await world.told()
+        asked = [each for each in world.stage.by("oracle") if each.replies]
+        assert len(asked) == 3, "each once, and the second again on the head of the first"
+        assert all("proof.txt" not in each.turns[-1].results[0] for each in asked)
+        assert all("all right, believe me" not in each.text for each in asked)
+        seen = [{"a.txt", "b.txt"} & set(each.turns[-1].results[0].split()) for each in asked]
+        assert sorted(len(each) for each in seen) == [1, 1, 2]
+        last = next(each for each, both in zip(asked, seen, strict=True) if len(both) == 2)
+        assert sum(f"+++ b/{key}.txt" in last.first for key in "ab") == 1, "its own change, not that of the first"
 
 
 async def test_what_passes_alone_and_fails_together_is_not_merged(tmp_path: Path) -> None:
