@@ -40,7 +40,9 @@ ModelNames = Annotated[
     list[str] | None,
     typer.Option("--model", help="provider/name, for all roles; again: asked when the one before does not answer."),
 ]
-Budgets = Annotated[list[str] | None, typer.Option("--budget", help="tokens=2000000, usd=5 or wall_clock=2h; may be repeated.")]
+Budgets = Annotated[
+    list[str] | None, typer.Option("--budget", help="tokens=2000000, usd=5 or wall_clock=2h; may be repeated.")
+]
 Detach = Annotated[bool, typer.Option("--detach", help="Submit only; `atlas worker` carries it out.")]
 
 
