@@ -50,8 +50,11 @@ class StoreSaver(BaseCheckpointSaver[int]):
     Unless `history` is kept, a thread has at most its newest checkpoint and that one's parent: what is older goes in
     the transaction that writes the newest."""
 
-    def __init__(self, store: Store, *, history: bool = False) -> None:
+    def __init__(self, store: Store, *, history: bool = False, results: bool = True) -> None:
+        """Without `results`, what a task returned is durable with the checkpoint after it, and not before: for a graph
+        of one task at a time, whose nodes find what they have done when they are run again."""
         super().__init__()
+        self._results = results
         self._store = store
         self._history = history
         self._joined: dict[Lease, Callable[[], list[Command]]] = {}
@@ -88,6 +91,8 @@ class StoreSaver(BaseCheckpointSaver[int]):
         if id is None:
             raise ValueError(f"thread {thread}: the results of a task belong to a checkpoint, and none is named")
         special = all(channel in WRITES_IDX_MAP for channel, _ in writes)
+        if not special and not self._results:
+            return
         saved = [
             SavedWrite(
                 thread, ns, id, task_id, WRITES_IDX_MAP.get(channel, place), task_path, channel, *self._dump(value),

@@ -65,7 +65,7 @@ class WithRoles:
         from roles.checkpoints import StoreSaver
         from roles.models.prices import load_prices
 
-        saver = StoreSaver(Persistent(self.dispatch))
+        saver = StoreSaver(Persistent(self.dispatch), results=False)
         return Thinking(
             dispatch=self.dispatch, graph=atlas_graph(saver), saver=saver, models=self.models, prices=load_prices(),
             repositories=self.repositories, home=self.home,
