@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.plan.document import Budget
+from roles.models.port import Usage
 from roles.models.prices import load_prices
 from state.errors import InputError
 from state.records import QUEUE
