@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from orchestrator.agents.models import Models
 from orchestrator.budget import check_prices
@@ -13,12 +14,21 @@ from roles.models.connect import PROVIDERS
 from roles.role import DUTIES
 from state.errors import SandboxUnavailable
 
+if TYPE_CHECKING:
+    from orchestrator.cli.working import How
+
 SCRIPTED = "the replies are scripted: no model is asked"
 
 
-def has_roles(plan: Plan) -> bool:
-    """Whether anything of it is for roles."""
-    return not plan.todos or any(todo.role is not None for todo in plan.todos)
+async def looked_at(found: Settings, plan: Plan, directory: Path, how: How) -> list[str]:
+    """Warnings; nothing is looked at for a plan of tasks. With ``--detach``, keys and engines are the workers' own."""
+    if plan.todos and all(todo.role is None for todo in plan.todos):
+        return []
+    if how.detach:
+        named = [name for chain in plan.models.values() for name in chain]
+        return [SCRIPTED] if any(name.startswith("scripted/") for name in named) else []
+    warnings = await check_models(found, plan, directory)
+    return warnings if how.plan_only else warnings + await check_sandbox(found, plan, how.sandbox)
 
 
 async def check_models(found: Settings, plan: Plan, directory: Path) -> list[str]:

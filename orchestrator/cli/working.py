@@ -80,8 +80,9 @@ def begin(document: Plan, directory: Path, how: How) -> Callable[[House], Awaita
 
     async def use(house: House) -> int:
         from orchestrator.cli.compose import workshop
+        from orchestrator.cli.preflight import looked_at
 
-        _warn(await _looked_at(house, document, directory, how))
+        _warn(await looked_at(house.settings, document, directory, how))
         if how.detach:
             submitted = await house.service.submit(
                 document, directory, placement=QUEUE, sandbox=how.sandbox, approve=how.approve
@@ -101,19 +102,6 @@ def begin(document: Plan, directory: Path, how: How) -> Callable[[House], Awaita
             return code if code or how.then is None else await how.then(house, submitted.run)
 
     return use
-
-
-async def _looked_at(house: House, document: Plan, directory: Path, how: How) -> list[str]:
-    """What can be told before anything is spent. With ``--detach``, keys and engines are the workers' own."""
-    if document.todos and all(todo.role is None for todo in document.todos):
-        return []
-    from orchestrator.cli.preflight import SCRIPTED, check_models, check_sandbox
-
-    if how.detach:
-        named = [name for chain in document.models.values() for name in chain]
-        return [SCRIPTED] if any(name.startswith("scripted/") for name in named) else []
-    warnings = await check_models(house.settings, document, directory)
-    return warnings if how.plan_only else warnings + await check_sandbox(house.settings, document, how.sandbox)
 
 
 def _read(plan: Path) -> tuple[Plan, Path]:
