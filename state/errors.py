@@ -175,9 +175,10 @@ class RemoteUnavailable(RemoteError):
 
 
 class ModelError(AtlasError):
-    """A model could not answer."""
+    """A model could not answer. `billed`: the call may have cost something all the same."""
 
     code = "model"
+    billed = True
 
 
 class ModelUnavailable(ModelError):

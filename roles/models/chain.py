@@ -98,7 +98,8 @@ class Chain:
             reply = await model.reply(request, meter)
         except BaseException as error:
             outcome: Outcome = "failed" if isinstance(error, Exception) else "stopped"
-            await completed(call.settle(meter.usage, outcome, None))
+            unbilled = isinstance(error, ModelError) and not error.billed
+            await completed(call.settle(Usage() if unbilled else meter.usage, outcome, None))
             raise
         await completed(call.settle(reply.usage, "answered", reply))
         return reply

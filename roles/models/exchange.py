@@ -86,6 +86,8 @@ def server_of(url: object) -> str:
     return ""
 
 
+_UNBILLED = frozenset((500, 503, 529))
+"""Statuses besides 400 to 499 that come instead of an answer, not after some of it was made."""
 _SLOW = "It is tried again by itself; a smaller step or a faster model may help."
 _REACH = "Check the network, and that the server is running."
 
@@ -117,9 +119,13 @@ def _meant(source: Source, request: Request, error: Exception) -> Exception:
         answered = cast(_Answered, error)
         broken = answered.status_code < 400
         status = None if broken else answered.status_code
-        return refusal(source, request, Complaint.of(answered.body), status, retry_after(answered.response.headers))
+        refused = refusal(source, request, Complaint.of(answered.body), status, retry_after(answered.response.headers))
+        refused.billed = status is None or not (status in _UNBILLED or 400 <= status < 500)
+        return refused
     if any(isinstance(each, (httpx2.ConnectError, httpx2.ConnectTimeout)) for each in causes):
-        return unavailable(source, f"{source.server} can't be reached ({_reason(error)})", _REACH)
+        unreached = unavailable(source, f"{source.server} can't be reached ({_reason(error)})", _REACH)
+        unreached.billed = False
+        return unreached
     if any(isinstance(each, httpx2.TimeoutException) for each in causes):
         return unavailable(source, f"silent for {request.idle:g} s", _SLOW)
     if body := cast(object, getattr(error, "body", None)):

@@ -48,6 +48,7 @@ async def test_statuses(world: World, status: int, error: type[ModelError]) -> N
     assert caught.value.message.isprintable()
     assert caught.value.hint
     assert len(world.server.asked) == 1
+    assert caught.value.billed == (status in (502, 504, 520)), "an answer may have been made before these"
 
 
 @pytest.mark.parametrize(
@@ -224,6 +225,7 @@ async def test_nobody_listens(wire: str) -> None:
         await model.reply(asking(), Meter(asking()))
     assert url.removeprefix("http://") in caught.value.message
     await model.close()
+    assert not caught.value.billed
 
 
 @pytest.mark.parametrize("status", [400, 401, 422, 429, 500])

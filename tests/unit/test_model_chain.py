@@ -171,6 +171,15 @@ async def test_a_cancelled_call_is_paid_for(times: int) -> None:
     assert usage.input > 0
 
 
+async def test_a_call_that_costs_nothing_is_not_charged() -> None:
+    free = ModelUnavailable("nobody is there")
+    free.billed = False
+    books = Books()
+    chain = Chain([Answering("a", [free, None])], books, Patience(first=0.0))
+    await chain.reply(REQUEST)
+    assert [(usage, outcome) for _, usage, outcome, _ in books.settled] == [(Usage(), "failed"), (USED, "answered")]
+
+
 def test_no_models() -> None:
     models: Sequence[Answering] = ()
     with pytest.raises(ModelRejected, match="no model"):
