@@ -6,11 +6,14 @@ Started by `searching`. One argument, JSON; the answer on stdout is JSON too, on
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import errno
 import json
 import os
 import re
 import resource
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +27,8 @@ _LINE_CHARACTERS = 300
 _BEFORE = 80
 """Characters shown before a match in a line that is cut."""
 _BINARY_BYTES = 8_000
+_CPU_SECONDS = 600
+_PR_SET_PDEATHSIG = 1
 
 
 class Asked(TypedDict):
@@ -40,6 +45,7 @@ class Asked(TypedDict):
     entries: int
     file_bytes: int
     memory: int
+    parent: int
 
 
 class Told(TypedDict, total=False):
@@ -56,6 +62,8 @@ class Told(TypedDict, total=False):
 def main() -> None:
     """Answer, and end."""
     asked: Asked = json.loads(sys.argv[-1])
+    _die_with_parent(asked["parent"])
+    resource.setrlimit(resource.RLIMIT_CPU, (_CPU_SECONDS, _CPU_SECONDS))
     resource.setrlimit(resource.RLIMIT_AS, (asked["memory"], asked["memory"]))
     told: Told
     try:
@@ -65,6 +73,14 @@ def main() -> None:
     except MemoryError:
         told = {"bad": "it takes too much memory"}
     sys.stdout.write(json.dumps(told) + "\n")
+
+
+def _die_with_parent(parent: int) -> None:
+    """An expression that takes for ever must not do so when nobody waits for it any more."""
+    with contextlib.suppress(OSError, AttributeError):  # not Linux: its time is bounded all the same
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def _search(asked: Asked) -> Told:

@@ -46,7 +46,7 @@ async def search(root: Path, parts: Sequence[str], what: Search, *, file: bool, 
     asked = Asked(
         root=str(root), parts=list(parts), file=file, pattern=what.pattern, ignore_case=what.ignore_case,
         globs=globs_of(what.names), skip=skip, bytes=PAGE_BYTES, entries=WORKSPACE_ENTRIES,
-        file_bytes=WORKSPACE_FILE_BYTES, memory=_MEMORY,
+        file_bytes=WORKSPACE_FILE_BYTES, memory=_MEMORY, parent=os.getpid(),
     )  # fmt: skip
     said, in_time = await _said(asked, seconds)
     records = [json.loads(line) for line in said.decode().split("\n")[:-1]]
