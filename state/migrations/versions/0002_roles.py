@@ -173,6 +173,7 @@ def upgrade() -> None:
     op.add_column("run", sa.Column("planning", sa.Boolean(), nullable=False, server_default=sa.false()))
     op.add_column("run", sa.Column("worked", sa.Float(), nullable=False, server_default="0"))
     op.add_column("run", sa.Column("since", sa.Float(), nullable=True))
+    op.execute("UPDATE run SET since = updated_at WHERE state = 'in_progress'")
     op.add_column("todo", sa.Column("lane", sa.String(), nullable=True))
     op.create_index(
         "todo_lane",
