@@ -13,7 +13,7 @@ from benchmarks.measuring import RoundFailed, disk, filesystem
 from benchmarks.reporting import Figure, Goal, as_json, as_table
 
 BENCHMARKS = {
-    "agent": "overhead per step of an agent, everything durable, beside a bare loop and LangGraph's prebuilt agent",
+    "agent": "overhead per step of an agent beside a bare SDK loop and LangGraph's prebuilt agent; snapshots",
     "embedded": "durable TODOs/s and start latency with a no-op executor on SQLite, beside DBOS",
     "mcp": "round trips of MCP tools over stdio and HTTP, beside the reference server",
     "plan": "seconds per TODO for plans of 100, 1,000 and 10,000 TODOs",
@@ -40,14 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RoundFailed as error:
         print(f"{asked.name}: {error}", file=sys.stderr)
         return 1
-    if asked.json:
-        print(as_json(figures))
-        return 0
     load = os.getloadavg()[0]
-    print(
-        f"{asked.name}: {asked.rounds} rounds, files on {filesystem(disk())}, {os.cpu_count()} cores, load {load:.1f}\n"
-    )
-    print(as_table(figures, cast("list[Goal]", module.GOALS)))
+    circumstances = f"files on {filesystem(disk())}, {os.cpu_count()} cores, load {load:.1f}"
+    said = f"{asked.name}: {asked.rounds} rounds, {circumstances}\n"
+    print(said, file=sys.stderr if asked.json else sys.stdout)
+    print(as_json(figures) if asked.json else as_table(figures, cast("list[Goal]", module.GOALS)))
     return 0
 
 

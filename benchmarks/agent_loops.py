@@ -1,5 +1,5 @@
-"""Rounds of `agent`: what others do with the same model and the same tools. A bare loop keeps nothing; LangGraph's
-prebuilt agent keeps checkpoints by our saver, in the same database."""
+"""Rounds of `agent`: what others do with the same model in the process and the same tools. A bare loop keeps nothing;
+LangGraph's prebuilt agent keeps checkpoints by our saver, in the same database."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.tools import tool
 
-from benchmarks.agent_ground import WARM, InstantModel, installation, repository, submitted
+from benchmarks.agent_ground import WARM, InstantModel, Talk, call_of, installation, repository, submitted
 from benchmarks.measuring import in_round, report
 from mcp_servers.manners import Policy
 from mcp_servers.workspace.server import workspace_server
@@ -46,8 +46,7 @@ async def bare(directory: Path, steps: int, files: int) -> dict[str, float]:
                 break
             outcome = await box.call(call.name, call.arguments)
             messages.append(Message("user", (ToolResult(call.id, outcome.text, outcome.failed),)))
-    median, share = model.per_step()
-    return {"median": median, "share": share}
+    return model.per_step()
 
 
 class PrebuiltModel(BaseChatModel):
@@ -70,9 +69,9 @@ class PrebuiltModel(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None, **kwargs: Any,  # noqa: ANN401
     ) -> ChatResult:  # fmt: skip
         instant: InstantModel = self.instant
-        instant.asked.setdefault("prebuilt", []).append(time.perf_counter())
+        instant.talks.setdefault("prebuilt", Talk()).asked.append(time.perf_counter())
         turn = sum(isinstance(message, AIMessage) for message in messages)
-        call = instant.call(turn)
+        call = call_of(turn, instant.steps, writes=False)
         calls = [{"name": call.name, "args": dict(call.arguments), "id": call.id}] if call.name != "done" else []
         return ChatResult(generations=[ChatGeneration(message=AIMessage("", tool_calls=calls))])
 
@@ -91,7 +90,9 @@ async def prebuilt(directory: Path, steps: int, files: int) -> dict[str, float]:
         @tool
         async def workspace_read(path: str, count: int = 400) -> str:
             """Lines of a file."""
-            return (await box.call("workspace_read", {"path": path, "count": count})).text
+            outcome = await box.call("workspace_read", {"path": path, "count": count})
+            model.talks["prebuilt"].failed |= outcome.failed
+            return outcome.text
 
         agent: Any = library.create_react_agent(
             PrebuiltModel(instant=model), [workspace_read], checkpointer=StoreSaver(house.store)
@@ -101,8 +102,7 @@ async def prebuilt(directory: Path, steps: int, files: int) -> dict[str, float]:
             "recursion_limit": 2 * steps + WARM,
         }
         await agent.ainvoke({"messages": [("user", "Go on.")]}, config, durability="sync")
-    median, share = model.per_step()
-    return {"median": median, "share": share}
+    return model.per_step()
 
 
 def main() -> None:

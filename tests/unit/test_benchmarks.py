@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import agent
 from benchmarks.__main__ import BENCHMARKS, main
+from benchmarks.agent_ground import WARM, Talk, grow, per_step
+from benchmarks.agent_server import serving
 from benchmarks.embedded import GOALS as EMBEDDED_GOALS
 from benchmarks.machine import idle_share, yardstick
-from benchmarks.measuring import RoundFailed, best, disk, filesystem, middle, one_round, percentile, scratch
+from benchmarks.measuring import Round, RoundFailed, best, disk, filesystem, middle, one_round, percentile, scratch
 from benchmarks.plans import plan_of, plan_text
 from benchmarks.reporting import Figure, Goal, as_json, as_table
 from orchestrator.plan.reading import read_plan
@@ -90,6 +93,67 @@ def test_a_round_of_atlas(shape: str) -> None:
 def test_a_round_of_plans() -> None:
     found = one_round("plan_round", shape="layers", todos=100)
     assert found["all"] >= found["read"] + found["submit"]
+
+
+def test_a_step_is_the_time_between_two_turns() -> None:
+    asked = [[0.002 * (turn + 3 * talk) for turn in range(WARM + 5)] for talk in range(2)]
+    found = per_step([Talk(times) for times in asked], 2, WARM + 4)
+    assert found == pytest.approx({"median": 2.0, "mean": 2.0, "share": 14 / 8})
+
+
+@pytest.mark.parametrize(
+    "talks",
+    [
+        [Talk([0.0] * (WARM + 3))],
+        [Talk([0.0] * (WARM + 2))] * 2,
+        [Talk([0.0] * (WARM + 3)), Talk([0.0] * (WARM + 3), failed=True)],
+    ],
+    ids=["an agent is missing", "a step is missing", "a tool failed"],
+)
+def test_steps_that_were_none_are_not_counted(talks: list[Talk]) -> None:
+    with pytest.raises(RuntimeError, match="not 2 conversations"):
+        per_step(talks, 2, WARM + 2)
+
+
+def test_overhead_is_the_middle_of_the_differences_in_each_round() -> None:
+    names = ["median", "mean", "share", "p50", "p95", "first"]
+    rounds: list[Round] = [dict.fromkeys(names, value) for value in (1.0, 5.0, 2.0)]
+    atlas: list[Round] = [
+        {name: value + more for name, value in each.items()} for each, more in zip(rounds, (4, 2, 3), strict=True)
+    ]
+    places = [(agent.ONE, agent.HTTP), (agent.EIGHT, agent.HTTP), (agent.SDK_ONE, agent.HTTP)]
+    places += [(agent.SDK_EIGHT, agent.HTTP), *((name, agent.PROCESS) for name in (agent.ONE, agent.EIGHT))]
+    places += [(name, agent.PROCESS) for name in (agent.BARE, agent.PREBUILT, agent.WRITING)]
+    found = {place: atlas if place[0] in (agent.ONE, agent.EIGHT) else rounds for place in places}
+    figures = agent.figures({**found, (agent.SNAPSHOT, ""): rounds})
+    overheads = [figure.value for figure in figures if figure.metric.startswith(agent.OVERHEAD)]
+    assert overheads == [3.0] * 3
+    assert {(goal.system, goal.metric) for goal in agent.GOALS} < {(each.system, each.metric) for each in figures}
+
+
+def test_trees_are_always_the_same(tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        grow(tmp_path / name, 300)
+    one, other = (
+        {path.relative_to(root): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+        for root in (tmp_path / "one", tmp_path / "other")
+    )
+    assert one == other
+    assert len(one) == 300
+    assert max(len(path.parts) for path in one) > 3
+
+
+def test_rounds_of_agents_over_http() -> None:
+    """Atlas and the bare loop, each asking the same server: all their steps are seen there, and none of another."""
+    with serving() as server:
+        for module in ("agent_sdk", "agent_atlas"):
+            found = one_round(module, agents=2, steps=WARM + 5, files=110, writes=0, server=server)
+            assert min(found[name] for name in ("median", "mean", "share")) > 0, module
+
+
+def test_a_round_of_snapshots() -> None:
+    found = one_round("agent_snapshot", snapshots=5, files=150)
+    assert 0 < found["p50"] <= found["p95"]
 
 
 def test_a_round_that_fails_says_why() -> None:
