@@ -28,6 +28,7 @@ from state.commands import (
     NewTodo,
     Published,
     Release,
+    Replan,
     Resume,
     Retry,
     Say,
@@ -104,6 +105,10 @@ def _of_attempt(command: Complete | Fail | ExtendRun) -> Texts:
     return texts
 
 
+def _of_replanning(command: Replan) -> Texts:
+    return [command.run, command.why, command.by, *command.replaced, *command.others, *_of_todos([command.todo])]
+
+
 def _of_memory(command: Remember) -> Texts:
     texts: list[str | None] = [command.todo]
     for said in command.said:
@@ -128,6 +133,7 @@ def _of_memory(command: Remember) -> Texts:
 _TEXTS: dict[type[Any], Callable[[Any], Texts]] = {
     SubmitRun: _of_submission,
     ExtendRun: _of_attempt,
+    Replan: _of_replanning,
     ReserveCall: lambda c: (c.call, c.todo, c.role, c.model),
     SettleCall: lambda c: (c.call,),
     Remember: _of_memory,
@@ -182,6 +188,7 @@ def _keys_of_outputs(command: Complete) -> Iterable[str]:
 _KEYS: dict[type[Any], Callable[[Any], Iterable[str]]] = {
     SubmitRun: _keys_of_submission,
     ExtendRun: _keys_of_todos,
+    Replan: lambda c: (c.todo.id, c.todo.key, c.todo.lane or ""),
     ReserveCall: lambda c: (c.call, c.model),
     Remember: _keys_of_memory,
     ForgetThreads: lambda c: c.threads,
@@ -201,7 +208,7 @@ def _out_of_range(name: str, value: float | None, bound: int = INTEGER) -> str |
 
 
 def _in_submission(command: SubmitRun) -> str | None:
-    return _in_limits(command) or _in_todos(command) or _out_of_range("concurrency", command.concurrency)
+    return _in_limits(command) or _in_todos(command.todos) or _out_of_range("concurrency", command.concurrency)
 
 
 def _in_limits(command: SubmitRun | Resume) -> str | None:
@@ -209,8 +216,8 @@ def _in_limits(command: SubmitRun | Resume) -> str | None:
     return next(filter(None, (_amount("a budget", limit, BIG_INTEGER) for limit in limits if limit is not None)), None)
 
 
-def _in_todos(command: SubmitRun | ExtendRun) -> str | None:
-    for todo in command.todos:
+def _in_todos(todos: Iterable[NewTodo]) -> str | None:
+    for todo in todos:
         if not -INTEGER <= todo.priority <= INTEGER or not -INTEGER <= todo.timeout <= INTEGER:
             return f"{todo.key}: priority {todo.priority} or timeout {todo.timeout} is out of range"
     return None
@@ -221,7 +228,7 @@ def _in_attempt(command: Complete | Fail | ExtendRun) -> str | None:
         if bad := _out_of_range("exit code", item.exit_code) or _out_of_range("seconds", item.seconds):
             return bad
     if isinstance(command, ExtendRun):
-        return _in_todos(command)
+        return _in_todos(command.todos)
     if isinstance(command, Fail):
         return _out_of_range("retry_after", command.retry_after)
     sizes = (_out_of_range("size", output.size, BIG_INTEGER) for output in command.outputs)
@@ -262,6 +269,7 @@ _NUMBERS: dict[type[Any], Callable[[Any], str | None]] = {
     Fail: _in_attempt,
     WorkerStarted: lambda c: _out_of_range("pid", c.pid),
     ExtendRun: _in_attempt,
+    Replan: lambda c: _in_todos([c.todo]),
     Resume: _in_limits,
     ReserveCall: lambda c: _amount("tokens", c.tokens) or _amount("nano", c.nano or 0),
     SettleCall: _in_call,

@@ -65,6 +65,20 @@ class ExtendRun:
 
 
 @dataclass(slots=True)
+class Replan:
+    """A person wants another plan for what is left of a run. `todo`, of kind ``plan``, makes it; of `replaced` what has
+    not begun or has ended without success makes place for it, of `others` what has not begun waits for it. Together
+    they are all TODOs of the run: refused as ``changed`` when there are more by now."""
+
+    run: str
+    todo: NewTodo
+    replaced: Sequence[str]
+    others: Sequence[str]
+    why: str
+    by: str
+
+
+@dataclass(slots=True)
 class Claim:
     """Take a ready TODO. `placement` is what this worker may claim from; `labels` what it has."""
 
@@ -246,6 +260,7 @@ class WorkerEnded:
 Command = (
     SubmitRun
     | ExtendRun
+    | Replan
     | ReserveCall
     | SettleCall
     | Remember
@@ -308,7 +323,8 @@ class ClaimedMany:
 @dataclass(slots=True)
 class Refused:
     """Nothing was changed. `code`: ``missing``, ``lease_lost``, ``not_ready``, ``not_allowed``, ``exists``,
-    ``evidence``, ``head_moved``, ``budget``, ``budget_busy``, ``invalid`` (the database refused the data itself)."""
+    ``evidence``, ``head_moved``, ``changed``, ``budget``, ``budget_busy``, ``invalid`` (the database refused the data
+    itself)."""
 
     code: str
     message: str

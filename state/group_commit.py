@@ -13,7 +13,7 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
-from state.commands import ClaimNext, Command, ExtendRun, Outcome, SubmitRun
+from state.commands import ClaimNext, Command, ExtendRun, Outcome, Replan, SubmitRun
 from state.errors import StoreError, StoreUnavailable
 from state.limits import BATCH_WEIGHT
 
@@ -47,10 +47,20 @@ class _Call:
         self.future: asyncio.Future[list[Outcome]] = loop.create_future()
 
     def weight(self) -> int:
-        return sum(len(c.todos) if isinstance(c, SubmitRun | ExtendRun) else 1 for c in self.commands)
+        return sum(_weight(command) for command in self.commands)
 
     def looks_for_work(self) -> bool:
         return any(isinstance(command, ClaimNext) for command in self.commands)
+
+
+def _weight(command: Command) -> int:
+    match command:
+        case SubmitRun() | ExtendRun():
+            return len(command.todos)
+        case Replan():
+            return len(command.replaced) + len(command.others)
+        case _:
+            return 1
 
 
 class GroupCommit:

@@ -23,6 +23,7 @@ from state.commands import (
     Hold,
     Published,
     Release,
+    Replan,
     Resume,
     Retry,
     Say,
@@ -37,6 +38,11 @@ T = TypeVar("T")
 
 class Rows(Protocol):
     """Keyed reads inside the open transaction; rows that are returned are locked until its end."""
+
+    @property
+    def alone(self) -> bool:
+        """Whether nobody else can write before the transaction ends."""
+        ...
 
     def todos(self, ids: list[str]) -> Iterable[Row]:
         """`statements.TODO_COLUMNS`."""
@@ -138,10 +144,11 @@ def _want(want: Wanted, command: Command) -> None:  # noqa: C901, PLR0912  one f
         case Complete():
             want.completing.add(command.todo)
         case ExtendRun():
-            want.completing.add(command.todo)
-            want.todos.update(todo.id for todo in command.todos)  # none of them may be there
-            for hangs_on_run in (want.documents, want.budgets_of_todos, want.lanes_of_todos):
-                hangs_on_run.add(command.todo)  # for what the same batch wants of the new ones
+            want.roots.add(command.todo)  # what waits for a plan waits for what it plans
+            for todo in command.todos:
+                want.todos.add(todo.id)  # none of them may be there
+                want.todos.update(need for need, _ in todo.needs)
+            _of_new(want, command.todo)
         case ReserveCall():
             want.todos.add(command.todo)
             want.budgets_of_todos.add(command.todo)
@@ -161,6 +168,11 @@ def _want(want: Wanted, command: Command) -> None:  # noqa: C901, PLR0912  one f
             want.questions.add(command.question)
         case Expire():
             want.questions.add(command.question)
+        case Replan():
+            want.whole_runs.add(command.run)
+            want.todos.add(command.todo.id)
+            want.retried.update(command.replaced, command.others)
+            _of_new(want, *command.others[:1], *command.replaced[:1])
         case SubmitRun() | Hold():
             want.runs.add(command.run)
         case Cancel() | Resume() | ExhaustTime():
@@ -173,9 +185,15 @@ def _want(want: Wanted, command: Command) -> None:  # noqa: C901, PLR0912  one f
             pass
 
 
+def _of_new(want: Wanted, *old: str) -> None:
+    """What the same batch may want of new TODOs hangs on their run: one that it has already leads there."""
+    for hangs_on_run in (want.documents, want.budgets_of_todos, want.lanes_of_todos):
+        hangs_on_run.update(old)
+
+
 def load(work: Work, commands: Sequence[Command], rows: Rows, kept: Kept) -> None:
     """Bring everything the commands concern into `work`: what is kept from there, the rest is read. TODOs are locked
-    first, then runs, each by id; what is read before that can't change any more, what can is read after it."""
+    first, then runs, each by id; what is read before that can't change any more, or is read again."""
     want = wanted(commands)
     asked: dict[str, str] = dict(rows.asked_by(sorted(want.questions))) if want.questions else {}
     want.todos.update(asked.values())
@@ -199,6 +217,7 @@ def load(work: Work, commands: Sequence[Command], rows: Rows, kept: Kept) -> Non
     unread = _known(want.runs, kept.runs, work.runs)
     for row in rows.runs(unread) if unread else ():
         work.runs[row[0]] = RunState(row)
+    _graph_again(work, want, rows)
     _spend(work, want, rows, sorted(called))
     if want.whole_runs:  # a plan may have been frozen before the runs were locked: its TODOs are new
         added = {row[0] for row in rows.unsettled(sorted(want.whole_runs))} - work.todos.keys()
@@ -233,6 +252,19 @@ def _known(ids: set[str], kept: Mapping[str, T], found: dict[str, T]) -> list[st
             found[id] = state
     unread.sort()
     return unread
+
+
+def _graph_again(work: Work, want: Wanted, rows: Rows) -> None:
+    """Now that the runs are locked: a plan may have been frozen, or asked for, since the edges were read."""
+    if rows.alone or not (want.completing or want.roots or want.retried):
+        return
+    known = set(want.todos)
+    work.dependents.clear()
+    work.needs.clear()
+    _graph(work, want, rows)
+    if added := want.todos - known:
+        for row in rows.todos(sorted(added)):
+            work.todos[row[0]] = TodoState(*row)
 
 
 def _graph(work: Work, want: Wanted, rows: Rows) -> None:

@@ -175,6 +175,8 @@ class PostgresRows:
     transactions never wait for each other. ``first=False``: locks are held already, so nothing new is waited for where
     there is a choice, which is when looking for work."""
 
+    alone = False
+
     def __init__(self, connection: Connection, *, first: bool) -> None:
         self._connection = connection
         self._first = first

@@ -44,7 +44,7 @@ FailureReason = Literal[
     "exit", "timeout", "oom", "verification", "output", "poison", "internal", "cap", "conflict", "rejected", "push"
 ]
 BlockReason = Literal["expired", "image", "sandbox", "secret", "input", "store", "unavailable", "stuck", "model"]
-Reason = FailureReason | BlockReason
+Reason = FailureReason | BlockReason | Literal["replanned"]
 ReleaseCause = Literal["drain", "lease_lost", "died", "waiting", "budget"]
 """Why a TODO left its owner without a verdict. Only ``died`` counts against it (``crash_count``)."""
 

@@ -138,6 +138,8 @@ def insert_rows(connection: sqlite3.Connection, table: str, rows: list[Row]) -> 
 class SqliteRows:
     """`loading.Rows` on a connection inside a write transaction, which locks everything."""
 
+    alone = True
+
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 

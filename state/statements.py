@@ -197,6 +197,7 @@ PUTS: dict[str, Put] = {
 }  # fmt: skip
 
 DELETES: dict[str, Delete] = {
+    "need": Delete(TodoNeed, ("need_id", "todo_id")),
     "old_checkpoints": Delete(CheckpointRow, ("thread", "ns"), before="id"),
     "old_checkpoint_writes": Delete(CheckpointWriteRow, ("thread", "ns"), before="id"),
     "superseded_checkpoint_writes": Delete(CheckpointWriteRow, ("thread",), newer=CheckpointRow),

@@ -39,8 +39,14 @@ REWRITTEN: Mapping[TodoStatus, frozenset[TodoStatus]] = dict.fromkeys(
 )
 """What the same `retry` makes of the report on it, whatever became of that."""
 
-Entry = Literal["new", "moved", "reopened", "rewritten"]
-"""How a TODO enters a state: for the first time, by the table, by a retry, or as a report on what is retried."""
+REPLACED: Mapping[TodoStatus, frozenset[TodoStatus]] = dict.fromkeys(
+    ("pending", "ready", "awaiting_input", "blocked", "failed", "skipped"), frozenset(("not_applicable",))
+)
+"""What a person's `replan` makes of what the new plan is to replace."""
+
+Entry = Literal["new", "moved", "reopened", "rewritten", "replaced"]
+"""How a TODO enters a state: for the first time, by the table, by a retry, as a report on what is retried, or by making
+place for another plan."""
 
 
 class IllegalTransition(AssertionError):
@@ -49,7 +55,7 @@ class IllegalTransition(AssertionError):
 
 def check(current: TodoStatus | None, to: TodoStatus, entry: Entry = "moved") -> None:
     """Raise `IllegalTransition` unless the table allows this move."""
-    table = {"reopened": REOPENED, "rewritten": REWRITTEN}.get(entry) if current else None
+    table = {"reopened": REOPENED, "rewritten": REWRITTEN, "replaced": REPLACED}.get(entry) if current else None
     allowed = ALLOWED[current] if table is None or current is None else table.get(current, frozenset[TodoStatus]())
     if to not in allowed:
         raise IllegalTransition(f"{current} -> {to}" + (f", {entry}" if table else ""))

@@ -28,6 +28,7 @@ from state.commands import (
     Outcome,
     Published,
     Release,
+    Replan,
     Resume,
     Retry,
     Say,
@@ -41,6 +42,7 @@ from state.decisions import (
     control,
     gates,
     ownership,
+    planning,
     remembering,
     retrying,
     settlement,
@@ -50,7 +52,8 @@ from state.work import Work
 
 _DECISIONS: dict[type[Any], Callable[[Work, Any], Outcome]] = {
     SubmitRun: submission.submit,
-    ExtendRun: settlement.extend,
+    ExtendRun: planning.extend,
+    Replan: planning.replan,
     ReserveCall: budgeting.reserve,
     SettleCall: budgeting.settle,
     Remember: remembering.remember,

@@ -19,24 +19,24 @@ def retry(work: Work, command: Retry) -> Done | Refused:
         return Refused("not_allowed", "the run was cancelled, which is final")
     if todo.state not in ("failed", "blocked"):
         return Refused("not_allowed", _why_not(work, todo))
-    _new_epoch(todo)
+    new_epoch(todo)
     todo.unmet_needs = 0
     scheduling.start(work, todo, entry="reopened")
     for descendant in _skipped_behind(work, todo):
         standings = [standing(work.todos[need], wanted) for need, wanted in work.needs[descendant.id]]
         if "bad" in standings:
             continue
-        _new_epoch(descendant)
+        new_epoch(descendant)
         descendant.unmet_needs = sum(each != "met" for each in standings)
         work.move(descendant, "pending", entry="reopened")
         if "moot" in standings:  # then waiting for the other needs would be waiting for ever
             descendant.ended_at = work.now
             work.move(descendant, "not_applicable")
-    _whatever_their_end(work)
+    wait_again(work)
     return Done(work.ready)
 
 
-def _whatever_their_end(work: Work) -> None:
+def wait_again(work: Work) -> None:
     """What waits for any end of what has been reopened waits for it again. So does a report, whatever became of it:
     it would tell of an end that was none."""
     for id, needs in sorted(work.needs.items()):
@@ -48,7 +48,7 @@ def _whatever_their_end(work: Work) -> None:
             if todo.state in OWNED:
                 end_attempt(work, todo, "released", "reopened")
                 todo.fence += 1
-            _new_epoch(todo)
+            new_epoch(todo)
             work.move(todo, "pending", entry="rewritten")
         if todo.state == "pending" and todo.unmet_needs != unmet:
             todo.unmet_needs = unmet
@@ -56,13 +56,16 @@ def _whatever_their_end(work: Work) -> None:
 
 
 def _why_not(work: Work, todo: TodoState) -> str:
+    if todo.reason == "replanned":
+        return f"{todo.key} made place for another plan, which is final"
     if todo.state in ("skipped", "not_applicable"):
         needs = (work.todos[need].key for need, _ in work.needs.get(todo.id, ()) if need in work.todos)
         return f"{todo.key} is {todo.state} because of what it needs ({', '.join(needs)}); retry that instead"
     return f"{todo.key} is {todo.state}; only failed or blocked TODOs can be retried"
 
 
-def _new_epoch(todo: TodoState) -> None:
+def new_epoch(todo: TodoState) -> None:
+    """From the beginning."""
     todo.epoch += 1
     todo.attempt = todo.crash_count = 0
     todo.not_before = 0.0

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from state.commands import Block, Complete, Done, ExtendRun, Fail, Refused
-from state.decisions import scheduling, submission
+from state.commands import Block, Complete, Done, Fail, Refused
+from state.decisions import scheduling
 from state.decisions.ownership import end_attempt, owned
 from state.limits import DETAIL_CHARACTERS
 from state.records import Evidence
@@ -23,7 +23,7 @@ def complete(work: Work, command: Complete) -> Done | Refused:
     run = work.runs[todo.run_id]
     if command.head and command.head[0] != run.head:
         return Refused("head_moved", f"{todo.key} was merged onto {command.head[0]}, and the head is {run.head} now")
-    _record(work, todo, evidence)
+    record(work, todo, evidence)
     if command.head:
         run.head = command.head[1]
     for output in command.outputs:
@@ -41,40 +41,13 @@ def complete(work: Work, command: Complete) -> Done | Refused:
     return Done(work.ready)
 
 
-def extend(work: Work, command: ExtendRun) -> Done | Refused:
-    """The plan is frozen in a new revision; its TODO completes, and those it plans begin."""
-    todo = owned(work, command.todo, command.fence)
-    if isinstance(todo, Refused):
-        return todo
-    if todo.kind != "plan":
-        return Refused("not_allowed", f"{todo.key} plans nothing: only a TODO that plans adds others")
-    evidence = command.evidence
-    if not evidence or not all(item.passed for item in evidence) or len({item.subject for item in evidence}) > 1:
-        return Refused("evidence", f"{todo.key}: a plan needs evidence, all of it passed, all on one subject")
-    if flaw := submission.flaw_of_todos(work, command.todos, [todo]):
-        return Refused("invalid", flaw)
-    run = work.runs[todo.run_id]
-    _record(work, todo, evidence)
-    end_attempt(work, todo, "completed")
-    todo.ended_at = work.now
-    revision = run.last_event + 1  # the submission's is 1
-    work.insert("plan", (run.id, revision, command.plan_hash, command.plan, "model", work.now))
-    run.planning = False
-    work.event(run, todo.id, "run.planned", encode({"hash": command.plan_hash, "todos": len(command.todos)}))
-    for position, new in enumerate(command.todos, start=1):
-        submission.add(work, run, new, position)
-    work.move(todo, "completed")
-    scheduling.settled(work, todo)
-    return Done(work.ready)
-
-
 def fail(work: Work, command: Fail) -> Done | Refused:
     """An attempt failed: another one later, or the end."""
     todo = owned(work, command.todo, command.fence)
     if isinstance(todo, Refused):
         return todo
     detail = command.detail[:DETAIL_CHARACTERS]
-    _record(work, todo, command.evidence)
+    record(work, todo, command.evidence)
     end_attempt(work, todo, "failed", command.reason, detail)
     todo.attempt += 1
     if command.reason == "verification":
@@ -100,7 +73,8 @@ def block(work: Work, command: Block) -> Done | Refused:
     return Done()
 
 
-def _record(work: Work, todo: TodoState, evidence: Sequence[Evidence]) -> None:
+def record(work: Work, todo: TodoState, evidence: Sequence[Evidence]) -> None:
+    """Evidence of this attempt, whatever it says."""
     run = work.runs[todo.run_id]
     for number, item in enumerate(evidence):
         work.insert(

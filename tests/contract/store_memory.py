@@ -111,6 +111,8 @@ class MemoryEngine:
 
     # --- loading.Rows ------------------------------------------------------------------------------------------------
 
+    alone = False  # so that what is read again is read the same
+
     def todos(self, ids: list[str]) -> list[Row]:
         return self._select("todo", ids, TODO_COLUMNS)
 
@@ -209,6 +211,9 @@ class MemoryEngine:
                 continue
             if matches and (delete.before is None or found[delete.before] < row[-1]):
                 self._replace(table, key, None)
+                if table == "todo_need":
+                    self._unindex(self._behind, found["need_id"], 1, found["todo_id"])
+                    self._unindex(self._before, found["todo_id"], 1, found["need_id"])
 
     def _insert(self, table: str, values: Values, ignore: bool) -> None:
         row: Values = _EMPTY[table] | values
@@ -226,6 +231,11 @@ class MemoryEngine:
             self._index(self._of_run[row["run_id"]], row["id"])
         elif table == "question":
             self._index(self._questions_of_run[row["run_id"]], row["id"])
+
+    def _unindex(self, index: dict[str, list[Any]], key: str, place: int, value: str) -> None:
+        before = index[key]
+        index[key] = [entry for entry in before if entry[place] != value]
+        self._undo.append(lambda: index.__setitem__(key, before))
 
     def _index(self, entries: list[Any], entry: Any) -> None:
         entries.append(entry)

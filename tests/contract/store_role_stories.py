@@ -21,7 +21,7 @@ from state.agent_commands import (
     ToolRow,
     ToolState,
 )
-from state.commands import Command, ExtendRun, NewTodo
+from state.commands import Command, ExtendRun, NewTodo, Replan
 from state.records import ANY_END
 from tests.contract.store_memory import MemoryStore
 from tests.contract.store_world import Need, gate, proof, task
@@ -110,10 +110,13 @@ def _extend(random: Random, store: MemoryStore, todo: str, fence: int) -> Comman
     run = todo.rpartition(".")[0]
     start = random.randrange(20, 60)
     plan = todo.rpartition(".")[2]
+    begun = [row["key"] for row in store.rows("todo") if row["run_id"] == run and row["state"] != "pending"]
     todos: list[NewTodo] = []
     for number in range(start, start + random.randint(1, 4)):
         earlier = [each.key for each in todos] + [plan] * (random.random() < 0.5)
         needs: list[Need] = list(random.sample(earlier, k=min(len(earlier), random.randrange(3))))
+        if begun and random.random() < 0.4 and (key := random.choice(begun)) not in needs:
+            needs.append(random.choice((key, (key, ANY_END))))
         lane = random.choice((None, "tree"))
         make = gate(f"t{number}", *needs, run=run) if random.random() < 0.2 else None
         todos.append(make or task(f"t{number}", *needs, run=run, kind="agent", lane=lane))
@@ -123,6 +126,15 @@ def _extend(random: Random, store: MemoryStore, todo: str, fence: int) -> Comman
     return ExtendRun(todo, fence, [proof(random.random() < 0.95)], "{}", "hash", todos)
 
 
+def _replan(random: Random, store: MemoryStore, todo: str, fence: int) -> Command:
+    run = random.choice(store.rows("run"))["id"] if random.random() < 0.5 else todo.rpartition(".")[0]
+    rows = [row for row in store.rows("todo") if row["run_id"] == run and random.random() < 0.995]
+    replaced = {row["id"] for row in rows if row["kind"] != "report" and random.random() < 0.6}
+    others = [row["id"] for row in rows if row["id"] not in replaced]
+    plan = task(f"plan-{random.randrange(6)}", run=run, kind="plan")
+    return Replan(run, plan, sorted(replaced), others, "it is wrong", "lena")
+
+
 _TELLERS: dict[Callable[[Random, MemoryStore, str, int], Command], int] = {
-    _reserve: 12, _settle: 12, _remember: 8, _checkpoint: 10, _results: 6, _forget: 3, _ask: 5, _extend: 3,
+    _reserve: 12, _settle: 12, _remember: 8, _checkpoint: 10, _results: 6, _forget: 3, _ask: 5, _extend: 4, _replan: 2,
 }  # fmt: skip
