@@ -14,6 +14,7 @@ from orchestrator.plan.document import Budget, Plan, SandboxChoice
 from orchestrator.plan.reading import canonical, canonical_hash
 from orchestrator.plan.todos import new_todos, planning_todo, report_todo
 from orchestrator.references import named
+from orchestrator.replanning import replan_command
 from orchestrator.run_spec import PinnedRepository, RunSpec
 from orchestrator.views import (
     NANO,
@@ -39,8 +40,7 @@ from state.ports import ArtifactStore
 from state.records import QUEUE, RUN_ENDED, Provenance, new_id
 from state.tables import Run
 
-PLAN_SECONDS = 3600.0
-"""That planning may take."""
+_AGAIN = 5
 _FOLLOW_SECONDS = 1.0
 _GATHER_SECONDS = 0.05
 """A busy run commits hundreds of times a second; watchers get what happened in batches."""
@@ -96,14 +96,14 @@ class Service:
             pinned, warning = await self._pin(plan.repo, plan.base, directory)
             warnings += [warning] if warning else []
         text = canonical(plan)
-        todos = new_todos(plan, directory, sandbox) if plan.todos else [planning_todo(plan.goal or "", PLAN_SECONDS)]
+        todos = new_todos(plan, directory, sandbox) if plan.todos else [planning_todo(plan.goal or "")]
         with_roles = any(todo.kind in ("agent", "plan") for todo in todos)
         if plan.todos and with_roles:
             todos.append(report_todo(todos))
         budget = plan.budget
         host_allowed = provenance == "person" and (sandbox or plan.sandbox) == "host"
         spec = RunSpec(pinned, host_allowed)
-        if with_roles:
+        if with_roles or plan.models:
             spec = RunSpec(pinned, host_allowed, str(directory or Path.cwd()), dict(plan.models), approve, plan_only)
         command = SubmitRun(
             run=new_id(), name=plan.name, goal=plan.goal, placement=placement, concurrency=plan.concurrency,
@@ -250,11 +250,30 @@ class Service:
         await self._do(Retry(row.id, by))
         return await self.run(found.id)
 
+    async def replan(self, run: str, why: str, by: str) -> RunView:
+        """Have another plan made for what has not begun, or has ended without success. `Conflict`: one is being made
+        already, or there is nothing left to plan."""
+        found = await self.find(run)
+        for again in range(_AGAIN, -1, -1):
+            command = await self._read(lambda session: replan_command(session, found, why, by))
+            try:
+                await self._do(command)
+            except _Changed:
+                if not again:
+                    raise
+            else:
+                break
+        return await self.run(found.id)
+
     async def _do(self, command: Command) -> Done:
         outcome = await self._dispatch.one(command)
         if isinstance(outcome, Refused):
             raise _error(outcome)
         return outcome if isinstance(outcome, Done) else Done()
+
+
+class _Changed(Conflict):
+    """What was asked for was about what there was a moment ago."""
 
 
 def _seen(session: reading.Session, runs: Sequence[Run]) -> list[RunView]:
@@ -273,5 +292,7 @@ def _error(refused: Refused) -> AtlasError:
             return NotFound(refused.message)
         case "invalid":
             return InputError(refused.message)
+        case "changed":
+            return _Changed(refused.message)
         case _:
             return Conflict(refused.message)

@@ -26,12 +26,14 @@ WITH_ROLES: frozenset[TodoKind] = frozenset(("agent", "plan", "report"))
 
 @dataclass(frozen=True, slots=True)
 class FrozenPlan:
-    """A run's newest plan: its document, how it was reviewed (rounds; None: nobody reviewed it), how many TODOs."""
+    """A run's newest plan: its document, how it was reviewed (rounds; None: nobody reviewed it), and whether the run
+    began with a goal only."""
 
     run: str
     name: str
     document: dict[str, Any]
     rounds: int | None
+    of_goal: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,8 @@ class Telling:
             if not document.get("todos"):
                 hint = f"Look at it with `atlas logs {found.id[-8:]} plan`."
                 raise NotFound(f"{found.name} {found.id[-8:]} has no plan yet: it is {found.state}", hint)
-            return FrozenPlan(found.id, found.name, document, _rounds(session, found))
+            of_goal = not json.loads(reading.first_plan(session, found.id).document).get("todos")
+            return FrozenPlan(found.id, found.name, document, _rounds(session, found), of_goal)
 
         return await self.store.read(read)
 
@@ -111,7 +114,7 @@ def _report_of(session: reading.Session, run: Run) -> str | None:
 
 
 def _rounds(session: reading.Session, run: Run) -> int | None:
-    for todo in reading.todos(session, run.id):
+    for todo in reversed(reading.todos(session, run.id)):
         if todo.kind == "plan" and todo.state == "completed":
             items = [json.loads(row.item) for row in reading.evidence(session, todo.id)]
             return next((int(item["rounds"]) for item in items if "rounds" in item), None)

@@ -107,6 +107,12 @@ def plan(session: Session, run: str) -> Plan:
     return session.exec(query).one()
 
 
+def first_plan(session: Session, run: str) -> Plan:
+    """What was submitted."""
+    query = select(Plan).where(Plan.run_id == run).order_by(col(Plan.revision)).limit(1)
+    return session.exec(query).one()
+
+
 def attempts(session: Session, todo: str) -> Sequence[Attempt]:
     """Oldest first."""
     return session.exec(select(Attempt).where(Attempt.todo_id == todo).order_by(col(Attempt.fence))).all()

@@ -5,12 +5,13 @@ What stays the same comes first, so that makers can reuse it; what nobody of the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.plan.agent_spec import AgentSpec
 from orchestrator.plan.spec import VerifySpec
+from orchestrator.replanning import Revision
 from roles.untrusted import as_data
 
 _NOTES = 40
@@ -22,7 +23,8 @@ _TAIL = 3_000
 class Situation:
     """What a brief is made of. `goal` is the run's; `notes` are (kind, text) of this run; `failed` are evidence items
     that did not pass in the attempt before, as (what, output); `diff` is what was changed so far. `before` is (base,
-    snapshot) of the attempt before; if that ended in a `conflict`, `theirs` is what others changed since."""
+    snapshot) of the attempt before; if that ended in a `conflict`, `theirs` is what others changed since. `revision`:
+    there was a plan already."""
 
     goal: str = ""
     key: str = ""
@@ -35,6 +37,7 @@ class Situation:
     before: tuple[str, str] | None = None
     diff: str = ""
     theirs: str = ""
+    revision: Revision | None = None
     outcome: dict[str, Any] = field(default_factory=dict[str, Any])
     attempt: int = 0
     findings: Sequence[str] = ()
@@ -46,14 +49,37 @@ class Situation:
 def plan_brief(now: Situation) -> str:
     """For Prometheus."""
     return _joined(
-        f"# Make a plan for this goal\n\n{now.goal}",
+        f"# Make a plan for this goal\n\n{now.goal or _NO_GOAL}",
         "A plan is YAML with `atlas: 1` and `todos:`. Of a TODO: `id`, `title`, and exactly one of `run` (a command), "
         "`role: hephaestus` (with `prompt`, `touches`, `verify`), `ask` (a question to a person, with `choices`). "
         "`needs` is a list of ids. `verify` is a list of `run: COMMAND` or `file: PATH` items. Example:",
         "```yaml\n" + _EXAMPLE + "```",
         "Say nothing of repo, budget, models or sandbox: they are settled. `push` is for people to write.",
+        *_revision(now),
         _notes(now),
     )
+
+
+_NO_GOAL = "(None was given; the plan that there was says what is wanted.)"
+
+
+def _revision(now: Situation) -> Iterator[str]:
+    """What there is already, and why it does not do."""
+    if not (known := now.revision):
+        return
+    yield f"There was a plan, and {known.by} wants another one for what is left:\n\n{known.why}"
+    yield as_data("the plan so far", known.plan)
+    yield as_data("what came of it", now.records)
+    yield (
+        "What is completed or in progress stays as it is: your plan has only what is to be done besides. Its TODOs "
+        f"may need these: {_listed(known.needable)}. Ids that are taken: {_listed(known.taken)}."
+    )
+    if known.waiting:
+        yield f"These stay, and come after all that you plan: {_listed(known.waiting)}. Your TODOs can't need them."
+
+
+def _listed(keys: Iterable[str]) -> str:
+    return ", ".join(sorted(keys)) or "none"
 
 
 _EXAMPLE = """\
@@ -73,8 +99,9 @@ todos:
 def review_plan_brief(now: Situation) -> str:
     """For Metis."""
     return _joined(
-        f"# Review this plan against its goal\n\nThe goal:\n\n{now.goal}",
-        as_data("the plan", now.plan),
+        f"# Review this plan against its goal\n\nThe goal:\n\n{now.goal or _NO_GOAL}",
+        *_revision(now),
+        as_data("the plan to review", now.plan),
         "Answer with `verdict`.",
     )
 

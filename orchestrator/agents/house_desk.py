@@ -20,7 +20,9 @@ from orchestrator.agents.models import Models
 from orchestrator.agents.proving import Prover
 from orchestrator.agents.situation import situation
 from orchestrator.agents.workspace import Workspace
+from orchestrator.plan.checks import ALONE, Around
 from orchestrator.plan.reading import canonical, canonical_hash, read_plan
+from orchestrator.replanning import Revision
 from roles.desk import Answered, Checked, Judged, Taken
 from roles.models.port import ChatModel
 from roles.record import Record
@@ -43,7 +45,8 @@ _BRIEFS = {
 @dataclass(slots=True)
 class HouseDesk:
     """For one attempt. Without a `workspace`, `directory` is what roles look around in (planning, review), and `change`
-    what is told of a change."""
+    what is told of a change. `revision`: there was a plan before the one that is made. `repository`:
+    the run has one, which roles may change."""
 
     record: Record
     store: Store
@@ -56,11 +59,13 @@ class HouseDesk:
     prover: Prover | None = None
     records: str = ""
     change: str = ""
+    revision: Revision | None = None
+    repository: bool = True
     _boxes: dict[tuple[str, ...], Toolbox] = field(default_factory=dict[tuple[str, ...], Toolbox])
 
     async def brief(self, duty: str) -> str:
         """With the state of things now."""
-        now = await situation(self.store, self.record, await self.diff(), self.records)
+        now = await situation(self.store, self.record, await self.diff(), self.records, self.revision)
         if now.conflict and now.before and self.workspace:
             mine, theirs = await self._both(*now.before)
             now = replace(now, diff=mine, theirs=theirs)
@@ -131,12 +136,16 @@ class HouseDesk:
     async def judge_plan(self, text: str) -> Judged:
         """As if a person had written it, but for what a plan of ours may not say."""
         try:
-            plan = read_plan(None, text.encode("utf-8", "replace"))
+            known = self.revision
+            around = Around(known.needable, known.taken) if known else ALONE
+            plan = read_plan(None, text.encode("utf-8", "replace"), around)
         except DocumentError as error:
             return Judged(problems=str(error))
         said = plan.model_fields_set - {"atlas", "name", "goal", "todos", "concurrency"}
         if said or not plan.todos:
             return Judged(problems=f"leave out: {', '.join(sorted(said))}" if said else "it has no todos")
+        if not self.repository and (coding := [todo.id for todo in plan.todos if todo.role]):
+            return Judged(problems=f"{coding[0]}: the run has no repository, so no role has anything to change")
         if pushing := [todo.id for todo in plan.todos if todo.kind == "push"]:
             return Judged(problems=f"{pushing[0]}: only a person's plan may push")
         if hiding := [todo.id for todo in plan.todos if todo.secrets or todo.inputs or todo.outputs]:

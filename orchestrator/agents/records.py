@@ -35,6 +35,8 @@ def _todo(session: Session, todo: Todo) -> str:
     lines = [f"## {todo.key}: {todo.state}", "", todo.title]
     if todo.reason:
         lines.append(f"Reason: {todo.reason}: {todo.detail or ''}")
+    if todo.reason == "replanned" and (tried := reading.attempts(session, todo.id)):
+        lines.append(f"Before, it was {tried[-1].outcome}: {tried[-1].reason or ''}: {tried[-1].detail or ''}")
     for row in reading.evidence(session, todo.id):
         lines.append(_evidence(todo, row))
     return "\n".join(lines)

@@ -9,6 +9,7 @@ from sqlmodel import Session, col, select
 
 from orchestrator.agents.briefs import Situation
 from orchestrator.plan.agent_spec import AgentSpec
+from orchestrator.replanning import Revision
 from roles.record import Record
 from roles.rulings import outcome_of
 from state.agent_tables import AgentRow, NoteRow
@@ -16,7 +17,9 @@ from state.ports import Store
 from state.tables import Attempt, EvidenceRow, Run, Todo
 
 
-async def situation(store: Store, record: Record, diff: str = "", records: str = "") -> Situation:
+async def situation(
+    store: Store, record: Record, diff: str = "", records: str = "", revision: Revision | None = None
+) -> Situation:
     """As it is now."""
 
     def read(session: Session) -> Situation:
@@ -35,6 +38,7 @@ async def situation(store: Store, record: Record, diff: str = "", records: str =
             conflict=before is not None and before.reason == "conflict",
             before=_stood(session, before) if before else None,
             diff=diff,
+            revision=revision,
             outcome=outcome,
             attempt=claim.attempt,
             plan=_readable(outcome.get("plan", "")),

@@ -9,7 +9,7 @@ from typing import TextIO
 
 from orchestrator.cli.compose import House
 from orchestrator.cli.wording import spent
-from orchestrator.plan.todos import APPROVAL_KEY
+from orchestrator.plan.todos import APPROVALS
 from orchestrator.views import RunView, TodoView
 from state.records import QUEUE
 
@@ -79,6 +79,8 @@ class _Conclusion:
         for todo in self._trouble()[:1]:
             self.say(f"  look:  atlas logs {self.short} {todo.key}   and   atlas evidence {self.short} {todo.key}")
             self.say(f"  again: atlas retry {self.short} {todo.key}")
+            if self.run.goal or any(each.kind == "agent" for each in self.todos):
+                self.say(f'  or by another plan: atlas replan {self.short} "what it should do instead"')
         if self.run.state == "blocked":
             await self._how_to_answer()
 
@@ -89,7 +91,7 @@ class _Conclusion:
             choices = f" [{'/'.join(question.choices)}]" if question.choices else ""
             value = question.choices[0] if question.choices else json.dumps("your answer")
             self.say("\n    ".join([f"  {first}{choices}", *more]))
-            if any(todo.id == question.todo and todo.key == APPROVAL_KEY for todo in self.todos):
+            if any(todo.id == question.todo and APPROVALS.fullmatch(todo.key) for todo in self.todos):
                 self.say(f"    the whole plan: atlas plan --run {self.short} -o -")
             self.say(f"    atlas answer {question.id[-8:]} {value}")
         if questions and (await self.house.service.find(self.run.id)).placement != QUEUE:

@@ -36,7 +36,7 @@ class TodoPicture:
 
 @dataclass(slots=True)
 class Picture:
-    """A run as last heard of."""
+    """A run as last heard of. `learned`: ids of the TODOs that a plan has added last, if any."""
 
     run: str
     name: str
@@ -46,6 +46,7 @@ class Picture:
     reason: str | None = None
     todos: dict[str, TodoPicture] = field(default_factory=dict[str, TodoPicture])
     spend: Spend = field(default_factory=Spend)
+    learned: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, run: RunView, todos: Sequence[TodoView]) -> Picture:
@@ -67,8 +68,9 @@ class Picture:
 
     def learn(self, todos: Sequence[TodoView]) -> None:
         """Put in those that are new, in the order of the plan; how they stand is for their events to tell."""
+        self.learned = frozenset(todo.id for todo in todos if todo.id not in self.todos)
         for todo in todos:
-            if todo.id not in self.todos:
+            if todo.id in self.learned:
                 self.todos[todo.id] = TodoPicture(todo.id, todo.key, todo.title, todo.kind, "pending", role=todo.role)
         order = {todo.id: position for position, todo in enumerate(todos)}
         self.todos = dict(sorted(self.todos.items(), key=lambda item: order.get(item[0], len(order))))

@@ -45,6 +45,9 @@ class PlainView:
                 print(f"{(event.at or '')[11:19]}  {key:<24} {said}", file=self._out or sys.stdout, flush=True)
 
 
+_OF_THE_HOUSE = ("plan", "report")
+
+
 def _step(todo: TodoPicture) -> str | None:
     again = todo.state == "ready" and todo.reason is not None
     if todo.state in _QUIET and not again:
@@ -60,7 +63,8 @@ def heard(picture: Picture, todo: TodoPicture | None, event: EventView) -> str |
     data = event.data
     match event.type:
         case "run.planned":
-            keys = [each.key for each in picture.todos.values() if each.kind not in ("plan", "report")]
+            new = picture.learned or picture.todos.keys()
+            keys = [each.key for each in picture.todos.values() if each.id in new and each.kind not in _OF_THE_HOUSE]
             return one_line(f"planned: {', '.join(keys)}", _WIDTH) if keys else None
         case "run.budget":
             how = "used up" if data["exhausted"] else "nearly used up"

@@ -43,7 +43,7 @@ async def write_plan(house: House, run: str, output: str) -> int:
 
 def _text(frozen: FrozenPlan, directory: Path | None) -> str:
     """Budget and models were those of planning: a run of the plan has its own."""
-    document = without(frozen.document, "budget", "models") if frozen.rounds else dict(frozen.document)
+    document = without(frozen.document, "budget", "models") if frozen.of_goal else dict(frozen.document)
     if directory and "repo" in document:
         document["repo"] = beside(str(document["repo"]), directory)
     head = [f"The plan of run {frozen.run[-8:]}"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,13 +10,18 @@ from typing import TYPE_CHECKING
 from orchestrator.agents.models import Models
 from orchestrator.budget import check_prices
 from orchestrator.plan.document import Plan, SandboxChoice
+from orchestrator.run_spec import RunSpec
 from orchestrator.settings import Settings
 from roles.models.connect import PROVIDERS
 from roles.role import DUTIES
 from state.errors import SandboxUnavailable
+from state.reading import plan as newest_plan
+from state.records import QUEUE
 
 if TYPE_CHECKING:
+    from orchestrator.cli.compose import House
     from orchestrator.cli.working import How
+    from state.tables import Run
 
 SCRIPTED = "the replies are scripted: no model is asked"
 
@@ -29,6 +35,16 @@ async def looked_at(found: Settings, plan: Plan, directory: Path, how: How) -> l
         return [SCRIPTED] if any(name.startswith("scripted/") for name in named) else []
     warnings = await check_models(found, plan, directory)
     return warnings if how.plan_only else warnings + await check_sandbox(found, plan, how.sandbox)
+
+
+async def can_plan(house: House, run: Run) -> list[str]:
+    """Warnings: of a run that goes on here, for which another plan is to be made."""
+    if run.placement == QUEUE:
+        return []
+    plan = await house.store.read(lambda session: newest_plan(session, run.id))
+    directory = RunSpec.from_json(run.spec).directory
+    document = Plan.model_validate({"name": run.name, **json.loads(plan.document)})
+    return await check_models(house.settings, document, Path(directory or Path.cwd()))
 
 
 async def check_models(found: Settings, plan: Plan, directory: Path) -> list[str]:

@@ -27,6 +27,7 @@ def register(app: typer.Typer) -> None:
     app.command()(run)
     app.command()(resume)
     app.command()(retry)
+    app.command()(replan)
     app.command()(worker)
 
 
@@ -150,12 +151,38 @@ def retry(
 
         found = await house.service.find(run)
         await house.service.retry(found.id, todo, whoami())
-        if found.placement.startswith(_LOCAL) and not _gone(house, found):
-            await _say(house, found.id, as_json, "the process that works on it takes it from here")
-            return 0
-        return await go_on(house, found, detach=detach or found.placement == QUEUE, as_json=as_json)
+        return await _take_up(house, found, detach=detach, as_json=as_json)
 
     with_house(use, as_lines_of_json=as_json)
+
+
+def replan(
+    run: RunArgument,
+    why: Annotated[str, typer.Argument(help="What is wrong with the plan, or what you want instead.")],
+    detach: Annotated[bool, typer.Option("--detach", help="Leave it to `atlas worker`.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Have another plan made for what has not begun, or has failed, and go on with the run. What is done or in progress
+    stays; so do your gates, pushes, and TODOs with inputs, outputs or secrets."""
+
+    async def use(house: House) -> int:
+        from orchestrator.cli.compose import whoami
+        from orchestrator.cli.preflight import can_plan
+
+        found = await house.service.find(run)
+        _warn(await can_plan(house, found))
+        await house.service.replan(found.id, why, whoami())
+        return await _take_up(house, found, detach=detach, as_json=as_json)
+
+    with_house(use, as_lines_of_json=as_json)
+
+
+async def _take_up(house: House, found: Run, *, detach: bool, as_json: bool) -> int:
+    """Whoever works on the run goes on with it; if nobody does, somebody is found."""
+    if found.placement.startswith(_LOCAL) and not _gone(house, found):
+        await _say(house, found.id, as_json, "the process that works on it takes it from here")
+        return 0
+    return await go_on(house, found, detach=detach or found.placement == QUEUE, as_json=as_json)
 
 
 def worker(

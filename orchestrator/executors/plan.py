@@ -1,4 +1,5 @@
-"""Carries out the planning TODO of a goal's run: Prometheus drafts, Metis reviews, and what is frozen becomes TODOs."""
+"""Carries out a planning TODO, a goal's first or a later one: Prometheus drafts, Metis reviews, what is frozen becomes
+TODOs."""
 
 from __future__ import annotations
 
@@ -14,19 +15,21 @@ from sqlmodel import Session
 
 from orchestrator.agents.driving import result_of, take_up
 from orchestrator.agents.house_desk import HouseDesk
+from orchestrator.agents.records import rendered
 from orchestrator.agents.workspace import Repository
 from orchestrator.executors.agent import Thinking
 from orchestrator.executors.task import BELT_SECONDS, Surroundings, as_result
 from orchestrator.executors.workplace import remove_directory
+from orchestrator.plan.checks import ALONE, Around
 from orchestrator.plan.document import Plan
-from orchestrator.plan.reading import read_plan
+from orchestrator.plan.reading import canonical_tree, read_plan
 from orchestrator.plan.todos import gated, new_todos, report_todo
+from orchestrator.replanning import Revision, one_after_the_other, revised, revision_of
 from orchestrator.run_spec import RunSpec
 from orchestrator.verification import evidence
-from roles.record import Record
 from roles.rulings import outcome_of
 from state import reading
-from state.commands import Claimed
+from state.commands import Claimed, NewTodo
 from state.errors import AtlasError
 from state.ports import Asked, Failure, Planned, Reporter, Result
 from state.records import Evidence
@@ -49,16 +52,16 @@ class PlanExecutor:
         try:
             async with asyncio.timeout(claim.timeout + BELT_SECONDS), AsyncExitStack() as stack:
                 stack.push_async_callback(asyncio.to_thread, remove_directory, scratch)
-                run, document = await around.store.read(lambda session: _of_run(session, claim.run))
+                run, document, revision, told = await around.store.read(lambda session: _of_run(session, claim))
                 record = await take_up(thinking.dispatch, claim)
                 directory = await self._look(claim.run, run, scratch)
                 desk = HouseDesk(
                     record, around.store, thinking.models, run.models, Path(run.directory or thinking.home), stack,
-                    directory,
+                    directory, records=told, revision=revision, repository=run.repository is not None,
                 )  # fmt: skip
                 drive = thinking.drive(claim, record, desk)
                 stop = await drive.run("plan")
-                return result_of(stop) or await _Frozen(claim, record, desk, run, document, around.boot).result()
+                return result_of(stop) or await _Frozen(claim, desk, run, document, around.boot).result()
         except TimeoutError:
             return Failure("timeout", f"no plan within {claim.timeout:g} s")
         except AtlasError as error:
@@ -77,17 +80,18 @@ class PlanExecutor:
         return directory
 
 
-def _of_run(session: Session, id: str) -> tuple[RunSpec, str]:
-    row = session.get_one(Run, id)
-    return RunSpec.from_json(row.spec), reading.plan(session, id).document
+def _of_run(session: Session, claim: Claimed) -> tuple[RunSpec, str, Revision | None, str]:
+    row = session.get_one(Run, claim.run)
+    revision = revision_of(session, claim.run, claim.todo, claim.document)
+    told = rendered(session, claim.run) if revision else ""
+    return RunSpec.from_json(row.spec), reading.plan(session, claim.run).document, revision, told
 
 
 @dataclass(slots=True)
 class _Frozen:
-    """A plan that Metis has judged. `document` is the goal's, whose budget, models and defaults go on holding."""
+    """A plan that Metis has judged. `document` is the one before, whose budget, models and defaults go on holding."""
 
     claim: Claimed
-    record: Record
     desk: HouseDesk
     run: RunSpec
     document: str
@@ -95,7 +99,7 @@ class _Frozen:
 
     async def result(self) -> Result:
         """Its TODOs, if it was approved, or a person accepts it as it is."""
-        known = outcome_of(self.record.standing)
+        known = outcome_of(self.desk.record.standing)
         if not known.get("approved"):
             key = f"findings/{known['hash']}"
             answer = await self.desk.answered(key)
@@ -104,24 +108,38 @@ class _Frozen:
             if answer.answer != ACCEPT:
                 return Failure("rejected", f"{answer.by} rejected the plan: {_findings(known)}")
             known |= {"accepted_by": answer.by}
-        planned, whole = self._whole(known["plan"])
+        revision = await self.desk.store.read(self._found)
+        draft: dict[str, Any] = json.loads(known["plan"])
+        settled = self._settled(draft)
+        tree = {**settled, "todos": draft["todos"]}
+        whole = revised(settled, draft["todos"], revision) if revision else canonical_tree(tree)
+        around = Around(revision.needable) if revision else ALONE
+        planned = read_plan(None, json.dumps(tree, ensure_ascii=False).encode(), around)
         if self.run.plan_only:
             return Planned(self._evidence(known, planned), whole, known["hash"], [])
-        todos = new_todos(planned, None, author="model")
-        if self.run.approve == "ask":
-            todos = gated(todos, f"Carry out this plan? {_outline(planned)}")
-        todos = [*todos, report_todo(todos)]
-        return Planned(self._evidence(known, planned), whole, known["hash"], todos)
+        return Planned(self._evidence(known, planned), whole, known["hash"], self._todos(planned, revision))
 
-    def _whole(self, text: str) -> tuple[Plan, str]:
-        """The plan with what the goal's document settled."""
-        goal: dict[str, Any] = json.loads(self.document)
-        draft: dict[str, Any] = json.loads(text)
-        whole = {**goal, "todos": draft["todos"]}
+    def _todos(self, planned: Plan, revision: Revision | None) -> list[NewTodo]:
+        """What follows, in the run as it is by now."""
+        host = "host" if self.run.host_allowed else None
+        todos = new_todos(planned, None, host, "model", revision.needable if revision else None)
+        if revision:
+            one_after_the_other(todos, revision)
+        if self.run.approve == "ask":
+            todos = gated(todos, f"Carry out this plan? {_outline(planned)}", self.claim.key)
+        if revision is None or not revision.reported:
+            todos = [*todos, report_todo(todos, revision.everything if revision else ())]
+        return todos
+
+    def _found(self, session: Session) -> Revision | None:
+        return revision_of(session, self.claim.run, self.claim.todo, self.claim.document)
+
+    def _settled(self, draft: dict[str, Any]) -> dict[str, Any]:
+        """The document before, but for its TODOs."""
+        settled: dict[str, Any] = json.loads(self.document)
         if "concurrency" in draft:
-            whole["concurrency"] = min(draft["concurrency"], goal.get("concurrency", draft["concurrency"]))
-        canon = json.dumps(whole, ensure_ascii=False)
-        return read_plan(None, canon.encode()), canon
+            settled["concurrency"] = min(draft["concurrency"], settled.get("concurrency", draft["concurrency"]))
+        return settled
 
     def _evidence(self, known: dict[str, Any], planned: Plan) -> list[Evidence]:
         by = f"worker {self.boot[-8:]}"

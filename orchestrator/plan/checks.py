@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.plan.document import Plan, Todo
@@ -12,11 +14,22 @@ from orchestrator.plan.problems import Problem, quoted
 from orchestrator.plan.todo_checks import placed_output, todo_problems
 
 _CYCLE_SHOWN = 8
-RESERVED = frozenset(("plan", "report", "approve-plan"))
+RESERVED = re.compile(r"(approve-)?plan(-[0-9]+)?|report")
 """Keys of TODOs that are added to runs with roles."""
 
 
-def plan_problems(plan: Plan, directory: Path | None) -> list[Problem]:
+@dataclass(frozen=True, slots=True)
+class Around:
+    """TODOs that the run of a plan has already, by id: those that it may need, and all whose ids it can't use."""
+
+    needable: Container[str] = ()
+    taken: Container[str] = ()
+
+
+ALONE = Around()
+
+
+def plan_problems(plan: Plan, directory: Path | None, around: Around = ALONE) -> list[Problem]:
     """Everything that keeps this plan from being carried out as written.
 
     `directory` is the plan file's, which relative ``file://`` remotes are relative to; None when there is no such file.
@@ -26,8 +39,8 @@ def plan_problems(plan: Plan, directory: Path | None) -> list[Problem]:
         problems.append(Problem((), "the plan has neither todos nor a goal"))
     for position, todo in enumerate(plan.todos):
         problems.extend(todo_problems(todo, position, plan.sandbox, has_directory=directory is not None))
-    problems.extend(_duplicate_ids(plan.todos))
-    problems.extend(_need_problems(plan.todos))
+    problems.extend(_duplicate_ids(plan.todos, around))
+    problems.extend(_need_problems(plan.todos, around))
     problems.extend(_shared_outputs(plan.todos, directory or Path("/")))
     return problems or list(_problems_with_roles(plan, directory))
 
@@ -43,7 +56,7 @@ def _problems_with_roles(plan: Plan, directory: Path | None) -> Iterator[Problem
         if todo.role not in (None, "hephaestus"):
             text = f"{todo.role} carries out no TODOs; hephaestus does, and {todo.role} comes by itself"
             yield Problem((*here, "role"), text)
-        if todo.id in RESERVED and (plan.goal or any(each.role for each in plan.todos)):
+        if RESERVED.fullmatch(todo.id) and (plan.goal or any(each.role for each in plan.todos)):
             yield Problem((*here, "id"), f"{quoted(todo.id)} is a TODO of Atlas's own; take another id")
 
 
@@ -58,15 +71,17 @@ def not_available(plan: Plan) -> list[Problem]:
     return problems
 
 
-def _duplicate_ids(todos: Sequence[Todo]) -> Iterator[Problem]:
+def _duplicate_ids(todos: Sequence[Todo], around: Around) -> Iterator[Problem]:
     first: dict[str, int] = {}
     for position, todo in enumerate(todos):
         if (earlier := first.setdefault(todo.id, position)) != position:
             text = f"the id {quoted(todo.id)} is already that of todos[{earlier}]"
             yield Problem(("todos", position, "id"), text)
+        if todo.id in around.taken:
+            yield Problem(("todos", position, "id"), f"the run has had a TODO {quoted(todo.id)}; take another id")
 
 
-def _need_problems(todos: Sequence[Todo]) -> Iterator[Problem]:
+def _need_problems(todos: Sequence[Todo], around: Around) -> Iterator[Problem]:
     positions = {todo.id: position for position, todo in enumerate(todos)}
     edges: list[list[int]] = []
     for position, todo in enumerate(todos):
@@ -74,7 +89,10 @@ def _need_problems(todos: Sequence[Todo]) -> Iterator[Problem]:
         seen: set[str] = set()
         for item, need in enumerate(todo.needs):
             path = ("todos", position, "needs", item)
-            if need.todo not in positions:
+            if need.todo not in positions and need.todo in around.needable:
+                if need.answer is not None:
+                    yield Problem(path, f"need {quoted(need.todo)} whatever the answer: it was asked before this plan")
+            elif need.todo not in positions:
                 yield Problem(path, f"no TODO {quoted(need.todo)} in this plan", near=(need.todo, positions))
             elif need.todo in seen:
                 yield Problem(path, f"{quoted(need.todo)} is needed twice")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from orchestrator.plan.checks import not_available, plan_problems
+from orchestrator.plan.checks import ALONE, Around, not_available, plan_problems
 from orchestrator.plan.document import Plan
 from orchestrator.plan.source import UNPRINTABLE, read_bytes, read_source
 from orchestrator.plan.tree import Node
@@ -25,8 +27,9 @@ def load_plan(path: Path) -> Plan:
     return read_plan(path, read_bytes(path))
 
 
-def read_plan(path: Path | None, data: bytes | str) -> Plan:
-    """Read and check a plan. `path` names it in messages, and its directory is what ``file://x`` is relative to.
+def read_plan(path: Path | None, data: bytes | str, around: Around = ALONE) -> Plan:
+    """Read and check a plan. `path` names it in messages, and its directory is what ``file://x`` is relative to;
+    `around` are the TODOs of the run that it is for.
 
     Raises `DocumentError` with one line per problem, `LimitExceeded` naming a bound, or `NotAvailableYet` for a plan
     that is right but needs what this version can't do.
@@ -37,7 +40,7 @@ def read_plan(path: Path | None, data: bytes | str) -> Plan:
         plan = Plan.model_validate({"name": _name(path), **root})
     except ValidationError as error:
         raise source.error([*source.problems, *worded(error, Plan)]) from None
-    problems = [*source.problems, *plan_problems(plan, path.absolute().parent.resolve() if path else None)]
+    problems = [*source.problems, *plan_problems(plan, path.absolute().parent.resolve() if path else None, around)]
     if problems:
         raise source.error(problems)
     if missing := not_available(plan):
@@ -50,7 +53,11 @@ def canonical(document: BaseModel) -> str:
 
     It can be read again, and is the same whether the document was YAML or JSON.
     """
-    tree = document.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    return canonical_tree(document.model_dump(mode="json", by_alias=True, exclude_defaults=True))
+
+
+def canonical_tree(tree: Mapping[str, Any]) -> str:
+    """The same for what has been read from such documents, and put together."""
     return UNPRINTABLE.sub(_escaped, _CANONICAL.encode(tree))
 
 

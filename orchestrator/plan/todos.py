@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -25,34 +26,49 @@ from state.touches import overlap
 
 TASK_KEY = "task"
 """The key of the one TODO of a task document's run."""
-PLAN_KEY, REPORT_KEY, APPROVAL_KEY = "plan", "report", "approve-plan"
+PLAN_KEY, REPORT_KEY = "plan", "report"
 """Keys of TODOs that the house adds to runs with roles; a plan can't use them for its own."""
 APPROVE, REJECT = "approve", "reject"
-REPORT_SECONDS = 1800.0
+PLAN_SECONDS, REPORT_SECONDS = 3600.0, 1800.0
 
 
 def new_todos(
-    plan: Plan, directory: Path | None, sandbox: SandboxChoice | None = None, author: Author = "caller"
+    plan: Plan,
+    directory: Path | None,
+    sandbox: SandboxChoice | None = None,
+    author: Author = "caller",
+    around: Mapping[str, str] | None = None,
 ) -> list[NewTodo]:
     """The TODOs of a plan that `read_plan` returned, with fresh ids, each after those it needs, else in its order.
 
-    `directory` is the plan file's; `sandbox` overrides what the plan says; `author` is who wrote its commands. Raises
-    `DocumentError` when the plan is not one for that sandbox.
+    `directory` is the plan file's; `sandbox` overrides what the plan says; `author` is who wrote its commands; `around`
+    are ids of TODOs that are not the plan's own, by key. Raises `DocumentError` when the plan is not one for that
+    sandbox.
     """
     if sandbox == "host" and plan.sandbox != "host":
         _refuse_absolute(plan)
     positions = {todo.id: position for position, todo in enumerate(plan.todos)}
-    order = needs_first([[positions[need.todo] for need in todo.needs] for todo in plan.todos])
-    ids = {plan.todos[position].id: new_id() for position in order}
+    own = [[need.todo for need in todo.needs if need.todo in positions] for todo in plan.todos]
+    order = needs_first([[positions[key] for key in keys] for keys in own])
+    ids = dict(around or {}) | {plan.todos[position].id: new_id() for position in order}
     lane = lanes(plan.todos)
     todos = [plan.todos[position] for position in order]
     return [_new_todo(plan, todo, ids, directory, sandbox or plan.sandbox, author, lane.get(todo.id)) for todo in todos]
 
 
-def planning_todo(goal: str, timeout: float) -> NewTodo:
+def planning_todo(goal: str) -> NewTodo:
     """The one TODO that a run of a goal begins with."""
     return NewTodo(
-        id=new_id(), key=PLAN_KEY, title="Make a plan", kind="plan", document=_compact({"goal": goal}), timeout=timeout,
+        id=new_id(), key=PLAN_KEY, title="Make a plan", kind="plan", document=_compact({"goal": goal}),
+        timeout=PLAN_SECONDS,
+    )  # fmt: skip
+
+
+def replanning_todo(key: str, goal: str | None, why: str, by: str) -> NewTodo:
+    """The TODO that makes another plan for what is left of a run."""
+    document = {"goal": goal or "", "why": why, "by": by}
+    return NewTodo(
+        id=new_id(), key=key, title="Make another plan", kind="plan", document=_compact(document), timeout=PLAN_SECONDS,
     )  # fmt: skip
 
 
@@ -65,13 +81,23 @@ def report_todo(others: Sequence[NewTodo], before: Sequence[str] = ()) -> NewTod
     )  # fmt: skip
 
 
-def gated(todos: Sequence[NewTodo], text: str) -> list[NewTodo]:
-    """These TODOs behind a person's approval."""
+APPROVALS = re.compile(r"approve-plan(-[0-9]+)?")
+"""Keys of gates before plans."""
+
+
+def approval_key(plan: str) -> str:
+    """The key of the gate before what the TODO `plan` planned."""
+    return f"approve-{plan}"
+
+
+def gated(todos: Sequence[NewTodo], text: str, plan: str = PLAN_KEY) -> list[NewTodo]:
+    """These TODOs of `plan` behind a person's approval."""
     ask = _compact({"text": text, "choices": [APPROVE, REJECT], "expires": None})
-    gate = NewTodo(id=new_id(), key=APPROVAL_KEY, title="Approve the plan", kind="ask", document="{}", ask=ask)
+    gate = NewTodo(id=new_id(), key=approval_key(plan), title="Approve the plan", kind="ask", document="{}", ask=ask)
+    own = {todo.id for todo in todos}
     for todo in todos:
-        if not todo.needs:
-            todo.needs = [(gate.id, APPROVE)]
+        if not own.intersection(need for need, _ in todo.needs):
+            todo.needs = [*todo.needs, (gate.id, APPROVE)]
     return [gate, *todos]
 
 

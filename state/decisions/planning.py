@@ -26,7 +26,8 @@ def extend(work: Work, command: ExtendRun) -> Done | Refused:
     evidence = command.evidence
     if not evidence or not all(item.passed for item in evidence) or len({item.subject for item in evidence}) > 1:
         return Refused("evidence", f"{todo.key}: a plan needs evidence, all of it passed, all on one subject")
-    if flaw := submission.flaw_of_todos(work, command.todos, [todo, *_begun(work, todo, command.todos)]):
+    others = _others(work, todo, command.todos)
+    if flaw := _flaw_of_order(work, command.todos) or submission.flaw_of_todos(work, command.todos, [todo, *others]):
         return Refused("invalid", flaw)
     run = work.runs[todo.run_id]
     record(work, todo, evidence)
@@ -42,11 +43,20 @@ def extend(work: Work, command: ExtendRun) -> Done | Refused:
     return Done(work.ready)
 
 
-def _begun(work: Work, todo: TodoState, new: Sequence[NewTodo]) -> list[TodoState]:
-    """TODOs of the run that these need. What has not begun waits for this plan itself."""
+def _others(work: Work, plan: TodoState, new: Sequence[NewTodo]) -> list[TodoState]:
+    """TODOs of the run that these need."""
     needs = {need for each in new for need, _ in each.needs}
-    found = (work.todos[need] for need in sorted(needs) if need in work.todos and need != todo.id)
-    return [each for each in found if each.run_id == todo.run_id and each.state != "pending"]
+    found = (work.todos[need] for need in sorted(needs) if need in work.todos and need != plan.id)
+    return [each for each in found if each.run_id == plan.run_id]
+
+
+def _flaw_of_order(work: Work, new: Sequence[NewTodo]) -> str | None:
+    """What has not begun waits for this plan, so that only a report can wait for it."""
+    for each in new:
+        for need, _ in each.needs if each.kind != "report" else ():
+            if (old := work.todos.get(need)) and old.state == "pending":
+                return f"{each.key}: needs {old.key}, which waits for this plan"
+    return None
 
 
 def _add_all(work: Work, run: RunState, plan: TodoState, new: Sequence[NewTodo]) -> None:
@@ -104,7 +114,7 @@ def replan(work: Work, command: Replan) -> Done | Refused:
         return Refused("not_allowed", f"{busy[0]} is making a plan already; answer its questions, or wait for it")
     if flaw := submission.flaw_of_todos(work, [command.todo], todos):
         return Refused("invalid", flaw)
-    why = f"replanned by {command.by}: {command.why}"[:DETAIL_CHARACTERS]
+    why = f"by {command.by}: {command.why}"[:DETAIL_CHARACTERS]
     replaced = set(command.replaced)
     gone = {todo.id: todo for todo in todos if todo.id in replaced and _makes_place(todo)}
     for todo in gone.values():

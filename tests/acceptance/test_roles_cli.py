@@ -135,6 +135,49 @@ def test_the_transcript_tells_attempts_words_tools_and_proofs(atlas: Atlas, exam
     assert "There are: 1, 2." in error
 
 
+REPLANNED = """
+conversations:
+  - when: Review this plan
+    replies:
+      - calls: [{name: verdict, arguments: {approve: true}}]
+  - when: There was a plan
+    replies:
+      - calls:
+          - name: submit_plan
+            arguments: {plan: "{atlas: 1, todos: [{id: right, run: echo right, needs: [first]}]}"}
+  - when: Write the report
+    replies:
+      - calls: [{name: report, arguments: {markdown: "# Right at last"}}]
+"""
+
+
+def test_another_plan_for_what_has_failed(atlas: Atlas) -> None:
+    (atlas.work / "script.yaml").write_text(REPLANNED)
+    todos = "[{id: first, run: echo first}, {id: wrong, run: echo wrong; false, needs: [first]}]"
+    (atlas.work / "plan.yaml").write_text(f"{{atlas: 1, name: again, sandbox: host, todos: {todos}}}")
+    atlas("run", "plan.yaml", "--model", "scripted/script.yaml", code=1)
+    ended = atlas("replan", "last", "it should be right", code=0)
+    said(
+        ended.out, r"plan-2 +in_progress$", r"plan-2 +prometheus: submit_plan$", r"plan-2 +metis: verdict approves$",
+        r"plan-2 +planned: right$", r"right +completed in ", r"^again \w{8}: completed, 3/3 settled",
+        r"^  report:   atlas report \w{8}$",
+    )  # fmt: skip
+    assert ended.err == "warning: the replies are scripted: no model is asked\n"
+    shown = {row["key"]: row for row in atlas("todos", "last", "--json", code=0).rows}
+    assert {key: row["state"] for key, row in shown.items()} == {
+        "first": "completed", "wrong": "not_applicable", "plan-2": "completed", "right": "completed",
+        "report": "completed",
+    }  # fmt: skip
+    assert re.fullmatch(r"by \S+: it should be right", shown["wrong"]["detail"])
+    written = yaml.safe_load(atlas("plan", "--run", "last", "-o", "-", code=0).out)
+    assert [todo["id"] for todo in written["todos"]] == ["first", "right"]
+    report = atlas("report", "last", code=0).out
+    assert "# Right at last" in report
+    refused = atlas("replan", "last", "once more", code=2).err
+    assert "nothing of it is left to plan" in refused
+    assert "say why" in atlas("replan", "last", "", code=2).err
+
+
 def test_what_came_of_it_can_be_had(atlas: Atlas, example: Path) -> None:
     atlas("run", "plan.yaml", *SCRIPTED, cwd=example, code=0)
     report = atlas("report", "last", code=0).out

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 from sqlmodel import Session, col, select
 
@@ -136,7 +136,9 @@ class World:
 
     # --- acting ------------------------------------------------------------------------------------------------------
 
-    async def submit(self, *todos: Mapping[str, object], **keys: object) -> str:
+    async def submit(
+        self, *todos: Mapping[str, object], approve: Literal["auto", "ask"] = "auto", **keys: object
+    ) -> str:
         """A plan of these TODOs (none: give a `goal`), as a person who allows the host; the run."""
         models: dict[str, Sequence[str]] = {"default": [self.model]}
         document = {
@@ -144,7 +146,7 @@ class World:
             "todos": list(todos), **keys,
         }  # fmt: skip
         plan = read_plan(None, json.dumps(document))
-        self.run = (await self.service.submit(plan, self.path)).run
+        self.run = (await self.service.submit(plan, self.path, approve=approve)).run
         return self.run
 
     async def hire(self, slots: int = 4) -> Hand:
@@ -167,7 +169,7 @@ class World:
             number = await self.store.changed(number, 0.05)
         return run.state
 
-    async def play(self, *todos: Mapping[str, object], cast: Cast | None = None, **keys: object) -> str:
+    async def play(self, *todos: Mapping[str, object], cast: Cast | None = None, **keys: Any) -> str:
         """Submit, work until nothing moves, and tell the run's state. `cast` is besides what is usual."""
         self.stage.cast.update(cast or {})
         await self.submit(*todos, **keys)

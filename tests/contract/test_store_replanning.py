@@ -21,8 +21,8 @@ async def replan(
 
 
 def asked(*replaced: str, others: tuple[str, ...] = (), plan: str = "plan-2", run: str = RUN) -> Replan:
-    ids = [[todo_id(key, run) for key in each] for each in (replaced, others)]
-    return Replan(run, task(plan, run=run, kind="plan"), *ids, "it tests nothing", "lena")
+    one, other = ([todo_id(key, run) for key in each] for each in (replaced, others))
+    return Replan(run, task(plan, run=run, kind="plan"), one, other, "it tests nothing", "lena")
 
 
 def frozen(claim: Claimed, *todos: NewTodo) -> ExtendRun:
@@ -51,7 +51,7 @@ async def test_what_has_not_begun_makes_place(world: World) -> None:
         "plan-2": "ready",
     }  # fmt: skip
     gone = await world.todo("b")
-    assert (gone.reason, gone.detail) == ("replanned", "replanned by lena: it tests nothing")
+    assert (gone.reason, gone.detail) == ("replanned", "by lena: it tests nothing")
     assert (await world.question("g")).state == "cancelled"
     assert (await world.run()).state == "in_progress"
     claim = await world.claim("plan-2")

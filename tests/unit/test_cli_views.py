@@ -149,7 +149,7 @@ def test_lines_are_sober() -> None:
         f"{fix} hephaestus: workspace_edit a.py: failed",
         f"{fix} checklist 1/2, open: three",
         f"{fix} note (learning): so so",
-        f"{fix} planned: fix, next",
+        f"{fix} planned: next",
         f"{'':<24} the budget is nearly used up (1,600 tokens, $0.5000)",
     ]
 
