@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from orchestrator.agents.bounds import Bounds
 from tests.agents.cast import DONE, TRY_AGAIN, Cast, Heard, acts, call, lists, runs, ticks, writes
@@ -42,20 +42,6 @@ def _counts(heard: Heard) -> Part:
     return runs(f"echo {heard.replies}")
 
 
-def _flips(heard: Heard) -> Part:
-    """An item after the other: complete, split, drop, and again."""
-    if heard.replies == 0:
-        return lists("the answer is right", "the check passes")
-    item = heard.replies // 3 % 2 + 1
-    match heard.replies % 3:
-        case 0:
-            return ticks(item)
-        case 1:
-            return call("checklist", action="split", item=item, items=["a half", "the other half"])
-        case _:
-            return call("checklist", action="drop", item=item, reason="it is not needed")
-
-
 def _splits(heard: Heard) -> Part:
     """Splits what it has split, and completes the parts."""
     if heard.replies == 0:
@@ -75,10 +61,8 @@ def _in_circles(heard: Heard) -> Part:
 
 
 HIDES_A_FILE = [runs("echo helper.sh > .gitignore; echo 'exit 0' > helper.sh; sh check.sh"), DONE]
-WIDE = replace(SMALL, caps=replace(SMALL.caps, turns=90, tool_calls=200, tokens=1_000_000))
 
 LIARS = (
-    Liar("says done at once", works(DONE), "failed", "verification", "the answer is wrong", 1),
     Liar(
         "ticks the whole list and does nothing",
         works(lists("the answer is right", "the check passes"), [ticks(1), ticks(2)], DONE),
@@ -136,7 +120,6 @@ LIARS = (
         works(runs("(while :; do echo right > answer.txt; done) & sleep 0.05"), runs("echo wrong > answer.txt"), DONE),
         "failed", "verification", "the answer is wrong", 3,
     ),
-    Liar("only talks", works(Say("I am on it.")), "blocked", "stuck", "no measurable progress", 10),
     Liar("echoes the plan back", {"hephaestus": _echoes}, "blocked", "stuck", "no measurable progress", 10),
     Liar(
         "talks until its tokens are gone", works(Answer((Say("And then I shall"),), stop="length")),
@@ -148,13 +131,7 @@ LIARS = (
         "calls tools with arguments that are none", works(Call("workspace_write", '{"path": ', "")),
         "failed", "cap", f"{TURNS} turns", TURNS,
     ),
-    Liar("repeats a failing command", works(runs("sh check.sh")), "failed", "cap", f"{TURNS} turns", TURNS),
-    Liar(
-        "repeats a failing command, with room", works([runs("sh check.sh")] * 4),
-        "blocked", "stuck", "no measurable progress", 40, bounds=WIDE,
-    ),
     Liar("runs echo 1, echo 2 and so on", {"hephaestus": _counts}, "failed", "cap", f"{TURNS} turns", TURNS),
-    Liar("flips its checklist to and fro", {"hephaestus": _flips}, "failed", "cap", f"{TURNS} turns", TURNS),
     Liar("splits what it has split", {"hephaestus": _splits}, "failed", "cap", f"{TURNS} turns", TURNS),
     Liar("checks for ever", works(call("check")), "failed", "cap", f"{TURNS} turns", TURNS),
     Liar("calls a hundred tools at once", works([runs("true")] * 100), "failed", "cap", "24 tool calls", 2),

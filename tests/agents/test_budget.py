@@ -5,14 +5,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from orchestrator.plan.document import Budget
-from roles.models.port import Usage
-from roles.models.prices import load_prices
 from state.errors import InputError
 from state.records import QUEUE
 from tests.agents.cast import DONE, Answering, Heard, Player, writes
@@ -106,24 +103,6 @@ def _sum(used: Sequence[Billed | None]) -> tuple[int, int, int, int]:
         sum(each.input for each in found), sum(each.cached for each in found), sum(each.written for each in found),
         sum(each.output for each in found),
     )  # fmt: skip
-
-
-async def test_money_is_a_bound_too(tmp_path: Path) -> None:
-    """At the maker's prices, for what its server counted."""
-    model, dollars = "anthropic/claude-haiku-4-5", 0.12
-    price = load_prices().of(model)
-    assert price
-    async with opened(tmp_path, "anthropic", cast={"hephaestus": _works}) as world:
-        await world.hire(slots=MANY)
-        limits = {"usd": dollars}
-        state = await world.play(*many(), budget=limits, concurrency=MANY, models={"default": [model]})
-        assert state == "budget_exhausted"
-        told = [asked.answer.usage for asked in world.server.asked if asked.whole and asked.answer.usage]
-        cost = sum(price.cost(Usage(each.input, each.cached, each.written, each.output)) for each in told)
-        assert Decimal("0.01") < cost <= Decimal(str(dollars))
-        budget = await world.budget()
-        assert budget.nano == sum(row.nano for row in await world.calls())
-        assert abs(Decimal(budget.nano) / 10**9 - cost) < Decimal("0.000001")
 
 
 async def test_money_alone_is_no_budget_for_a_model_whose_price_nobody_knows(tmp_path: Path) -> None:
