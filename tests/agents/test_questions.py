@@ -127,20 +127,3 @@ async def test_asking_for_ever_ends(tmp_path: Path) -> None:
             number += 1
         assert (await world.told())["fix"][1] == "cap"
         assert len(world.stage.by("hephaestus")) == world.bounds.caps.turns
-
-
-async def test_an_expired_gate_is_not_a_no(tmp_path: Path) -> None:
-    """Neither what needs a yes nor what needs a no goes on; a person may still ask again."""
-    gate = {"id": "gate", "ask": "Shall I?", "choices": ["yes", "no"], "expires": 0.2}
-    yes, no = (todo(id=f"on-{word}", needs=[{"gate": word}]) for word in ("yes", "no"))
-    async with opened(tmp_path) as world:
-        assert await world.play(gate, yes, no) == "awaiting_input"
-        await world.until(lambda run: run.state == "blocked")
-        told = await world.told()
-        assert told["gate"][:2] == ("blocked", "expired")
-        assert {told["on-yes"][0], told["on-no"][0]} == {"pending"}
-        assert not world.server.asked
-        await world.service.retry(world.run, "gate", "me")
-        await world.answer("yes")
-        await world.until(lambda run: run.state == "completed")
-        assert (await world.told())["on-no"][0] == "not_applicable"

@@ -1,0 +1,112 @@
+"""What peers fail at, and we must not: what a person is told, and when (product.md's last section: 11, 13)."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.command_line import wait_until
+from tests.agents.cast import DONE, Cast, acts, call, writes
+from tests.agents.people import MODEL, a_person, silent_at
+from tests.agents.world import todo
+from tests.services.model_wires import Answer
+
+# --- 11. "A headless approval that deadlocks; a timeout reported as "the user said no"." ------------------------------
+
+
+def test_a_headless_approval_that_deadlocks(tmp_path: Path) -> None:
+    """11: a headless approval that deadlocks. Without a terminal, and with nobody there, a plan that wants approval and
+    a role that asks end the command, saying how to answer; the answer is a command, and so is going on."""
+    plan = call("submit_plan", plan=json.dumps({"atlas": 1, "todos": [todo()]}))
+    asks = acts(call("ask_person", question="Which?", choices=["left", "right"]), [writes(), DONE])
+    with a_person(tmp_path, cast={"prometheus": acts(plan), "hephaestus": asks}) as person:
+        where = ("--repo", "repository", "--sandbox", "host", "--model", MODEL)
+        ended = person.atlas("do", "Make answer.txt say right.", "--approve", "ask", *where, code=3)
+        assert "Carry out this plan?" in ended.out
+        assert not person.stage.by("hephaestus"), "nothing is carried out before"
+        for answer, code in (("approve", 3), ("right", 0)):
+            assert person.atlas.run_state() == "awaiting_input"
+            found = re.search(r"^ *atlas (answer \w{8}) (\w+)$", ended.out, re.MULTILINE)
+            assert found, ended
+            person.atlas(*found[1].split(), answer, code=0)
+            again = re.search(r"^ *then go on with: atlas (resume \w{8})$", ended.out, re.MULTILINE)
+            assert again, ended
+            ended = person.atlas(*again[1].split(), code=code)
+        assert ": answers: right" not in ended.out
+        assert person.stage.by("hephaestus")[-1].last.endswith(" answers: right\n")
+        assert set(person.atlas.states().values()) == {"completed"}
+
+
+def test_a_timeout_reported_as_the_user_said_no(tmp_path: Path) -> None:
+    """11: a timeout reported as "the user said no". A gate that expires is neither yes nor no: what waits for either
+    waits on, it is told as expired, and a person may still be asked again."""
+    gate = {"id": "gate", "ask": "Shall I?", "choices": ["yes", "no"], "expires": "1s"}
+    yes, no = (todo(id=f"on-{word}", needs=[{"gate": word}]) for word in ("yes", "no"))
+    with a_person(tmp_path) as person:
+        person.atlas("run", person.plan(gate, yes, no), code=3)
+        over = time.monotonic() + 1.0
+        wait_until(lambda: time.monotonic() > over, "it is too late")
+        ended = person.atlas("resume", "last", code=3)
+        assert "gate blocked (expired): nobody answered in time" in ended.out
+        assert not re.search(r"\b(no|rejected|refused|declined|denied|not_applicable)\b", ended.out)
+        states = {"gate": "blocked", "on-yes": "pending", "on-no": "pending", "report": "pending"}
+        assert person.atlas.states() == states
+        (question,) = person.atlas("questions", "--all", "--json", code=0).rows
+        assert (question["state"], question["answer"], question["answered_by"]) == ("expired", None, None)
+        again = person.atlas("retry", "last", "gate", code=3)
+        assert re.search(r"gate +awaiting_input$", again.out, re.MULTILINE), again
+        assert len(person.atlas.sql("SELECT id FROM question")) == 2
+        assert not person.server.asked
+
+
+# --- 13. "A child agent that dies in one second, shown as thirty minutes of silence." ---------------------------------
+
+SOON = 60.0
+"""Seconds; it takes a few."""
+GONE = Answer(status=404, error={"type": "not_found_error", "message": "model: claude-nothing"})
+PLAN = call("submit_plan", plan=json.dumps({"atlas": 1, "todos": [todo()]}))
+CHILDREN: dict[str, tuple[str, Cast, Sequence[dict[str, object]], dict[str, str]]] = {
+    "who is consulted": (
+        "oracle", {"hephaestus": acts(call("consult", role="oracle", question="What now?"), [writes(), DONE])},
+        [todo()], {},
+    ),
+    "who reviews": ("oracle", {}, [todo(verify=[{"run": "sh check.sh"}, {"review": "oracle"}])], {}),
+    "who diagnoses": ("oracle", {"hephaestus": acts(DONE)}, [todo(retries={"max": 1, "backoff": "0s"})], {}),
+    "who reviews a plan": ("metis", {"prometheus": acts(PLAN)}, [], {"goal": "Make answer.txt say right."}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("child", CHILDREN)
+def test_a_child_agent_that_dies_at_once_shown_as_silence(tmp_path: Path, child: str) -> None:
+    """13: a child agent that dies in one second, shown as thirty minutes of silence. A role that another one waits for
+    has a model that there is not: it is told at once, with its name and what to do."""
+    role, cast, todos, keys = CHILDREN[child]
+    with a_person(tmp_path, cast={**cast, role: acts(GONE)}) as person:
+        plan = person.plan(*todos, models={"default": [MODEL], role: ["anthropic/claude-nothing"]}, **keys)
+        begun = time.monotonic()
+        ended = person.atlas("run", plan, code=3)
+        assert time.monotonic() - begun < SOON
+        key = "plan" if role == "metis" else "fix"
+        told = rf"{key} +blocked \(model\).*: anthropic/claude-nothing: .* has no such model"
+        assert re.search(told, ended.out, re.MULTILINE), ended
+        assert re.search(rf"again: atlas retry \w{{8}} {key}$", ended.out, re.MULTILINE)
+        assert "claude-nothing" in person.atlas("logs", "last", key, code=0).out
+        assert len(person.stage.by(role)) == 1
+
+
+def test_a_run_whose_process_dies_at_once_shown_as_silence(tmp_path: Path) -> None:
+    """13: the same of the process that has all the agents of a run: whoever looks after that is told, and how to go
+    on."""
+    with a_person(tmp_path, cast={"hephaestus": silent_at(0, acts(writes(), DONE))}) as person:
+        running = person.atlas.start("run", person.plan(todo()))
+        person.held()
+        running.kill()
+        ended = person.atlas("watch", "last", code=3, seconds=SOON)
+        assert re.search(r"^plan \w{8}: held, 0/1 settled", ended.out, re.MULTILINE), ended
+        assert "atlas resume" in ended.out
+        assert person.atlas("runs", "--json", code=0).rows[0]["state"] == "held"
