@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from roles.models.chain import Patience
-from tests.agents.cast import DONE, Heard, acts, call, runs, writes
+from tests.agents.cast import DONE, Heard, acts, call, runs
 from tests.agents.world import SMALL, World, opened, todo
 from tests.services.model_server import Asked
 from tests.services.model_wires import Answer, Part, Say, Wire
@@ -111,18 +111,6 @@ async def test_before_the_first_word(tmp_path: Path) -> None:
         asked = await _generating(world)
         await cancelled(world)
         assert await asyncio.to_thread(asked.closed.wait, SOON)
-
-
-async def test_during_a_tool_call_the_process_is_gone(tmp_path: Path) -> None:
-    mark = unique()
-    async with opened(tmp_path, cast={"hephaestus": acts([runs(f"sleep {mark} & sleep {mark}"), writes()])}) as world:
-        await world.submit(todo())
-        await world.hire()
-        await become(lambda: running(mark), "the command")
-        await cancelled(world)
-        await become(lambda: not running(mark), "its processes are gone", SOON)
-        assert len(world.server.asked) == 1
-        assert "intent" in {row.state for row in await world.tools()}
 
 
 async def test_during_verification(tmp_path: Path) -> None:

@@ -77,23 +77,6 @@ async def test_paths_that_are_not_the_roles_are_refused(tmp_path: Path, path: st
         assert listed == ""
 
 
-async def test_git_that_a_command_makes_is_not_git_to_the_house(tmp_path: Path) -> None:
-    """A hook, a monitor, a filter: never run, never merged."""
-    owned = tmp_path / "owned"
-    touch = f"touch {owned}"
-    config = f'[core]\\n\\tfsmonitor = {touch}\\n[filter "x"]\\n\\tsmudge = {touch}\\n\\tclean = {touch}\\n'
-    evil = (
-        f"mkdir -p .git/hooks && printf '#!/bin/sh\\n{touch}\\n' > .git/hooks/post-checkout && "
-        f"chmod +x .git/hooks/post-checkout && printf '{config}' > .git/config && "
-        "echo '* filter=x' > .git/info-attributes && ls -la .git"
-    )
-    async with opened(tmp_path, files=HOSTILE, cast={"hephaestus": obeys(runs(evil))}) as world:
-        assert await world.play(todo()) == "completed", await world.told()
-        assert [row.state for row in await world.tools() if row.name == "workspace_run"] == ["done"]
-        assert not owned.exists()
-        assert await world.file(".git/config") is None
-
-
 async def test_a_link_to_what_is_outside_is_a_change_and_not_followed(tmp_path: Path) -> None:
     links = obeys(runs(f"ln -s {tmp_path}/repository linked"), call("workspace_read", path="linked/.git/config"))
     async with opened(tmp_path, files=HOSTILE, cast={"hephaestus": links}) as world:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 from typing import cast
 
@@ -127,36 +126,6 @@ async def test_a_conflict_is_the_next_attempt_with_both_changes_before_the_oracl
         again = next(each.first for each in world.stage.by("hephaestus") if "You start from a clean" in each.first)
         assert "+mine to the end" in again
         assert await world.file("answer.txt") == "right\nright, slowly\n"
-
-
-async def test_those_that_touch_the_same_files_are_not_worked_on_at_once(tmp_path: Path) -> None:
-    patterns = {"a": ["src/**"], "b": ["src/x.txt"], "c": ["src/x*"], "far": ["docs/**"]}
-    todos = [
-        todo(id=key, title=key, touches=touches, verify=[{"run": f"grep -q {key} */*.txt"}])
-        for key, touches in patterns.items()
-    ]
-
-    def adds(heard: Heard) -> Part | list[Part]:
-        key = heard.first.partition("# Do this: ")[2].partition("\n")[0]
-        path = "docs/y.txt" if key == "far" else "src/x.txt"
-        return DONE if heard.replies else runs(f"mkdir -p docs; sleep 0.2; echo {key} >> {path}")
-
-    files = {**FILES, "src/x.txt": "begin\n"}
-    async with opened(tmp_path, files=files, cast={"hephaestus": adds}) as world:
-        assert await world.play(*todos) == "completed", await world.told()
-        ids = {(await world.todo(key)).id: key for key in patterns}
-        spans = {
-            ids[each.todo_id]: (each.started_at, each.ended_at)
-            for each in await world.attempts()
-            if each.todo_id in ids
-        }
-        near = sorted(spans[key] for key in "abc")
-        for before, after in itertools.pairwise(near):
-            assert before[1] is not None
-            assert before[1] <= after[0], spans
-        assert spans["far"][0] < max(start for start, _ in near), "what is apart is done at the same time"
-        lines = (await world.file("src/x.txt") or "").split()
-        assert sorted(lines) == ["a", "b", "begin", "c"]
 
 
 async def _commits(world: World) -> list[str]:
