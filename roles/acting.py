@@ -145,7 +145,7 @@ class Actor:
     async def _answered(self, position: Position) -> Step:
         """A consulted role has said its last words: they are the result of the call that asked it."""
         frame = position["callers"][-1]
-        said = self.record.messages(position["talk"], position["seq"])[-1]
+        said = self.record.turn(position["talk"], position["seq"])
         words = "".join(block.text for block in said.blocks if isinstance(block, Text)).strip()
         back: Position = {
             **position, "role": DUTIES[frame["duty"]].role, "duty": frame["duty"], "talk": frame["talk"],
@@ -193,8 +193,10 @@ class Actor:
         return seq + 1
 
     def _calls(self, position: Position) -> list[ToolCall]:
-        said = self.record.said(position["talk"], position["seq"])
-        return [block for block in self.record.blocks(said) if isinstance(block, ToolCall)] if said else []
+        if self.record.said(position["talk"], position["seq"]) is None:
+            return []
+        said = self.record.turn(position["talk"], position["seq"])
+        return [block for block in said.blocks if isinstance(block, ToolCall)]
 
     def _event(self, duty: Duty, call: ToolCall, state: str) -> tuple[str, str]:
         data = {"role": duty.role, "tool": call.name, "about": _about(call), "state": state}

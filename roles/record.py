@@ -36,6 +36,8 @@ class Record:
     read: dict[int, list[Message]] = field(default_factory=dict[int, list[Message]])
     """The turns of `talks` as far as somebody asked for them: reading them costs more than all else of a turn."""
     prefixes: dict[str, int] = field(default_factory=dict[str, int])
+    sizes: dict[int, list[int]] = field(default_factory=dict[int, list[int]])
+    """By talk: how many bytes its first turns have together, for one turn, two, ..."""
     tools: dict[Place, ToolRow] = field(default_factory=dict[Place, ToolRow])
     standing: Standing = field(default_factory=Standing)
     pending: list[Command] = field(default_factory=list[Command])
@@ -81,8 +83,17 @@ class Record:
         what comes before is the same in all requests of a speaker."""
         if speaker not in self.prefixes:
             self.prefixes[speaker] = prefix_bytes(request.system, request.tools)
-        said = self.talks.get(talk, ())[: len(request.messages)]
-        return self.prefixes[speaker] + sum(len(each.blocks) for each in said) + ENVELOPE * len(said)
+        said, sizes = self.talks.get(talk, ()), self.sizes.setdefault(talk, [0])
+        for each in said[len(sizes) - 1 : len(request.messages)]:
+            sizes.append(sizes[-1] + len(each.blocks) + ENVELOPE)
+        return self.prefixes[speaker] + sizes[min(len(said), len(request.messages))]
+
+    def turn(self, talk: int, seq: int) -> Message:
+        """One that is there."""
+        read = self.read.setdefault(talk, [])
+        if len(read) < seq:
+            self.messages(talk, seq)
+        return read[seq - 1]
 
     def said(self, talk: int, seq: int) -> Said | None:
         """A turn, if it is there."""

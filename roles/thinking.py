@@ -119,7 +119,7 @@ class Thinker:
         return {**here, "talk": fresh, "seq": len(said), "talks": fresh, "exit": "again"}
 
     def _after(self, duty: Duty, position: Position, here: Step, reply: Said) -> Step:
-        blocks = self.record.blocks(reply)
+        blocks = self.record.turn(reply.talk, reply.seq).blocks
         if calls := [block for block in blocks if isinstance(block, ToolCall)]:
             return {**here, "calls": list(range(len(calls)))}
         if reply.stop == "refused":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import socket
 from collections.abc import AsyncGenerator, Mapping
@@ -15,6 +16,9 @@ from orchestrator.settings import Settings, load_settings
 from state.errors import InputError, NotAvailableYet, SandboxUnavailable
 
 _PR_SET_DUMPABLE = 4
+_YOUNG = 10_000
+"""New objects after which the garbage collector looks at them. A process that works makes many that live for a step;
+with Python's 700 they are counted as old, and all that is old is looked at again and again."""
 
 if TYPE_CHECKING:
     from mcp_servers.storage.artifacts import Artifacts
@@ -157,6 +161,8 @@ async def workshop(house: House) -> AsyncGenerator[Workshop]:
     found, known = house.settings, KnownSecrets()
     configure(found.log_level, found.log_format, known)
     keep_environment_private()
+    gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])
+    gc.freeze()
     liveness = FileLiveness(house.census)
 
     async def docker() -> Containers:

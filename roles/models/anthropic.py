@@ -6,17 +6,16 @@ What is cached: tools and system by a mark that stays, the conversation by one t
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from roles.models.calls import CallReader, clean
 from roles.models.exchange import converse, patience, server_of
 from roles.models.failures import Complaint, Source, refusal
-from roles.models.port import Block, Kept, Meter, Reply, Request, Stop, Text, ToolCall, ToolResult, Usage
+from roles.models.port import Block, Kept, Message, Meter, Reply, Request, Stop, Text, ToolCall, ToolResult, Usage
 from roles.models.reading import Number, Read, Words, kind_of
 from roles.models.replies import finished
-from roles.models.turns import turns
+from roles.models.turns import each_turn
 
 if TYPE_CHECKING:
     from anthropic import AsyncStream
@@ -75,7 +74,7 @@ def _asked(source: Source, request: Request) -> MessageCreateParamsStreaming:
         "model": source.model,
         "max_tokens": request.output_tokens,
         "stream": True,
-        "messages": [_message(turn.role, turn.blocks) for turn in turns(request.messages, source.provider)],
+        "messages": each_turn(request.messages, source.provider, _message),
         "cache_control": {"type": "ephemeral"},
     }
     if request.system.strip():
@@ -91,8 +90,8 @@ def _tool(name: str, description: str, schema: dict[str, Any]) -> ToolParam:
     return {"name": name, "description": description, "input_schema": schema}
 
 
-def _message(role: Literal["user", "assistant"], blocks: Sequence[Block]) -> MessageParam:
-    return cast("MessageParam", {"role": role, "content": [_block(block) for block in blocks]})
+def _message(turn: Message) -> MessageParam:
+    return cast("MessageParam", {"role": turn.role, "content": [_block(block) for block in turn.blocks]})
 
 
 def _block(block: Block) -> dict[str, Any]:

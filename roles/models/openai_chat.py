@@ -18,7 +18,7 @@ from roles.models.openai import LONGEST_CACHE_KEY, NO_KEY, Details, open_client,
 from roles.models.port import Block, Message, Meter, Reply, Request, Stop, Text, ToolCall, ToolResult
 from roles.models.reading import Number, Read, Words
 from roles.models.replies import finished
-from roles.models.turns import turns
+from roles.models.turns import each_turn
 
 if TYPE_CHECKING:
     from openai import AsyncStream
@@ -70,7 +70,7 @@ class ChatCompletionsModel:
         await self._client.close()
 
     def _asked(self, request: Request) -> CompletionCreateParamsStreaming:
-        messages = [each for turn in turns(request.messages, self.maker) for each in _messages(turn)]
+        messages = [each for turn in each_turn(request.messages, self.maker, _messages) for each in turn]
         if request.system.strip():
             messages.insert(0, {"role": "system", "content": clean(request.system)})
         asked: dict[str, Any] = {
@@ -100,7 +100,11 @@ class ChatCompletionsModel:
         return cast("CompletionCreateParamsStreaming", asked)
 
 
-def _messages(turn: Message) -> Iterator[dict[str, Any]]:
+def _messages(turn: Message) -> list[dict[str, Any]]:
+    return list(_written(turn))
+
+
+def _written(turn: Message) -> Iterator[dict[str, Any]]:
     words = "\n\n".join(block.text for block in turn.blocks if isinstance(block, Text))
     if turn.role == "assistant":
         calls = [_call(block) for block in turn.blocks if isinstance(block, ToolCall)]

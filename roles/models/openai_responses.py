@@ -13,7 +13,7 @@ from roles.models.openai import LONGEST_CACHE_KEY, NO_KEY, Details, open_client,
 from roles.models.port import Block, Kept, Message, Meter, Reply, Request, Stop, Text, ToolCall, ToolResult
 from roles.models.reading import Number, Read, Words, kind_of
 from roles.models.replies import finished
-from roles.models.turns import turns
+from roles.models.turns import each_turn
 
 if TYPE_CHECKING:
     from openai import AsyncStream
@@ -66,7 +66,7 @@ class ResponsesModel:
 def _asked(source: Source, request: Request) -> ResponseCreateParamsStreaming:
     asked: dict[str, Any] = {
         "model": source.model,
-        "input": [item for turn in turns(request.messages, source.provider) for item in _items(turn)],
+        "input": [item for turn in each_turn(request.messages, source.provider, _items) for item in turn],
         "max_output_tokens": request.output_tokens,
         "stream": True,
         "store": False,
@@ -89,7 +89,11 @@ def _asked(source: Source, request: Request) -> ResponseCreateParamsStreaming:
     return cast("ResponseCreateParamsStreaming", asked)
 
 
-def _items(turn: Message) -> Iterator[dict[str, Any]]:
+def _items(turn: Message) -> list[dict[str, Any]]:
+    return list(_written(turn))
+
+
+def _written(turn: Message) -> Iterator[dict[str, Any]]:
     phase: dict[str, Any] = {}
     for block in turn.blocks:
         match block:

@@ -60,6 +60,8 @@ class Message:
 
     role: Literal["user", "assistant"]
     blocks: Sequence[Block]
+    made: dict[object, Any] = field(default_factory=dict[object, Any], init=False, compare=False, repr=False)
+    """What adapters made of it: a conversation is sent again with every turn of it. See `roles.models.turns`."""
 
 
 @dataclass(frozen=True, slots=True)
