@@ -20,9 +20,9 @@ ERRORS = 6
 """Failures of the model in a row."""
 BACKOFF_SECONDS, BACKOFF_LIMIT = 5.0, 160.0
 
-Ended = Literal["claims_done", "gave_in", "asked", "unavailable", "overflow"]
-"""How a turn ended: the role says it is done; it only stopped; it asked a person; the model could not answer for the
-moment; its conversation was too long and could not be shortened."""
+Ended = Literal["claims_done", "gave_in", "unavailable", "overflow"]
+"""How a turn ended: the role says it is done; it only stopped; the model could not answer for the moment; its
+conversation was too long and could not be shortened. (Who asks a person has left the graph.)"""
 Standing = Literal["going", "cancelled", "held", "budget_exhausted"]
 
 
@@ -78,8 +78,6 @@ class Snapshot:
     counters: Counters
     news: News = field(default_factory=News)
     standing: Standing = "going"
-    question_open: bool = False
-    read_only: bool = False
     open_items: tuple[str, ...] = ()
     spent: Amounts = field(default_factory=Amounts)
     caps: Amounts = CAPS
@@ -113,9 +111,10 @@ class Consult:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Nothing goes on until somebody else did something: answered, resumed, raised the budget."""
+    """Nothing goes on until somebody resumes the run; then the role is told `prompt`."""
 
-    reason: Literal["question", "held", "budget_exhausted"]
+    reason: Literal["held", "budget_exhausted"]
+    prompt: str
     counters: Counters
 
 
@@ -132,14 +131,18 @@ Decision = Continue | Done | Consult | Wait | Stop
 
 
 def decide(now: Snapshot) -> Decision:
-    """What happens next."""
-    counters = now.counters
+    """What happens next. Nobody is made to go on against what a person said; what is done may be finished."""
     if now.standing == "cancelled":
-        return Stop("cancelled", "cancelled", counters)
-    if now.standing != "going":
-        return Wait(now.standing, counters)
-    if now.question_open:
-        return Wait("question", counters)
+        return Stop("cancelled", "cancelled", now.counters)
+    decision = _moved(now)
+    if now.standing == "going" or not isinstance(decision, Continue | Consult):
+        return decision
+    prompt = decision.prompt if isinstance(decision, Continue) else _reminder(now)
+    return Wait(now.standing, prompt, now.counters)
+
+
+def _moved(now: Snapshot) -> Decision:
+    counters = now.counters
     if cap := now.spent.first_reached(now.caps):
         return Stop("failed", f"the cap of {cap} for one attempt is reached", counters)
     if now.ended == "overflow":
@@ -147,7 +150,7 @@ def decide(now: Snapshot) -> Decision:
     if now.ended == "unavailable":
         return _after_an_error(counters, now.backoff)
     counters = replace(counters, errors=0)
-    if now.read_only or (now.ended == "claims_done" and not now.open_items):
+    if now.ended == "claims_done" and not now.open_items:
         return Done(counters)
     return _pushed(now, counters)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, cast
 
@@ -27,6 +28,7 @@ from orchestrator.enforcer import (
     decide,
 )
 from orchestrator.enforcer import News as Measured
+from orchestrator.enforcer import Standing as RunStanding
 from roles.checklist import Items
 from roles.position import Position, Step, no_news, turn_to
 from roles.record import Record
@@ -39,10 +41,11 @@ _COUNTERS = ("continuations", "fruitless", "credit", "consultations", "errors")
 
 @dataclass(slots=True)
 class Enforcing:
-    """`since` is the monotonic time when this worker took the attempt up."""
+    """`since` is the monotonic time when this worker took the attempt up; `standing` tells how its run stands."""
 
     record: Record
     since: float
+    standing: Callable[[], Awaitable[RunStanding]]
     bounds: Bounds = field(default_factory=Bounds)
 
     def spent(self) -> Amounts:
@@ -65,7 +68,7 @@ class Enforcing:
         at = [position["talk"], position["seq"], position["stop"].get("failure", "")]
         if (made := known.get("decision")) and made["at"] == at:
             return cast(Step, made["step"])
-        decision = decide(self._snapshot(position, known))
+        decision = decide(self._snapshot(position, known, await self.standing()))
         step = self._step(position, decision)
         known["decision"] = {"at": at, "step": step}
         seconds = self.spent().seconds
@@ -78,13 +81,14 @@ class Enforcing:
         await self.record.remember(standing=standing, events=events)
         return step
 
-    def _snapshot(self, position: Position, known: dict[str, Any]) -> Snapshot:
+    def _snapshot(self, position: Position, known: dict[str, Any], standing: RunStanding) -> Snapshot:
         now, news = self.record.standing, position["news"]
         ended = position["ended"]
         return Snapshot(
             ended="gave_in" if ended == "capped" else ended,
             counters=counters_of(self.record),
             news=Measured(**news),
+            standing=standing,
             open_items=Items.from_json(now.checklist).open,
             spent=self.spent(),
             caps=self.bounds.caps,
@@ -105,8 +109,8 @@ class Enforcing:
             case Consult(prompt, _):
                 oracle = DUTIES["diagnose"]
                 return {**fresh, **turn_to(position, oracle.name, oracle.role, prompt), "exit": "oracle"}
-            case Wait(reason, _):
-                return {**fresh, "exit": "end", "stop": {"kind": "wait", "after": 0.0, "detail": reason}}
+            case Wait(reason, prompt, _):
+                return {**fresh, "exit": "end", "say": prompt, "stop": {"kind": "wait", "after": 0.0, "detail": reason}}
             case Stop(state, reason, _):
                 kind = "blocked" if state == "blocked" else "failed"
                 cause = "model" if position["ended"] in ("unavailable", "overflow") else "stuck"
@@ -139,7 +143,7 @@ def _words(decision: Decision, why: str) -> str:
             return "nothing has moved: Oracle looks at it"
         case Stop(_, reason, _):
             return reason
-        case Wait(reason, _):
+        case Wait(reason, _, _):
             return f"waits: {reason}"
         case Done():
             return "says that it is done"

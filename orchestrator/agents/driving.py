@@ -15,6 +15,7 @@ from orchestrator.agents.bounds import Bounds
 from orchestrator.agents.lost_calls import settle_lost_calls
 from orchestrator.dispatch import Dispatch
 from orchestrator.enforcer import BACKOFF_LIMIT, ERRORS
+from orchestrator.enforcer import Standing as RunStanding
 from orchestrator.enforcing import Enforcing, waiting
 from orchestrator.graph import Calls
 from roles.acting import Actor
@@ -29,6 +30,7 @@ from roles.thinking import Thinker
 from state.commands import Claimed
 from state.errors import LeaseLost
 from state.ports import Asked, Blockage, Deferral, Failure, Result, Store
+from state.tables import Run
 
 _STEPS = 10_000
 _BUSY_SECONDS, _BUSY_PAUSE = 2.0, 0.02
@@ -56,7 +58,7 @@ class Drive:
     async def run(self, duty: str, thread: str = "") -> Stop:
         """Go on where the thread stands, or begin with this duty. Why it stopped: `kind` and what goes with it."""
         claim = self.claim
-        enforcing = Enforcing(self.record, time.monotonic(), self.bounds)
+        enforcing = Enforcing(self.record, time.monotonic(), self._standing, self.bounds)
         thinker = Thinker(
             self.record, self.desk, self.prices, Patiently(self.dispatch.store).wait, enforcing.capped,
             self.bounds.patience,
@@ -85,6 +87,13 @@ class Drive:
             with suppress(LeaseLost):
                 await completed(self.record.flush())
         return await self._backed_off(final["at"]["stop"])
+
+    async def _standing(self) -> RunStanding:
+        """Of the run, by what people and budgets have said."""
+        run = await self.dispatch.store.read(lambda session: session.get_one(Run, self.claim.run))
+        if run.cancelled:
+            return "cancelled"
+        return "budget_exhausted" if run.budget_exhausted else "held" if run.held else "going"
 
     async def _backed_off(self, stop: Stop) -> Stop:
         """When a model was away from a role that the enforcer does not watch: wait longer each time, not for ever."""

@@ -11,6 +11,7 @@ import pytest
 
 from roles.models.port import Usage
 from roles.models.prices import load_prices
+from state.records import QUEUE
 from tests.agents.cast import DONE, TRY_AGAIN, Answering, Cast, Heard, Player, acts, call, lists, runs, ticks, writes
 from tests.agents.test_cancelling import become, cancelled
 from tests.agents.test_planners import GOAL, GOOD, OBJECTS
@@ -54,6 +55,24 @@ async def test_a_continuation_loop_that_cannot_be_stopped(tmp_path: Path, times:
         await become(lambda: _pushes(world) >= times, f"{times} continuations")
         await cancelled(world)
         await _nothing_is_asked(world)
+
+
+async def test_a_continuation_loop_that_overrides_hold(tmp_path: Path) -> None:
+    """1: a continuation loop that overrides "wait". A person holds the run: the role is not made to go on until
+    the run is resumed."""
+    async with opened(tmp_path, cast={"hephaestus": _stops_after_every_step}, bounds=ROOM) as world:
+        await world.submit(todo())
+        await world.hire()
+        await become(lambda: _pushes(world) >= 2, "two continuations")
+        await world.service.hold(world.run, "held by me")
+        pushes = _pushes(world)
+        await become(lambda: not world.busy, "nobody works")
+        assert _pushes(world) <= pushes + 1
+        assert (await world.row()).state == "held"
+        assert (await world.todo()).state == "ready"
+        pushes = _pushes(world)
+        await world.service.resume(world.run, QUEUE)
+        await become(lambda: _pushes(world) > pushes, "it goes on")
 
 
 async def test_a_continuation_loop_that_overrides_wait(tmp_path: Path) -> None:

@@ -87,23 +87,26 @@ def test_new_trees_are_worth_something_only_so_often() -> None:
     assert turns == CREDIT + FRUITLESS + 1
 
 
-@pytest.mark.parametrize(
-    ("standing", "expected"),
-    [("cancelled", Stop), ("held", Wait), ("budget_exhausted", Wait)],
-)
-@pytest.mark.parametrize("ended", ["claims_done", "gave_in", "asked", "unavailable", "overflow"])
-def test_what_a_person_said_comes_first(standing: Standing, expected: type, ended: Ended) -> None:
-    assert isinstance(decide(replace(STOPPED, ended=ended, standing=standing, question_open=True)), expected)
-
-
-def test_an_open_question_is_waited_for_and_never_pushed() -> None:
-    decision = decide(replace(STOPPED, ended="asked", question_open=True))
+@pytest.mark.parametrize("standing", ["held", "budget_exhausted"])
+@pytest.mark.parametrize("ended", ["gave_in", "claims_done", "unavailable"])
+def test_nobody_is_made_to_go_on_in_a_run_that_stands_still(standing: Standing, ended: Ended) -> None:
+    decision = decide(replace(STOPPED, ended=ended, standing=standing, open_items=("x",)))
     assert isinstance(decision, Wait)
-    assert decision.counters == FRESH
+    assert decision.counters == FRESH, "it did nothing wrong"
+    assert bool(decision.prompt) == (ended != "unavailable"), "what it hears when it goes on"
+    tired = replace(STOPPED, standing=standing, counters=replace(FRESH, fruitless=FRUITLESS))
+    assert isinstance(decide(tired), Wait), "Oracle is not asked either"
 
 
-def test_a_reading_role_is_never_pushed() -> None:
-    assert isinstance(decide(replace(STOPPED, read_only=True)), Done)
+def test_what_is_done_may_be_finished_in_a_run_that_is_held() -> None:
+    assert isinstance(decide(replace(STOPPED, ended="claims_done", standing="held", open_items=())), Done)
+
+
+@pytest.mark.parametrize("ended", ["claims_done", "gave_in", "unavailable", "overflow"])
+def test_a_cancel_comes_before_everything(ended: Ended) -> None:
+    decision = decide(replace(STOPPED, ended=ended, standing="cancelled"))
+    assert isinstance(decision, Stop)
+    assert decision.state == "cancelled"
 
 
 def test_errors_are_waited_out_longer_and_longer_and_not_for_ever() -> None:
@@ -135,7 +138,7 @@ def test_caps_stand_above_progress(spent: Amounts) -> None:
 
 
 NEWS = st.builds(News, st.integers(0, 1), st.integers(0, 1), st.integers(0, 3), st.integers(0, 3))
-ENDS: st.SearchStrategy[Ended] = st.sampled_from(["claims_done", "gave_in", "asked", "unavailable"])
+ENDS: st.SearchStrategy[Ended] = st.sampled_from(["claims_done", "gave_in", "unavailable"])
 
 
 @settings(max_examples=300, deadline=None)
