@@ -150,6 +150,10 @@ class Sandbox(Protocol):
     @property
     def kind(self) -> Literal["host", "docker"]: ...
 
+    async def ready(self, image: str | None, resources: Resources) -> None:
+        """Return once a command with these could start, its image pulled if need be. Errors: those of `run`."""
+        ...
+
     async def run(self, command: SandboxCommand, write: WriteOutput) -> Exit: ...
 
     def pulse(self) -> None:

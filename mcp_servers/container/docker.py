@@ -22,14 +22,14 @@ from mcp_servers.container.conversation import Conversation
 from mcp_servers.container.engine import Engine
 from mcp_servers.container.facts import learn
 from mcp_servers.container.frames import order
-from mcp_servers.container.images import Images
+from mcp_servers.container.images import Image, Images
 from mcp_servers.container.lifelines import Lifelines
 from mcp_servers.container.oneshot import OneShot
 from mcp_servers.container.ownership import prepare
 from mcp_servers.container.profile import Profile, create_request, environment
 from mcp_servers.container.reaping import reap
 from state.errors import ImageMissing, SandboxError, SandboxUnavailable
-from state.ports import Exit, SandboxCommand, WriteOutput
+from state.ports import Exit, Resources, SandboxCommand, WriteOutput
 
 
 class DockerSandbox:
@@ -71,17 +71,21 @@ class DockerSandbox:
             return Availability(False, error.message, error.hint)
         return Availability(True, f"Docker {facts.version} on {facts.machine}, {facts.cores} cores")
 
+    async def ready(self, image: str | None, resources: Resources) -> None:
+        """See `Sandbox.ready`. Whether the engine can give these resources shows when it makes a container."""
+        with _or_on_the_host():
+            await self._current_profile()
+            await self._image(image)
+
     async def run(self, command: SandboxCommand, write: WriteOutput) -> Exit:
         """See `Sandbox.run`."""
         if (why := refusal(command)) is not None:
             await write("stderr", f"atlas: {why}\n".encode())
             return Exit(126, "exit", 0.0)
         require_workdir(command)
-        if command.image is None:
-            raise ImageMissing("The command names no image.", "Name one (`image:`), or use `sandbox: host`.")
         with self._lifelines.hold() as line, _or_on_the_host():
             profile = await self._current_profile()
-            image = await self._images.find(command.image)
+            image = await self._image(command.image)
             request = create_request(command, image.id, profile)
             await in_thread(partial(prepare, command, profile.user))
             nonce = f"\x01{secrets.token_hex(16)}"
@@ -106,6 +110,11 @@ class DockerSandbox:
         returns how many. They hold nothing that runs for long, since their keeper ends without pulses; but one that
         was created and never started stays."""
         return await reap(self._engine, self._home, alive)
+
+    async def _image(self, name: str | None) -> Image:
+        if name is None:
+            raise ImageMissing("The command names no image.", "Name one (`image:`).")
+        return await self._images.find(name)
 
     async def _current_profile(self) -> Profile:
         if self._profile is None:

@@ -30,7 +30,7 @@ from mcp_servers.container.mountpoints import copy_in
 from mcp_servers.container.supervision import Warden, unshare
 from mcp_servers.container.warden import remove_tree
 from state.errors import SandboxUnavailable
-from state.ports import Exit, SandboxCommand, WriteOutput
+from state.ports import Exit, Resources, SandboxCommand, WriteOutput
 
 Form = Literal["namespace", "tree"]
 PROBE_SECONDS = 10.0
@@ -63,6 +63,12 @@ class HostSandbox:
         if form == "namespace":
             return Availability(True, "in user and PID namespaces")
         return Availability(True, "as process trees: this system does not allow user namespaces")
+
+    async def ready(self, image: str | None, resources: Resources) -> None:
+        """See `Sandbox.ready`; an image has no meaning here."""
+        form = await self._chosen_form()
+        if resources.network is False:
+            await self._require_isolation(form)
 
     async def run(self, command: SandboxCommand, write: WriteOutput) -> Exit:
         """See `Sandbox.run`. `SandboxUnavailable` also for mounts and networks this host can't give."""

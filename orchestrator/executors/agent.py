@@ -100,9 +100,10 @@ class _Attempt:
         spec = AgentSpec.from_json(claim.document)
         if run.repository is None:
             raise InputError(f"{claim.key} needs a repository to work in", "Give the plan a `repo`.")
+        record = await take_up(thinking.dispatch, claim)
         request = Request(spec.sandbox, spec.image, "model", run.host_allowed)
         sandbox, image = await around.sandboxes.sandbox(request)
-        record = await take_up(thinking.dispatch, claim)
+        await sandbox.ready(image, spec.resources)  # before a model is asked for commands that can't be run
         repository = await Repository.open(
             claim.run, run.repository, around.store, around.artifacts, thinking.repositories
         )

@@ -144,6 +144,18 @@ async def test_what_no_program_can_be_given_is_126(bench: Bench) -> None:
         assert err.startswith(b"atlas: ")
 
 
+async def test_it_is_ready_for_what_it_can_start(bench: Bench) -> None:
+    for network in (None, False):
+        resources = Resources(network=network)
+        if bench.kind == "tree" and network is False:
+            with pytest.raises(SandboxUnavailable, match="no network namespaces"):
+                await bench.sandbox.ready(bench.image, resources)
+            continue
+        await bench.sandbox.ready(bench.image, resources)
+        ended, _, _ = await bench.run("true", resources=resources)
+        assert ended.code == 0
+
+
 async def test_a_missing_working_directory_is_no_exit_code(bench: Bench) -> None:
     with pytest.raises(SandboxUnavailable, match="not there"):
         await bench.run("true", workdir=bench.workdir / "gone")

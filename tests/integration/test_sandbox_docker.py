@@ -125,6 +125,9 @@ async def test_a_missing_image_says_what_to_do(sandbox: DockerSandbox, tmp_path:
             await run(sandbox, command(tmp_path, "true", image=name))
     with pytest.raises(ImageMissing):
         await run(sandbox, command(tmp_path, "true", image=None))
+    for name in ("127.0.0.1:1/none", "x//y", None):
+        with pytest.raises(ImageMissing, match="sandbox: host"):
+            await sandbox.ready(name, Resources())
 
 
 async def test_without_an_engine_it_says_what_to_do(tmp_path: Path) -> None:
@@ -136,6 +139,8 @@ async def test_without_an_engine_it_says_what_to_do(tmp_path: Path) -> None:
         assert "sandbox: host" not in probe.hint
         with pytest.raises(SandboxUnavailable) as caught:
             await run(sandbox, command(tmp_path, "true"))
+        with pytest.raises(SandboxUnavailable, match="sandbox: host"):
+            await sandbox.ready("atlas-test/busybox:1", Resources())
         assert caught.value.hint.endswith(". Or use `sandbox: host`.")
         await sandbox.close()
 
