@@ -18,11 +18,12 @@ from roles.models.port import Block, Text, ToolCall, ToolResult
 from roles.position import Frame, News, Position, Step, after, no_news
 from roles.record import Record
 from roles.role import DUTIES, Duty
-from roles.rulings import Houseman, Ruling
+from roles.rulings import Houseman, Ruling, no_sandbox
 from roles.thinking import CAPPED
 from roles.toolbox import Outcome, bounded
 from roles.untrusted import as_data
 from state.agent_commands import Standing, ToolRow, ToolState
+from state.errors import LeaseLost, SandboxError
 
 QUIET = 12
 """Calls in a row without anything new, after which the enforcer is asked."""
@@ -83,6 +84,8 @@ class Actor:
         if not box.repeatable(call.name) and not interrupted:
             await self.record.remember(tools=[_row(place, call, "intent")], events=[self._event(duty, call, "running")])
         outcome = await box.call(call.name, call.arguments)
+        if (trouble := self.desk.trouble()) is not None:
+            return await self._stopped(duty, place, call, trouble)
         ruling = Ruling(outcome.text, failed=outcome.failed)
         snapshot, packs = None, ()
         if duty.writes and not box.reads_only(call.name):
@@ -101,6 +104,13 @@ class Actor:
         standing = self._standing(snapshot=snapshot) if snapshot else self._standing()
         self.record.later(tools=[row], standing=standing, packs=packs, events=[self._event(duty, call, row.state)])
         return ruling
+
+    async def _stopped(
+        self, duty: Duty, place: tuple[int, int, int], call: ToolCall, trouble: SandboxError | LeaseLost
+    ) -> Ruling:
+        if isinstance(trouble, LeaseLost):
+            raise trouble  # whoever is next finds the intent, and an outcome that nobody knows
+        return await self._said(place, call, replace(no_sandbox(trouble), events=[self._event(duty, call, "failed")]))
 
     async def _said(self, place: tuple[int, int, int], call: ToolCall, ruling: Ruling) -> Ruling:
         """Record what the house says to a call."""

@@ -10,6 +10,7 @@ from roles.models.port import ChatModel
 from roles.role import Duty
 from roles.toolbox import Toolbox
 from state.agent_commands import CommitPack
+from state.errors import LeaseLost, SandboxError
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,10 @@ class Desk(Protocol):
         """The tools of this duty."""
         ...
 
+    def trouble(self) -> SandboxError | LeaseLost | None:
+        """What kept a command that a tool was to run from being run: nothing that a role could do something about."""
+        ...
+
     def models(self, duty: Duty) -> Sequence[ChatModel]:
         """In the order in which they are asked."""
         ...
@@ -72,7 +77,7 @@ class Desk(Protocol):
         ...
 
     async def check(self) -> Checked:
-        """Run the verification."""
+        """Run the verification. `SandboxError`, `LeaseLost`."""
         ...
 
     async def judge_plan(self, text: str) -> Judged:

@@ -16,6 +16,7 @@ from roles.role import DUTIES, Duty
 from roles.toolbox import bounded
 from roles.untrusted import as_data
 from state.agent_commands import Noted, Standing
+from state.errors import SandboxError
 
 ROUNDS = 3
 """Of review, of one plan."""
@@ -72,6 +73,13 @@ class Ruling:
         return {**turn_to(now, duty.name, duty.role, self.stop.get("say", "")), "exit": cast(Exit, duty.role)}
 
 
+def no_sandbox(error: SandboxError) -> Ruling:
+    """No command can be run: that is for people, and nothing to tell a model."""
+    return Ruling(
+        str(error), failed=True, exit="end", stop={"kind": "blocked", "reason": error.blocks, "detail": str(error)}
+    )
+
+
 def _no(text: str) -> Ruling:
     return Ruling(text, failed=True)
 
@@ -120,7 +128,10 @@ class Houseman:
 
     async def _check(self, now: Standing) -> Ruling:
         known = outcome_of(now)
-        checked = await self.desk.check()
+        try:
+            checked = await self.desk.check()
+        except SandboxError as error:
+            return no_sandbox(error)
         fresh = sorted(checked.passing - set(known.get("passed", ())))
         kept = {**known, "passed": sorted(checked.passing | set(known.get("passed", ())))}
         text = as_data("the verification", bounded(checked.text))

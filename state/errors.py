@@ -31,7 +31,7 @@ AtlasError                    code, message, hint
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 
 class AtlasError(Exception):
@@ -133,9 +133,10 @@ class StoreTooNew(StoreError):
 
 
 class SandboxError(AtlasError):
-    """A command could not be started at all."""
+    """A command could not be started at all. `blocks` is the reason of a TODO that is blocked by it."""
 
     code = "sandbox"
+    blocks: ClassVar[Literal["sandbox", "image"]] = "sandbox"
 
 
 class SandboxUnavailable(SandboxError):
@@ -148,6 +149,7 @@ class ImageMissing(SandboxError):
     """The image is not on the engine and could not be pulled."""
 
     code = "image_missing"
+    blocks = "image"
 
 
 class RemoteError(AtlasError):

@@ -30,7 +30,7 @@ from roles.role import Duty
 from roles.rulings import outcome_of
 from roles.toolbox import Toolbox
 from roles.untrusted import as_data
-from state.errors import DocumentError
+from state.errors import DocumentError, LeaseLost, SandboxError
 from state.ports import Exit, Store, WriteOutput
 from state.records import Evidence
 from state.tables import Question
@@ -62,6 +62,7 @@ class HouseDesk:
     revision: Revision | None = None
     repository: bool = True
     _boxes: dict[tuple[str, ...], Toolbox] = field(default_factory=dict[tuple[str, ...], Toolbox])
+    _trouble: SandboxError | LeaseLost | None = None
 
     async def brief(self, duty: str) -> str:
         """With the state of things now."""
@@ -113,6 +114,10 @@ class HouseDesk:
             servers = {"workspace": server} if duty.tools else {}
             self._boxes[duty.tools] = await self.closing.enter_async_context(Toolbox(servers, duty.tools))
         return self._boxes[duty.tools]
+
+    def trouble(self) -> SandboxError | LeaseLost | None:
+        """See `_command`."""
+        return self._trouble
 
     def models(self, duty: Duty) -> Sequence[ChatModel]:
         """What plan and settings say."""
@@ -172,8 +177,13 @@ class HouseDesk:
         return await self.store.read(find)
 
     async def _command(self, argv: Sequence[str], timeout: float, write: WriteOutput) -> Exit:
+        """For the toolbox, to which every error is but a failed call: hence one is kept that the attempt ends with."""
         assert self.prover, "only work runs commands"  # noqa: S101
-        return await self.prover.run(argv, self.directory, timeout, write)
+        try:
+            return await self.prover.run(argv, self.directory, timeout, write)
+        except (SandboxError, LeaseLost) as error:
+            self._trouble = error
+            raise
 
     async def _start_over(self, *, conflict: bool) -> None:
         """When Oracle said so, or what was there can't be merged: before the work of this attempt begins."""

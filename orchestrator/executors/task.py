@@ -27,7 +27,7 @@ from orchestrator.secrets import Secrets, SecretUnavailable
 from orchestrator.verification import of_command, verify
 from state import reading
 from state.commands import Claimed
-from state.errors import AtlasError, ImageMissing, LeaseLost, LimitExceeded, RemoteError, RemoteMissing, SandboxError
+from state.errors import AtlasError, LeaseLost, LimitExceeded, RemoteError, RemoteMissing, SandboxError
 from state.failpoints import failpoint
 from state.ports import (
     ArtifactStore,
@@ -113,10 +113,10 @@ def as_result(error: AtlasError) -> Result:
 
 
 def _block_reason(error: AtlasError) -> BlockReason:
+    if isinstance(error, SandboxError):
+        return error.blocks
     reasons: tuple[tuple[type[AtlasError], BlockReason], ...] = (
         (SecretUnavailable, "secret"),
-        (ImageMissing, "image"),
-        (SandboxError, "sandbox"),
         (RemoteMissing, "input"),
         (LimitExceeded, "input"),
         (RemoteError, "store"),

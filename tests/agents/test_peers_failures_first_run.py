@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,11 +20,13 @@ from typer.testing import CliRunner
 from orchestrator.cli.main import app
 from orchestrator.plan.reading import read_plan
 from orchestrator.settings import load_settings
-from tests.acceptance.command_line import Atlas, installation
-from tests.agents.cast import DONE, acts, call, writes
+from tests.acceptance.command_line import PATIENCE, Atlas, installation, wait_until
+from tests.agents.cast import DONE, Answering, Heard, acts, call, runs, writes
 from tests.agents.people import MODEL, a_person
 from tests.agents.world import KEY, todo
-from tests.services.docker_engine import image_under_name
+from tests.services.docker_engine import image_under_name, without_image
+from tests.services.engine_line import engine_line
+from tests.services.model_wires import Call
 
 # --- 14. "A first run that fails: sandbox image not found, key missing, copied docs wrong." ---------------------------
 
@@ -59,18 +62,78 @@ def test_a_first_run_without_a_key(tmp_path: Path, arguments: Sequence[str], wor
 
 @pytest.mark.docker
 def test_a_first_run_whose_sandbox_image_is_not_found(tmp_path: Path, docker_url: str, busybox_image: str) -> None:
-    """14: a first run that fails, sandbox image not found. That is told, with the image's name and how to get it; when
-    it is there, `retry` as it was told completes the run."""
+    """14: a first run that fails, sandbox image not found. That is told before a model is asked, with the image's name
+    and how to get it; when it is there, `retry` as it was told completes the run."""
     image = f"atlas-test/none-{tmp_path.name.lower()}:1"
-    with a_person(tmp_path, cast={"hephaestus": acts(writes(), DONE)}) as person:
+    with a_person(tmp_path, cast={"hephaestus": acts(runs("ls"), writes(), DONE)}) as person:
         person.atlas.variables |= {"DOCKER_HOST": docker_url, "ATLAS_DOCKER_NETWORK": "host"}
         ended = person.atlas("run", person.plan(todo(image=image), sandbox="docker"), code=3)
         assert re.search(rf"^  fix blocked \(image\): The image {image} is not on the engine", ended.out, re.MULTILINE)
         assert f"`docker pull {image}`" in ended.out
+        assert not person.server.asked
         image_under_name(docker_url, busybox_image, image)
         told = re.search(r"^  again: atlas (retry \w{8} fix)$", ended.out, re.MULTILINE)
         assert told, ended
         person.atlas(*told[1].split(), code=0)
+        assert person.atlas.states()["fix"] == "completed"
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("tool", [runs("ls"), call("check")], ids=["a command", "the verification"])
+def test_a_sandbox_image_that_is_not_found_any_more(
+    tmp_path: Path, docker_url: str, busybox_image: str, tool: Call
+) -> None:
+    """14: a first run that fails, sandbox image not found: gone while the role is at work. The first command that meets
+    it ends the attempt; no model is told."""
+    image = f"atlas-test/gone-{tmp_path.name.lower()}:1"
+    image_under_name(docker_url, busybox_image, image)
+    plays = acts(tool, [tool, tool], writes(), DONE)
+
+    def hephaestus(heard: Heard) -> Answering:
+        if len(person.stage.by("hephaestus")) == 2:
+            without_image(docker_url, image)
+        return plays(heard)
+
+    with a_person(tmp_path, cast={"hephaestus": hephaestus}) as person:
+        person.atlas.variables |= {"DOCKER_HOST": docker_url, "ATLAS_DOCKER_NETWORK": "host"}
+        ended = person.atlas("run", person.plan(todo(image=image), sandbox="docker"), code=3)
+        assert re.search(rf"^  fix blocked \(image\): The image {image} is not on the engine", ended.out, re.MULTILINE)
+        assert len(person.stage.by("hephaestus")) == 2
+        image_under_name(docker_url, busybox_image, image)
+        person.atlas("retry", "last", "fix", code=0)
+        assert person.atlas.states()["fix"] == "completed"
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("during", [False, True], ids=["between commands", "during a command"])
+def test_a_sandbox_engine_that_ends_during_a_first_run(
+    tmp_path: Path, docker_url: str, busybox_image: str, during: bool
+) -> None:
+    """14: a first run that fails, its engine gone while the role is at work. That is told at once, and not to a model;
+    when it is back, `retry` completes the run."""
+    plays = acts(runs("ls"), runs("touch on; exec sleep 60" if during else "ls"), writes(), DONE)
+
+    def hephaestus(heard: Heard) -> Answering:
+        if len(person.stage.by("hephaestus")) == 2:
+            if during:
+                threading.Thread(target=cut_once_it_runs).start()
+            else:
+                line.cut()
+        return plays(heard)
+
+    def cut_once_it_runs() -> None:
+        wait_until(lambda: [*person.atlas.directory.rglob("work/on")], "the command runs", PATIENCE)
+        line.cut()
+
+    with engine_line(tmp_path, docker_url) as line, a_person(tmp_path, cast={"hephaestus": hephaestus}) as person:
+        person.atlas.variables |= {"DOCKER_HOST": line.url, "ATLAS_DOCKER_NETWORK": "host"}
+        ended = person.atlas("run", person.plan(todo(image=busybox_image), sandbox="docker"), code=3)
+        told = r"^  fix blocked \(sandbox\): (No engine answers at|The connection to the engine broke off)"
+        assert re.search(told, ended.out, re.MULTILINE), ended.out
+        assert len(person.stage.by("hephaestus")) == 2
+        person.stage.cast["hephaestus"] = acts(writes(), runs("ls"), DONE)
+        line.mend()
+        person.atlas("retry", "last", "fix", code=0)
         assert person.atlas.states()["fix"] == "completed"
 
 

@@ -64,6 +64,12 @@ def image_under_name(url: str, image: str, name: str) -> None:
         client.images.get(image).tag(*name.split(":"))
 
 
+def without_image(url: str, name: str) -> None:
+    """Take this name off an image, which keeps its others."""
+    with _client(url) as client:
+        client.images.remove(name)
+
+
 def _image(busybox: bytes, applets: list[str]) -> bytes:
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
