@@ -27,12 +27,32 @@ Chore = Callable[[], Awaitable[None]]
 
 
 async def abandoned(store: Store, verdict: Verdict) -> list[Command]:
-    """What holds the runs whose own process is gone: they are not in progress, whatever their TODOs say."""
+    """What holds the runs whose own process is gone: they are not in progress, whatever their TODOs say. They are read
+    again once it is known to be gone: its last act may have been to end one."""
+    gone = {boot for _, boot in await store.read(reading.local_runs) if verdict(boot) == "dead"}
+    left = await store.read(reading.local_runs) if gone else []
     return [
         Hold(run, "the process that ran it is gone", expected=local_placement(boot))
-        for run, boot in await store.read(reading.local_runs)
-        if verdict(boot) == "dead"
+        for run, boot in left
+        if boot in gone
     ]
+
+
+async def take_back(dispatch: Dispatch, verdict: Verdict, by: str) -> list[str]:
+    """Give back what the dead own, and what those own whose lease ran out; says how much from whom. It is fenced, so
+    that a death counts once, whoever notices it and however many do."""
+    taken: list[str] = []
+    for owner in await dispatch.store.read(reading.owners):
+        found = verdict(owner)
+        if found == "alive":
+            continue
+        cause: ReleaseCause = "died" if found == "dead" else "lease_lost"
+        owned = await dispatch.store.read(lambda session, owner=owner: reading.owned_by(session, owner))
+        outcomes = await dispatch.apply([Release(each.todo, each.fence, cause, by) for each in owned])
+        failpoint("sweeper.released")
+        if released := sum(isinstance(outcome, Done) for outcome in outcomes):
+            taken.append(f"{released} TODO(s) from worker {owner[-8:]} ({cause})")
+    return taken
 
 
 class Sweeper:
@@ -59,13 +79,19 @@ class Sweeper:
 
     async def fast(self) -> None:
         """Take from the dead and from those whose lease ran out."""
-        for owner in await self._dispatch.store.read(reading.owners):
-            verdict = self._liveness.verdict(owner)
-            if verdict != "alive":
-                await self._release(owner, "died" if verdict == "dead" else "lease_lost")
+        for taken in await take_back(self._dispatch, self._liveness.verdict, self._liveness.boot):
+            log.warning("took %s", taken)
 
     async def slow(self) -> None:
         """Everything that may take a second longer."""
+        await self.due()
+        stale = await self._dispatch.store.read(lambda session: reading.stale_wake_ups(session, OUTBOX_STALE_SECONDS))
+        await self._dispatch.redeliver(stale)
+        for chore in self._chores:
+            await chore()
+
+    async def due(self) -> None:
+        """Carry out what the clock, or somebody's death, has decided meanwhile."""
         read = self._dispatch.store.read
         commands: list[Command] = []
         for todo in await read(reading.overdue):
@@ -77,16 +103,3 @@ class Sweeper:
         commands += await abandoned(self._dispatch.store, self._liveness.verdict)
         if commands:
             await self._dispatch.apply(commands)
-        stale = await read(lambda session: reading.stale_wake_ups(session, OUTBOX_STALE_SECONDS))
-        await self._dispatch.redeliver(stale)
-        for chore in self._chores:
-            await chore()
-
-    async def _release(self, owner: str, cause: ReleaseCause) -> None:
-        owned = await self._dispatch.store.read(lambda session: reading.owned_by(session, owner))
-        me = self._liveness.boot
-        outcomes = await self._dispatch.apply([Release(each.todo, each.fence, cause, me) for each in owned])
-        failpoint("sweeper.released")
-        released = sum(isinstance(outcome, Done) for outcome in outcomes)
-        if released:
-            log.warning("took %d TODO(s) from worker %s (%s)", released, owner[-8:], cause)

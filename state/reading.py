@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from sqlalchemy import ColumnElement, false, text
+from sqlalchemy import ColumnElement, false, literal, text
 from sqlmodel import Session, col, select
 
 from state.agent_tables import BudgetRow, ModelCall
 from state.errors import Ambiguous, NotFound
 from state.limits import PAGE
-from state.tables import ArtifactRow, Attempt, Event, EvidenceRow, Outbox, Plan, Question, Run, Todo, TodoNeed
+from state.tables import ArtifactRow, Attempt, Event, EvidenceRow, Outbox, Plan, Question, Run, Todo, TodoNeed, Worker
 
 T = TypeVar("T")
 _CANDIDATES = 10
@@ -229,6 +229,12 @@ def local_runs(session: Session) -> list[tuple[str, str]]:
         col(Run.budget_exhausted).is_(False), moving,
     )  # fmt: skip
     return [(id, placement.removeprefix("local:")) for id, placement in session.exec(query)]
+
+
+def queue_workers(session: Session) -> list[str]:
+    """Boot ids of the workers that take from the queue and have not said that they end. Not all of them are alive."""
+    its_own = select(Run.id).where(col(Run.ended_at).is_(None), Run.placement == literal("local:") + col(Worker.id))
+    return list(session.exec(select(Worker.id).where(col(Worker.ended_at).is_(None), ~its_own.exists())))
 
 
 def now(session: Session) -> float:

@@ -213,6 +213,9 @@ class QuestionExpired(TypedDict):
 
 
 class WorkerTookOver(TypedDict):
+    """The TODO was taken from a worker that had died, or did not answer. `worker` is who did; empty: somebody who only
+    looked."""
+
     worker: str
     cause: ReleaseCause
     crash_count: int

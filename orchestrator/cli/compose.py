@@ -9,6 +9,7 @@ import socket
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,6 +58,19 @@ class House:
     def census(self) -> Path:
         """The directory of `state.liveness`."""
         return self.database.with_name(self.database.name + "-workers")
+
+    async def look_round(self) -> None:
+        """Hold the runs whose own process is gone, and give back what dead workers own. Everybody who looks does it:
+        there may be no worker that would. What can't be written now (a full disk) can still be looked at."""
+        from orchestrator.sweeper import abandoned, take_back
+        from state.errors import StoreError
+        from state.liveness import verdict
+
+        by_census = partial(verdict, self.census)
+        with contextlib.suppress(StoreError):
+            if left := await abandoned(self.store, by_census):
+                await self.dispatch.apply(left)
+            await take_back(self.dispatch, by_census, by="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +126,7 @@ async def house() -> AsyncGenerator[House]:
     from orchestrator.dispatch import Dispatch
     from orchestrator.logs import KnownSecrets, configure
     from orchestrator.service import Service
-    from orchestrator.sweeper import abandoned
     from orchestrator.telling import Telling
-    from state.liveness import verdict
     from state.sqlite import SqliteStore
 
     found = settings()
@@ -133,7 +145,7 @@ async def house() -> AsyncGenerator[House]:
     service, telling = Service(dispatch, artifacts, pin), Telling(store, artifacts)
     opened = House(found, database, store, stores, artifacts, broker, dispatch, service, telling)
     try:
-        await dispatch.apply(await abandoned(store, lambda boot: verdict(opened.census, boot)))
+        await opened.look_round()
         yield opened
     finally:
         await broker.close()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from orchestrator.cli.compose import House
-from orchestrator.cli.wording import spent
+from orchestrator.cli.wording import standing
 from orchestrator.plan.todos import APPROVALS
 from orchestrator.views import RunView, TodoView
 from state.records import QUEUE
@@ -38,8 +38,7 @@ class _Conclusion:
 
     async def tell(self) -> None:
         run = self.run
-        cost = f"; {spent(run.spend)}" if run.spend.tokens else ""
-        self.say(f"{run.name} {self.short}: {run.state}, {run.progress.settled}/{run.progress.total} settled{cost}")
+        self.say(standing(run.name, run.id, run.state, run.progress.settled, run.progress.total, run.spend))
         for todo in self._trouble():
             lines = (todo.detail or "").splitlines()
             more = [f"... {len(lines) - _DETAIL_LINES} more lines: atlas logs"] if len(lines) > _DETAIL_LINES else []
@@ -53,6 +52,7 @@ class _Conclusion:
             case "awaiting_input":
                 await self._how_to_answer()
             case "held":
+                self.say(f"  {run.reason}")
                 self.say(f"  go on with: atlas resume {self.short}")
             case "budget_exhausted":
                 await self._how_to_pay()

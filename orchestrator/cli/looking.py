@@ -77,6 +77,7 @@ def watch(
         from orchestrator.cli.conclusion import conclude
         from orchestrator.cli.driving import EXIT
         from orchestrator.cli.following import follow
+        from orchestrator.cli.lookout import Lookout
         from orchestrator.cli.output import watch as view_of
         from orchestrator.cli.picture import Picture
         from state.records import RUN_ENDED, RUN_WAITING
@@ -84,13 +85,11 @@ def watch(
         service = house.service
         found = await service.standing(run)
         id = found.run.id
-
-        async def ended() -> bool:
-            return (await service.run(id)).state in RUN_ENDED | RUN_WAITING
-
         start = after if as_json else found.last_event
         with view_of(Picture.of(found.run, found.todos), as_lines_of_json=as_json) as view:
-            await follow(service, view, id, start, ended)
+            if found.run.state not in RUN_ENDED | RUN_WAITING:  # else it is told at the end, which is now
+                view.begin()
+            await follow(service, view, id, start, Lookout(house, id, view.note).look)
         last = await service.run(id)
         if not as_json:
             await conclude(house, last)

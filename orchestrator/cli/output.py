@@ -21,6 +21,10 @@ class Watch(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+    def begin(self) -> None:
+        """Somebody came to watch a run that goes on: how it stands, if that is not to be seen anyway."""
+        ...
+
     def show(self, events: Sequence[EventView]) -> None: ...
     def note(self, text: str) -> None: ...
 
@@ -37,6 +41,9 @@ class JsonView:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         sys.stdout.flush()
+
+    def begin(self) -> None:
+        """The events will tell."""
 
     def note(self, text: str) -> None:
         """For the person, not for the program that reads."""

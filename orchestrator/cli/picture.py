@@ -9,13 +9,14 @@ from datetime import datetime
 from orchestrator.views import EventView, RunView, Spend, TodoView
 
 ACTIVE = frozenset(("in_progress", "verifying"))
+LOST = {"died": "its worker died", "lease_lost": "its worker did not answer"}
 ENDED = frozenset(("completed", "failed", "cancelled", "skipped", "not_applicable", "blocked"))
 
 
 @dataclass(slots=True)
 class TodoPicture:
     """Times are seconds since the epoch. `role` is who is at work; `line` the last that was heard, `doing` the tool
-    that runs or ran last; `checklist` is (state, text)."""
+    that runs or ran last; `checklist` is (state, text); `lost`: why it has just been taken from its worker."""
 
     id: str
     key: str
@@ -31,6 +32,7 @@ class TodoPicture:
     role: str | None = None
     doing: str = ""
     doing_state: str = ""
+    lost: str = ""
     checklist: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
 
 
@@ -89,6 +91,8 @@ class Picture:
             self._moved(todo, event)
         elif event.type == "todo.log" and data["lines"]:
             todo.line = data["lines"][-1]
+        elif event.type == "worker.took_over":
+            todo.lost = LOST.get(data["cause"], "")
         elif event.type in ("todo.progress", "question.asked"):
             todo.line, todo.doing = data["text"], ""
         elif event.type.startswith("role."):
@@ -103,6 +107,9 @@ class Picture:
         todo.seconds = at - todo.since if state in ENDED and at and todo.since and todo.state in ACTIVE else None
         todo.state = state
         todo.reason, todo.detail = event.data.get("reason"), event.data.get("detail")
+        if state == "ready" and todo.lost:
+            todo.reason = todo.lost
+        todo.lost = ""
         attempt = event.data.get("attempt", todo.attempt)
         if attempt != todo.attempt:
             todo.attempt, todo.checklist = attempt, []

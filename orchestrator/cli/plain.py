@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self, TextIO
 
 from orchestrator.cli.picture import Picture, TodoPicture
-from orchestrator.cli.wording import duration, money, one_line
+from orchestrator.cli.wording import duration, money, one_line, standing
 from orchestrator.views import EventView
 
 _QUIET = frozenset(("pending", "ready", "verifying"))
@@ -30,6 +30,12 @@ class PlainView:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         (self._out or sys.stdout).flush()
+
+    def begin(self) -> None:
+        """Say how it stands: it may be long until something happens."""
+        told = self.picture
+        says = standing(told.name, told.run, told.state, told.settled, told.total, told.spend)
+        print(says, file=self._out or sys.stdout, flush=True)
 
     def note(self, text: str) -> None:
         """For the person, not for the program that reads."""

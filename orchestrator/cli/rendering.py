@@ -44,6 +44,9 @@ class TreeView:
     ) -> None:
         self._live.stop()
 
+    def begin(self) -> None:
+        """The tree shows it."""
+
     def show(self, events: Sequence[EventView]) -> None:
         """Take in what happened."""
         for event in events:

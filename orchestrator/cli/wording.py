@@ -36,6 +36,12 @@ def spent(spend: Spend) -> str:
     return f"{spend.tokens:,} tokens{cached}{money(spend.usd, ', ')}"
 
 
+def standing(name: str, run: str, state: str, settled: int, total: int, spend: Spend) -> str:
+    """``docs 3a1b2c3d: in_progress, 2/5 settled; 61,770 tokens``"""
+    cost = f"; {spent(spend)}" if spend.tokens else ""
+    return f"{name} {run[-8:]}: {state}, {settled}/{total} settled{cost}"
+
+
 def checked(row: EvidenceView) -> str:
     """What was checked, in a line: the command, or what else the item of the verification is about."""
     if row.command:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -110,3 +111,101 @@ def test_a_run_whose_process_dies_at_once_shown_as_silence(tmp_path: Path) -> No
         assert re.search(r"^plan \w{8}: held, 0/1 settled", ended.out, re.MULTILINE), ended
         assert "atlas resume" in ended.out
         assert person.atlas("runs", "--json", code=0).rows[0]["state"] == "held"
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_run_whose_process_dies_while_somebody_watches_shown_as_silence(tmp_path: Path, as_json: bool) -> None:
+    """13: the same for who watches already: it is told, and need not be asked again."""
+    with a_person(tmp_path, cast={"hephaestus": silent_at(0, acts(writes(), DONE))}) as person:
+        running = person.atlas.start("run", person.plan(todo()))
+        person.held()
+        watching = person.atlas.start("watch", "last", *(["--json"] if as_json else []))
+        wait_until(lambda: watching.out, "somebody watches")
+        assert as_json or re.fullmatch(r"plan \w{8}: in_progress, 0/1 settled\n", watching.out)
+        running.kill()
+        ended = watching.ended(SOON)
+        assert ended.code == 3
+        if as_json:
+            states = [row["data"] for row in ended.rows if row["type"] == "run.state"]
+            assert (states[-1]["to"], states[-1]["reason"]) == ("held", "the process that ran it is gone")
+        else:
+            told = (
+                r"^plan \w{8}: held, 0/1 settled\n  the process that ran it is gone\n  go on with: atlas resume \w{8}$"
+            )
+            assert re.search(told, ended.out, re.MULTILINE), ended
+        (row,) = [row for row in person.atlas("todos", "last", "--json", code=0).rows if row["key"] == "fix"]
+        assert row["state"] == "ready", "nobody works on it"
+
+
+def test_a_run_whose_process_does_not_answer_shown_as_silence(tmp_path: Path) -> None:
+    """13: the same of a process that was stopped: it may go on, so that the run is not held; but it is told."""
+    with a_person(tmp_path, cast={"hephaestus": silent_at(0, acts(writes(), DONE), times=2)}) as person:
+        running = person.atlas.start("run", person.plan(todo()))
+        person.held()
+        running.send(signal.SIGSTOP)
+        watching = person.atlas.start("watch", "last")
+        wait_until(lambda: "does not answer" in watching.err, "it is told", SOON)
+        running.send(signal.SIGCONT)
+        wait_until(lambda: "answers again" in watching.err, "and again", SOON)
+        assert len(watching.err.splitlines()) == 2
+        assert "fix                      will be tried again (its worker did not answer)\n" in watching.out
+        assert person.atlas.sql("SELECT crash_count FROM todo WHERE key = 'fix'") == [{"crash_count": 0}]
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_the_only_worker_dies_at_once_shown_as_silence(tmp_path: Path, as_json: bool) -> None:
+    """13: the same of the only worker that there is: who watches is told, once, that nobody works on it, and told again
+    when somebody does. Who looks after that sees the same."""
+    flags = ["--json"] if as_json else []
+    with a_person(tmp_path, cast={"hephaestus": silent_at(0, acts(writes(), DONE))}) as person:
+        person.atlas("run", person.plan(todo()), "--detach", code=0)
+        working = person.atlas.start("worker")
+        person.held()
+        watching, other = (person.atlas.start("watch", "last", *flags) for _ in range(2))
+        wait_until(lambda: watching.out and other.out, "two watch")
+        working.kill()
+        for each in (watching, other):
+            wait_until(lambda each=each: "no worker is there" in each.err, "it is told", SOON)
+        person.atlas.start("worker")
+        for each in (watching, other):
+            ended = each.ended(SOON)
+            assert ended.code == 0
+            assert ended.err.count("no worker is there; start one: atlas worker\n") == 1
+            if as_json:
+                took = [row["data"] for row in ended.rows if row["type"] == "worker.took_over"]
+                assert took == [{"worker": "", "cause": "died", "crash_count": 1}], "it died once, whoever has noticed"
+            else:
+                told = r"fix +will be tried again \(its worker died\)\n\S+ +fix +in_progress$"
+                assert len(re.findall(told, ended.out, re.MULTILINE)) == 1, ended
+
+
+def test_a_worker_that_dies_again_and_again_shown_as_silence(tmp_path: Path) -> None:
+    """13: without anybody who watches, and without another worker: the lists do not say that somebody is at work. Each
+    death counts once, however often one looks; the third is the last."""
+    with a_person(tmp_path) as person:
+        person.atlas("run", person.plan(todo()), "--detach", code=0)
+        for deaths in (1, 2, 3):
+            person.atlas.start("worker", ATLAS_FAILPOINTS="worker.claimed=kill").ended()
+            assert person.atlas.states()["fix"] == "in_progress"
+            if deaths < 3:
+                watching = person.atlas.start("watch", "last")
+                wait_until(lambda watching=watching: "atlas worker" in watching.err, "it is told", SOON)
+                assert "fix\tready" in person.atlas("todos", "last", code=0).out
+                watching.kill()
+            person.atlas("runs", code=0)
+            (row,) = person.atlas.sql("SELECT state, reason, crash_count FROM todo WHERE key = 'fix'")
+            assert (row["state"], row["crash_count"]) == ("failed" if deaths == 3 else "ready", deaths)
+        assert row["reason"] == "poison"
+
+
+def test_a_run_that_no_worker_takes_shown_as_silence(tmp_path: Path) -> None:
+    """13: the same before any worker was there. One that has a run for itself is none."""
+    with a_person(tmp_path, cast={"hephaestus": silent_at(0, acts(writes(), DONE))}) as person:
+        person.atlas.start("run", person.plan(todo()))
+        person.held()
+        person.atlas("run", person.plan({"id": "one", "run": "true"}, name="waits"), "--detach", code=0)
+        watching = person.atlas.start("watch", "waits")
+        wait_until(lambda: watching.err == "no worker is there; start one: atlas worker\n", "it is told", SOON)
+        assert re.fullmatch(r"waits \w{8}: in_progress, 0/1 settled\n", watching.out)
+        person.atlas.start("worker")
+        assert watching.ended(SOON).code == 0

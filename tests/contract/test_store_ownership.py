@@ -5,9 +5,23 @@ from __future__ import annotations
 import pytest
 from sqlmodel import select
 
-from state.commands import BeginVerifying, Block, Claim, Complete, Fail, Refused, Release, Resume, Retry, Say
+from state import reading
+from state.commands import (
+    BeginVerifying,
+    Block,
+    Claim,
+    Complete,
+    Fail,
+    Refused,
+    Release,
+    Resume,
+    Retry,
+    Say,
+    WorkerEnded,
+    WorkerStarted,
+)
 from state.limits import DEADLINE_GRACE_SECONDS
-from state.records import POISON_AFTER, QUEUE, ReleaseCause
+from state.records import POISON_AFTER, QUEUE, ReleaseCause, local_placement
 from state.tables import Attempt
 from tests.contract.store_world import RUN, START, WORKER, World, moves, proof, task, todo_id
 
@@ -163,3 +177,10 @@ async def test_an_owner_says_what_it_does(world: World) -> None:
     await world.done(Say(X, fence, "todo.progress", '{"text":"half","fraction":0.5}'))
     last = (await world.events())[-1]
     assert (last.type, last.todo, last.data) == ("todo.progress", X, {"text": "half", "fraction": 0.5})
+
+
+async def test_who_has_a_run_for_itself_takes_nothing_from_the_queue(world: World) -> None:
+    await world.do(*(WorkerStarted(worker, "host", 1) for worker in ("ended", "w1", "w2")))
+    await world.submit(task("x"), run="r1", placement=local_placement("w1"))
+    await world.done(WorkerEnded("ended"))
+    assert await world.store.read(reading.queue_workers) == ["w2"]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from orchestrator.cli.output import watch
 from orchestrator.cli.picture import Picture
 from orchestrator.cli.plain import PlainView, checklist_line
 from orchestrator.cli.rendering import TreeView, headline
@@ -152,6 +153,28 @@ def test_lines_are_sober() -> None:
         f"{fix} planned: next",
         f"{'':<24} the budget is nearly used up (1,600 tokens, $0.5000)",
     ]
+
+
+@pytest.mark.parametrize(("cause", "why"), [("died", "its worker died"), ("lease_lost", "its worker did not answer")])
+def test_a_lost_worker_is_told(cause: str, why: str) -> None:
+    lost = event("worker.took_over", worker="", cause=cause, crash_count=1)
+    back = event("todo.state", **{"from": "in_progress", "to": "ready"})
+    fix = "fix".ljust(24)
+    assert printed(at_work(), lost, back, started(0), back) == [
+        f"{fix} will be tried again ({why})",
+        f"{fix} in_progress",
+    ]
+    assert shown(at_work(lost, back), 100)[1].split(maxsplit=2)[2].startswith(f"ready: {why}")
+
+
+def test_who_begins_to_watch_is_told_how_it_stands(capsys: pytest.CaptureFixture[str]) -> None:
+    picture = Picture.of(run_view(tokens=61_770, usd=0.0123), [])
+    with watch(picture, as_lines_of_json=True) as view:
+        view.begin()
+    assert capsys.readouterr().out == ""
+    with watch(picture, as_lines_of_json=False) as view:
+        view.begin()
+    assert capsys.readouterr().out == "fix-a-bug 3404522f: in_progress, 0/1 settled; 61,770 tokens, $0.0123\n"
 
 
 def test_amounts() -> None:

@@ -1,0 +1,63 @@
+"""Whether anybody works on a run that is watched. If nobody does, whoever watches may be the only one to notice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from orchestrator.cli.compose import House
+from state import reading
+from state.liveness import verdict
+from state.records import QUEUE, RUN_ENDED, RUN_WAITING
+
+_SECONDS = 1.0
+_NO_WORKER = "no worker is there; start one: atlas worker"
+_SILENT_WORKERS = "no worker answers; start another one: atlas worker"
+_SILENT_PROCESS = "the process that works on it does not answer"
+_AGAIN = {
+    _NO_WORKER: "a worker is there now", _SILENT_WORKERS: "a worker is there now",
+    _SILENT_PROCESS: "the process that works on it answers again",
+}  # fmt: skip
+
+
+class Lookout:
+    """Looks round about once a second, as a worker would, and tells when nobody works on the run, and when somebody
+    does again: each once, and not before two looks have seen the same (a worker may be just starting or ending)."""
+
+    def __init__(self, house: House, run: str, note: Callable[[str], None]) -> None:
+        self._house = house
+        self._run = run
+        self._note = note
+        self._next = 0.0
+        self._seen: str | None = None
+        self._told: str | None = None
+
+    async def look(self) -> bool:
+        """Whether the run has come to rest."""
+        if (now := asyncio.get_running_loop().time()) >= self._next:
+            self._next = now + _SECONDS
+            await self._house.look_round()
+            await self._tell()
+        return (await self._house.service.run(self._run)).state in RUN_ENDED | RUN_WAITING
+
+    async def _tell(self) -> None:
+        run = await self._house.service.find(self._run)
+        if run.state in RUN_ENDED | RUN_WAITING:
+            return
+        wrong = await self._workers() if run.placement == QUEUE else self._process(run.placement)
+        if wrong == self._seen and wrong != self._told:
+            self._note(wrong or _AGAIN[self._told or ""])
+            self._told = wrong
+        self._seen = wrong
+
+    async def _workers(self) -> str | None:
+        """What is wrong with those who might take it from the queue."""
+        boots = await self._house.store.read(reading.queue_workers)
+        found = {verdict(self._house.census, boot) for boot in boots}
+        if "alive" in found:
+            return None
+        return _SILENT_WORKERS if "expired" in found else _NO_WORKER
+
+    def _process(self, placement: str) -> str | None:
+        """What is wrong with the one that has it for itself. If it is dead, the run is held in the same breath."""
+        return _SILENT_PROCESS if verdict(self._house.census, placement.removeprefix("local:")) == "expired" else None
