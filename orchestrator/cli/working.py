@@ -223,6 +223,7 @@ async def go_on(
         return 0
     async with workshop(house) as shop:
         await shop.sweeper.fast()
+        await shop.sweeper.due()
         await shop.publisher.everything(found.id)
         resumed = await house.service.resume(found.id, local_placement(shop.liveness.boot), budget)
         if resumed.state in ("completed", "failed", "cancelled"):
