@@ -4,8 +4,8 @@ The lease travels as ``config["configurable"][LEASE]``, a pair (TODO, fence); na
 the stored metadata and reach subgraphs. Who holds an old fence gets `LeaseLost` and has written nothing. Reading needs
 no lease and works from any process.
 
-Of what LangGraph writes it awaits only `aput`. So a write is serialised and handed to the store before anything is
-awaited: the order of the calls is the order of the commits, and a step's writes are durable when its checkpoint is.
+Of what LangGraph writes it awaits only `aput`. So a write is serialised and handed on before anything is awaited: the
+order of the calls is the order of the commits, and a step's writes are durable when its checkpoint is.
 """
 
 from __future__ import annotations
@@ -57,13 +57,14 @@ class StoreSaver(BaseCheckpointSaver[int]):
         self._results = results
         self._store = store
         self._history = history
-        self._joined: dict[Lease, Callable[[], list[Command]]] = {}
+        self._joined: dict[Lease, Callable[[Command], None]] = {}
 
     @contextmanager
-    def joined(self, lease: Lease, take: Callable[[], list[Command]]) -> Generator[None]:
-        """While this lasts, what `take` returns is written in the transaction of each checkpoint or result under this
-        lease, before it: what a call said is then there exactly when its result is."""
-        self._joined[lease] = take
+    def joined(self, lease: Lease, keep: Callable[[Command], None]) -> Generator[None]:
+        """While this lasts, `keep` is given each checkpoint and result under this lease instead of the store. It writes
+        them in the order in which they come, in one transaction with what they speak of, and before anything that
+        follows leaves the process."""
+        self._joined[lease] = keep
         try:
             yield
         finally:
@@ -106,14 +107,14 @@ class StoreSaver(BaseCheckpointSaver[int]):
         self, config: RunnableConfig, checkpoints: Sequence[SavedCheckpoint] = (), writes: Sequence[SavedWrite] = ()
     ) -> None:
         todo, fence = _lease(config)
-        take = self._joined.get((todo, fence))
-        before = take() if take else []
         command = Remember(todo, fence, checkpoints=checkpoints, writes=writes)
-        # Queued at once: nothing may be awaited before this.
-        for outcome in await self._store.apply([*before, command]):
-            if isinstance(outcome, Refused):
-                error = LeaseLost if outcome.code in ("lease_lost", "missing") else StoreError
-                raise error(f"a checkpoint was not written: {outcome.message}")
+        if keep := self._joined.get((todo, fence)):
+            keep(command)
+            return
+        (outcome,) = await self._store.apply([command])  # queued at once: nothing may be awaited before this
+        if isinstance(outcome, Refused):
+            error = LeaseLost if outcome.code in ("lease_lost", "missing") else StoreError
+            raise error(f"a checkpoint was not written: {outcome.message}")
 
     def _dump(self, value: object) -> tuple[str, str]:
         kind, data = self.serde.dumps_typed(value)

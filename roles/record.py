@@ -6,6 +6,7 @@ call that was begun.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
@@ -14,7 +15,7 @@ from sqlmodel import Session, col, select
 
 from roles.conversation import decode_blocks, encode_blocks
 from roles.models.port import ENVELOPE, Block, Message, Request, prefix_bytes
-from state.agent_commands import CommitPack, Noted, Remember, Said, Standing, ToolRow, ToolState
+from state.agent_commands import CommitPack, Noted, Remember, Said, SettleCall, Standing, ToolRow, ToolState
 from state.agent_tables import AgentRow, MessageRow, ToolCallRow
 from state.commands import Claimed, Command, Outcome, Refused
 from state.errors import AtlasError, LeaseLost
@@ -42,6 +43,8 @@ class Record:
     standing: Standing = field(default_factory=Standing)
     pending: list[Command] = field(default_factory=list[Command])
     """Known here, and durable with whatever is written next."""
+    writing: asyncio.Task[None] | None = None
+    """Some of it on its way; whatever is written next comes after it."""
 
     @classmethod
     async def load(cls, store: Store, claim: Claimed, write: Write) -> Record:
@@ -152,14 +155,34 @@ class Record:
         taken, self.pending = self.pending, []
         return taken
 
+    def keep_checkpoint(self, command: Command) -> None:
+        """A checkpoint that speaks of what is pending. It needs to be durable before the next thing leaves the process,
+        and that is written through here: so nobody waits for it. What was paid for, or did something, is on its way at
+        once; that somebody has looked at something can wait for the next reservation."""
+        self.pending.append(command)
+        idle = self.writing is None or (self.writing.done() and not self.writing.exception())
+        if idle and any(map(_costly, self.pending)):
+            self.writing = asyncio.create_task(self._write_pending())
+
     async def flush(self) -> None:
         """Write what is pending. `LeaseLost`."""
+        await self._arrived()
+        await self._write_pending()
+
+    async def _write_pending(self) -> None:
         if taken := self.take():
             for outcome in await self.write(taken):
                 check(outcome)
 
+    async def _arrived(self) -> None:
+        while (task := self.writing) is not None:
+            await asyncio.wait([task])  # who is cancelled here leaves it for who flushes at the end
+            self.writing = None
+            task.result()
+
     async def commit(self, commands: Sequence[Command]) -> list[Outcome]:
         """Carry these out, after what is pending; their outcomes. `LeaseLost` for what was pending."""
+        await self._arrived()
         taken = self.take()
         outcomes = await self.write([*taken, *commands])
         for outcome in outcomes[: len(taken)]:
@@ -180,6 +203,13 @@ class Record:
     def stands(self, **changes: object) -> Standing:
         """The standing, changed; not written yet."""
         return replace(self.standing, **changes)  # pyright: ignore[reportArgumentType]
+
+
+def _costly(command: Command) -> bool:
+    """What nobody wants to do again: a call of a model, or of a tool that changed something."""
+    return isinstance(command, SettleCall) or (
+        isinstance(command, Remember) and any(tool.snapshot for tool in command.tools)
+    )
 
 
 def check(outcome: Outcome) -> None:

@@ -81,8 +81,9 @@ class Drive:
             given = after(at, {"exit": "", "stop": {}})
         graph: Any = self.graph
         try:
-            with _untraced(), self.saver.joined((claim.todo, claim.fence), self.record.take):
+            with _untraced(), self.saver.joined((claim.todo, claim.fence), self.record.keep_checkpoint):
                 final: Any = await graph.ainvoke(given and {"at": given}, config, context=calls, durability="sync")
+                await self.record.flush()
         finally:  # a reply that was paid for is booked, whoever stopped us; the rest, if the TODO is still ours
             with suppress(LeaseLost):
                 await completed(self.record.flush())

@@ -35,6 +35,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "fix-a-bug"
 KILLS_OF_A_RUN = 2
 """A third death of its worker would be held against a TODO."""
 SECONDS = 120.0
+UNKNOWN = "Its outcome is unknown"
 Row = dict[str, Any]
 
 
@@ -51,10 +52,23 @@ class Script:
     def answer(self, asked: Asked) -> Answer:
         heard = understood(asked)
         replies = next(each["replies"] for each in self._conversations if each["when"] in heard.first)
-        reply = replies[min(heard.replies, len(replies) - 1)]
+        interrupted = [turn for turn in heard.turns if any(UNKNOWN in result for result in turn.results)]
+        if interrupted and interrupted[-1] is heard.turns[-1]:
+            return self._again(heard)
+        reply = replies[min(heard.replies - len(interrupted), len(replies) - 1)]
         parts: list[Part] = [Say(reply["text"])] if reply.get("text") else []
         parts += [self._call(heard, each) for each in reply.get("calls", ())]
         return Answer(parts, chunk=40, delay=self._chance.choice((0.0, 0.0, 0.002, 0.02)))
+
+    def _again(self, heard: Heard) -> Answer:
+        """What was interrupted is done again, as the files are as they were before it."""
+        last, asked = heard.turns[-1], heard.turns[-2]
+        again = [call for call, result in zip(asked.calls, last.results, strict=True) if UNKNOWN in result]
+        plain_again = [
+            (name, given | {"command": _unmarked(given["command"])} if "command" in given else given)
+            for name, given in again
+        ]
+        return Answer([self._call(heard, {"name": name, "arguments": given}) for name, given in plain_again], chunk=40)
 
     def _call(self, heard: Heard, wanted: Row) -> Call:
         arguments: Row = dict(wanted["arguments"])
@@ -63,6 +77,10 @@ class Script:
             arguments["command"] = f"echo {mark} >> {self._marks}; {arguments['command']}"
         self._number += 1
         return Call(wanted["name"], json.dumps(arguments), f"call_{self._number}")
+
+
+def _unmarked(command: str) -> str:
+    return command.partition("; ")[2]
 
 
 @dataclass

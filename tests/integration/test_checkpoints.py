@@ -19,7 +19,8 @@ import pytest
 from sqlmodel import Session, col, func, select
 
 from roles.checkpoints import LEASE, StoreSaver
-from state.agent_commands import Remember, Said
+from roles.record import Record
+from state.agent_commands import Remember, Said, ToolRow
 from state.agent_tables import CheckpointRow, CheckpointWriteRow, MessageRow
 from state.commands import Command, Outcome
 from state.errors import LeaseLost
@@ -255,29 +256,46 @@ async def test_results_come_back_in_the_order_of_their_tasks(world: World) -> No
 # --- words that join a result -----------------------------------------------------------------------------------------
 
 
-async def test_words_are_there_exactly_when_the_result_is(world: World) -> None:
-    todo, fence = await prepared(world)
-    saver = StoreSaver(world.store)
-    pending: list[Command] = []
+@pytest.mark.parametrize("costly", [False, True], ids=["looks", "is paid for"])
+async def test_words_are_there_exactly_when_the_result_is(world: World, costly: bool) -> None:
+    """And neither is waited for: what was paid for is on its way at once, the rest goes with the next write."""
+    await world.submit(task("a", kind="agent"))
+    claim = await world.claim("a")
+    lease = claim.todo, claim.fence
+    saver, record = StoreSaver(world.store), Record(claim, world.store.apply)
 
     def call(number: int) -> None:
-        said = Said(0, number, "assistant", "hephaestus", '"on"')
-        pending.append(Remember(todo, fence, said=[said], events=[("role.note", '{"kind":"learning","text":"on"}')]))
+        said = Said(0, number + 1, "assistant", "hephaestus", '"on"')
+        tools = [ToolRow(0, number, 0, "c", "write", "{}", "done", "{}", snapshot="oid")] if costly else []
+        record.later(said=[said], tools=tools, events=[("role.note", '{"kind":"learning","text":"on"}')])
 
-    def take() -> list[Command]:
-        taken = list(pending)
-        pending.clear()
-        return taken
+    async def rows() -> int:
+        return await world.store.read(lambda session: len(session.exec(select(MessageRow)).all()))
+
+    async def number() -> int:
+        found = await saver.aget_tuple(settings(lease))
+        return found.checkpoint["channel_values"].get("number", 0) if found else 0
 
     graph = counting_graph(saver, 20, call)
-    seen: list[tuple[int, int]] = []
-    with saver.joined((todo, fence), take):
-        async for update in graph.astream({"number": 0}, settings((todo, fence)), durability="sync"):
-            rows = await world.store.read(lambda session: len(session.exec(select(MessageRow)).all()))
-            seen.append((update["step"]["number"], rows))
-    assert len(seen) == 20
-    assert all(number - 1 <= rows <= number for number, rows in seen)
-    rows = await world.store.read(lambda session: sorted(row.seq for row in session.exec(select(MessageRow))))
-    assert rows == list(range(20))
+    with saver.joined(lease, record.keep_checkpoint):
+        async for _ in graph.astream({"number": 0}, settings(lease), durability="sync"):
+            before, found, after = await number(), await rows(), await number()
+            assert before <= found <= after
+        assert costly or not await rows(), "nobody has written anything"
+        await record.flush()
+    assert await rows() == await number() == 20
     assert [event.type for event in await world.events()].count("role.note") == 20
-    assert not pending
+    assert not record.pending
+
+
+async def test_who_writes_next_is_told_that_the_todo_is_somebody_elses(world: World) -> None:
+    """Although nobody waited for the checkpoint that was refused."""
+    await world.submit(task("a", kind="agent"))
+    claim = await world.claim("a")
+    record = Record(claim, world.store.apply)
+    await take_over(world.store, claim.todo)
+    record.later(tools=[ToolRow(0, 1, 0, "c", "write", "{}", "done", "{}", snapshot="oid")])
+    record.keep_checkpoint(Remember(claim.todo, claim.fence))
+    await asyncio.sleep(0)
+    with pytest.raises(LeaseLost):
+        await record.commit([])
