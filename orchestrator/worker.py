@@ -30,7 +30,7 @@ from state.tables import Todo
 
 log = logging.getLogger(__name__)
 
-_WATCH_SECONDS = 0.1
+_WATCH_SECONDS = 0.04
 Again = Callable[[], Awaitable[Result]]
 Stopped = ReleaseCause | None
 """Why a task was stopped from outside; None: another owns the TODO now, so that there is nothing to give back."""
