@@ -63,6 +63,9 @@ class Policy:
         return effect == "reads" or (not self.read_only and (effect != "destroys" or self.allow_destructive))
 
 
+_MADE: dict[tuple[Any, ...], MannerlyTool] = {}
+
+
 class Tools:
     """The tools of one server, collected under a policy."""
 
@@ -92,23 +95,33 @@ class Tools:
         """
         if not self.policy.allows(effect):
             return
-        tool = MannerlyTool.from_function(
-            _with_timeout(body, min(seconds, self.policy.seconds), self.policy.seconds),
+        hints = ToolAnnotations(
             title=title,
-            description=_description(body),
-            annotations=ToolAnnotations(
-                title=title,
-                read_only_hint=effect == "reads",
-                destructive_hint=effect in ("replaces", "destroys"),
-                idempotent_hint=effect == "reads" or idempotent,
-                open_world_hint=open_world,
-            ),
+            read_only_hint=effect == "reads",
+            destructive_hint=effect in ("replaces", "destroys"),
+            idempotent_hint=effect == "reads" or idempotent,
+            open_world_hint=open_world,
         )
-        timed = _DEADLINE in inspect.signature(body).parameters
-        polite = cast("MannerlyTool", tool)
-        polite.finish(effect, audited, Sharing() if shared else None, timed=timed)
-        polite.audit_at(self.policy.audit_level)
+        tool = _described(body, hints, min(seconds, self.policy.seconds), self.policy.seconds)
+        tool.behave(effect, audited, Sharing() if shared else None, self.policy.audit_level)
         self.tools.append(tool)
+
+
+def _described(body: Body, hints: ToolAnnotations, seconds: float, most: float) -> MannerlyTool:
+    """The tool of a body. Its schemas take milliseconds to make, and are the same for all that one method is bound to:
+    every attempt of a role has a server of its own."""
+    key = getattr(body, "__func__", body), hints.model_dump_json(), seconds, most
+    made = _MADE.get(key)
+    if made is None:
+        called, said = _with_timeout(body, seconds, most), _description(body)
+        made = cast(
+            "MannerlyTool",
+            MannerlyTool.from_function(called, title=hints.title, description=said, annotations=hints),
+        )
+        made.finish(timed=_DEADLINE in inspect.signature(body).parameters)
+        if inspect.ismethod(body):
+            _MADE[key] = made.model_copy(update={"fn": body.__func__})
+    return made.model_copy(update={"fn": body})
 
 
 class MannerlyTool(Tool):
@@ -125,9 +138,10 @@ class MannerlyTool(Tool):
         """What it does to the world."""
         return self._effect
 
-    def finish(self, effect: Effect, audited: tuple[str, ...], sharing: Sharing | None, *, timed: bool = False) -> None:
-        """Unknown arguments become errors: a misspelt one must not pass for a default. For the rest see `Tools.add`."""
-        self._effect, self._audited, self._sharing, self._timed = effect, audited, sharing, timed
+    def finish(self, *, timed: bool) -> None:
+        """Unknown arguments become errors: a misspelt one must not pass for a default. `timed`: the body is told its
+        deadline."""
+        self._timed = timed
         model = self.fn_metadata.arg_model
         model.model_config["extra"] = "forbid"
         model.model_rebuild(force=True)
@@ -135,9 +149,9 @@ class MannerlyTool(Tool):
         if answered := self.fn_metadata.output_schema:
             self.fn_metadata.output_schema = answer_schema(answered)
 
-    def audit_at(self, level: int) -> None:
-        """How loudly a call leaves its line."""
-        self._level = level
+    def behave(self, effect: Effect, audited: tuple[str, ...], sharing: Sharing | None, level: int) -> None:
+        """See `Tools.add`; `level` is how loudly a call leaves its line."""
+        self._effect, self._audited, self._sharing, self._level = effect, audited, sharing, level
 
     async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Any:  # noqa: ANN401  as the SDK declares it
         """One call. Raises `ToolError` with words for the caller; `UnexpectedToolError` hides a defect of ours."""
