@@ -1,7 +1,8 @@
 """Another plan for what is left of a run: what it may replace, what it finds, and what the whole plan is afterwards.
 
 What only people may write into a plan, a plan of a model may not leave out either: gates, pushes, and TODOs with
-secrets, inputs, outputs or a network stay, and wait for whatever is planned instead of the rest.
+secrets, inputs, outputs or a network stay, and wait for whatever is planned instead of the rest. So does what comes
+after a gate: it was to be asked for.
 """
 
 from __future__ import annotations
@@ -47,15 +48,12 @@ class Revision:
 
 
 def replan_command(session: Session, run: Run, why: str, by: str) -> Replan:
-    """`InputError`: it says no reason, or too much. `Conflict`: the run had no plan to begin with."""
-    if not why.strip():
-        raise InputError("say why the plan does not fit", 'For example: atlas replan last "keep the old parser"')
-    if len(why) > WHY_CHARACTERS:
-        raise InputError(f"the reason has {len(why):,} characters; {WHY_CHARACTERS:,} are the most", "Say it shorter.")
+    """`InputError`: see `check_reason`. `Conflict`: the run had no plan to begin with."""
+    check_reason(why)
     first = json.loads(reading.first_plan(session, run.id).document)
     if "todos" not in first and "goal" not in first:
         raise Conflict(f"{run.name} is one task without a plan", "Submit another task, or begin with a goal: atlas do")
-    peoples = {entry["id"] for entry in first.get("todos", ()) if _only_peoples(entry)}
+    peoples = _peoples(first.get("todos", ()))
     todos = reading.todos(session, run.id)
     replaced = [todo.id for todo in todos if todo.kind != "report" and todo.key not in peoples]
     others = [todo.id for todo in todos if todo.kind == "report" or todo.key in peoples]
@@ -65,6 +63,28 @@ def replan_command(session: Session, run: Run, why: str, by: str) -> Replan:
         number += 1
     new = replanning_todo(f"{PLAN_KEY}-{number}", run.goal, why.strip(), by)
     return Replan(run.id, new, replaced, others, why.strip(), by)
+
+
+def check_reason(why: str) -> None:
+    """`InputError`: it says nothing, or too much."""
+    if not why.strip():
+        raise InputError("say why the plan does not fit", 'For example: atlas replan last "keep the old parser"')
+    if len(why) > WHY_CHARACTERS:
+        raise InputError(f"the reason has {len(why):,} characters; {WHY_CHARACTERS:,} are the most", "Say it shorter.")
+
+
+def _peoples(entries: Sequence[dict[str, Any]]) -> set[str]:
+    """Ids of those that no plan of a model may leave out: what only people may write, and all that comes after a gate,
+    which would be asked for nothing else."""
+    found = {entry["id"] for entry in entries if _only_peoples(entry)}
+    after = {entry["id"] for entry in entries if entry.get("ask")}
+    waiting = list(after)
+    while waiting:
+        need = waiting.pop()
+        more = {entry["id"] for entry in entries if need in map(_key, entry.get("needs", ()))} - after
+        after |= more
+        waiting += more
+    return found | after
 
 
 def _only_peoples(entry: Mapping[str, Any]) -> bool:

@@ -21,7 +21,7 @@ class PinnedRepository:
 
 @dataclass(frozen=True, slots=True)
 class RunSpec:
-    """`host_allowed`: a person asked for the host sandbox for this very run. For runs with roles: `directory` is
+    """`host_allowed`: a person asked for the host sandbox for this very run. `directory` is
     the plan file's, `models` are the chains that the plan names, by role, and `approve` says whether a person is asked
     before a plan is carried out. `plan_only`: nothing of it is."""
 

@@ -57,8 +57,8 @@ def choose(request: Request, policy: Policy, engine: str | None) -> Literal["doc
         raise SandboxUnavailable(f"this TODO wants a container, and no engine answers: {engine}", _START)
     raise SandboxUnavailable(
         f"a command written by {_WRITER[request.provenance]} may not run on the host, and no engine answers: {engine}",
-        f"{_START_ONLY} Or allow this host: `sandbox: host` in the plan, or `--sandbox host`, for one run; "
-        "`allow_host = true` in atlas.toml for all, and then `atlas retry`.",
+        f"{_START_ONLY} Or allow this host: `allow_host = true` in atlas.toml, and then `atlas retry`; for one run "
+        "only, begin it anew with `--sandbox host`.",
     )
 
 

@@ -102,9 +102,8 @@ class Service:
             todos.append(report_todo(todos))
         budget = plan.budget
         host_allowed = provenance == "person" and (sandbox or plan.sandbox) == "host"
-        spec = RunSpec(pinned, host_allowed)
-        if with_roles or plan.models:
-            spec = RunSpec(pinned, host_allowed, str(directory or Path.cwd()), dict(plan.models), approve, plan_only)
+        here = str(directory or Path.cwd()) if directory or with_roles else None
+        spec = RunSpec(pinned, host_allowed, here, dict(plan.models), approve, plan_only)
         command = SubmitRun(
             run=new_id(), name=plan.name, goal=plan.goal, placement=placement, concurrency=plan.concurrency,
             provenance=provenance, source=source, spec=spec.to_json(), plan=text, plan_hash=canonical_hash(text),

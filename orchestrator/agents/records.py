@@ -23,7 +23,8 @@ def rendered(session: Session, id: str) -> str:
     if run.goal:
         parts.append(f"Goal: {run.goal.strip()}")
     settled = sum(todo.state == "completed" for todo in todos)
-    parts.append(f"{settled} of {len(todos)} TODOs are completed.")
+    applicable = sum(todo.state != "not_applicable" for todo in todos)
+    parts.append(f"{settled} of {applicable} TODOs that apply are completed.")
     parts += [_todo(session, todo) for todo in todos]
     if found := notes(session, id):
         parts.append("## Notes\n\n" + "\n".join(f"- {kind}: {text}" for kind, text in found))

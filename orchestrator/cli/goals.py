@@ -69,7 +69,9 @@ def plan(
         from state.errors import InputError
 
         if (goal is None) == (of is None):
-            raise InputError("give a goal, or --run RUN", 'For example: atlas plan "Support Python 3.13" -o plan.yaml')
+            raise InputError(
+                "give a goal, or --run RUN; not both", 'For example: atlas plan "Support Python 3.13" -o plan.yaml'
+            )
         refuse_to_overwrite(output)
         if of is not None:
             return partial(write_plan, run=of, output=output)

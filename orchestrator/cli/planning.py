@@ -29,7 +29,7 @@ async def write_plan(house: House, run: str, output: str) -> int:
     frozen = await house.telling.plan(run)
     path = None if output == "-" else Path(output)
     text = _text(frozen, path.absolute().parent if path else None)
-    read_plan(path, text)  # what is written can be run
+    read_plan(path or Path.cwd() / "plan.yaml", text)  # what is written can be run
     if path is None:
         sys.stdout.write(text)
         return 0

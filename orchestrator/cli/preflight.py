@@ -29,12 +29,21 @@ SCRIPTED = "the replies are scripted: no model is asked"
 async def looked_at(found: Settings, plan: Plan, directory: Path, how: How) -> list[str]:
     """Warnings; nothing is looked at for a plan of tasks. With ``--detach``, keys and engines are the workers' own."""
     if plan.todos and all(todo.role is None for todo in plan.todos):
-        return []
+        return _unlabelled(found, plan, how)
     if how.detach:
         named = [name for chain in plan.models.values() for name in chain]
         return [SCRIPTED] if any(name.startswith("scripted/") for name in named) else []
     warnings = await check_models(found, plan, directory)
     return warnings if how.plan_only else warnings + await check_sandbox(found, plan, how.sandbox)
+
+
+def _unlabelled(found: Settings, plan: Plan, how: How) -> list[str]:
+    wanted = {label for todo in plan.todos for label in todo.labels} - set(found.worker_labels)
+    if how.detach or not wanted:
+        return []
+    return [
+        f"no worker here has {', '.join(sorted(wanted))}: TODOs with labels wait for `[worker] labels` in atlas.toml"
+    ]
 
 
 async def can_plan(house: House, run: Run) -> list[str]:
@@ -44,7 +53,7 @@ async def can_plan(house: House, run: Run) -> list[str]:
     plan = await house.store.read(lambda session: newest_plan(session, run.id))
     directory = RunSpec.from_json(run.spec).directory
     document = Plan.model_validate({"name": run.name, **json.loads(plan.document)})
-    return await check_models(house.settings, document, Path(directory or Path.cwd()))
+    return await check_models(house.settings, document, Path(directory or house.settings.home))
 
 
 async def check_models(found: Settings, plan: Plan, directory: Path) -> list[str]:

@@ -168,7 +168,9 @@ def replan(
     async def use(house: House) -> int:
         from orchestrator.cli.compose import whoami
         from orchestrator.cli.preflight import can_plan
+        from orchestrator.replanning import check_reason
 
+        check_reason(why)
         found = await house.service.find(run)
         _warn(await can_plan(house, found))
         await house.service.replan(found.id, why, whoami())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.agents.cast import DONE, acts, writes
+from tests.agents.cast import DONE, Answering, Heard, acts, writes
 from tests.agents.people import a_person
 from tests.agents.world import todo
 from tests.integration.git_repositories import plain
@@ -19,11 +19,14 @@ def test_dies_while_it_delivers(tmp_path: Path, label: str, hit: int) -> None:
     """Of two TODOs, the first or the second."""
     work = acts(writes(), DONE)
     others = acts(writes("other.txt", "other\n"), DONE)
-    cast = {"hephaestus": lambda heard: others(heard) if "Write the other" in heard.first else work(heard)}
+
+    def hephaestus(heard: Heard) -> Answering:
+        return others(heard) if "Write the other" in heard.first else work(heard)
+
     other = todo(
         id="other", title="Write the other", touches=["other.txt"], needs=["fix"], verify=[{"run": "cat other.txt"}]
     )
-    with a_person(tmp_path, cast=cast) as person:
+    with a_person(tmp_path, cast={"hephaestus": hephaestus}) as person:
         ended = person.atlas("run", person.plan(todo(), other), ATLAS_FAILPOINTS=f"{label}=kill@{hit}")
         assert ended.code == -signal.SIGKILL, ended
         asked = len(person.stage.by("hephaestus"))
