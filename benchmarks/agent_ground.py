@@ -46,18 +46,22 @@ class Talk:
 
 
 def per_step(talks: Sequence[Talk], agents: int, steps: int) -> dict[str, float]:
-    """Milliseconds between two turns of an agent (`median`, `mean`), and per step of all agents together (`share`).
-    Nothing is to be told of a round that was not as it should be."""
+    """Milliseconds between two turns of an agent (`median`, `mean`), and per step of all agents together (`share`), from
+    when the last of them has begun until the first has ended. Nothing is to be told of a round that was not as it
+    should be."""
     turns = [len(talk.asked) for talk in talks]
     if turns != [steps + 1] * agents or any(talk.failed for talk in talks):
         raise RuntimeError(f"not {agents} conversations of {steps + 1} turns each: {turns}; or a tool failed")
     counted = [talk.asked[WARM:] for talk in talks]
     gaps = sorted(after - before for times in counted for before, after in pairwise(times))
-    wall = max(times[-1] for times in counted) - min(times[0] for times in counted)
+    since, until = max(times[0] for times in counted), min(times[-1] for times in counted)
+    together = sum(since < at <= until for times in counted for at in times)
+    if not together:
+        raise RuntimeError(f"{agents} agents were never at it together")
     return {
         "median": 1000 * gaps[len(gaps) // 2],
         "mean": 1000 * sum(gaps) / len(gaps),
-        "share": 1000 * wall / len(gaps),
+        "share": 1000 * (until - since) / together,
     }
 
 
