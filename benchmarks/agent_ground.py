@@ -46,8 +46,8 @@ class Talk:
 
 
 def per_step(talks: Sequence[Talk], agents: int, steps: int) -> dict[str, float]:
-    """Milliseconds between two turns of an agent (`median`, `mean`), and per step of all agents together (`share`), from
-    when the last of them has begun until the first has ended. Nothing is to be told of a round that was not as it
+    """Milliseconds between two turns of an agent (`median`, `mean`), and per step of all agents together (`share`),
+    from when the last of them has begun until the first has ended. Nothing is to be told of a round that was not as it
     should be."""
     turns = [len(talk.asked) for talk in talks]
     if turns != [steps + 1] * agents or any(talk.failed for talk in talks):
