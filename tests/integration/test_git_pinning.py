@@ -2,97 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
-import signal
 import subprocess
-import sys
-from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from mcp_servers.git.checkouts import Checkouts
-from mcp_servers.git.pinning import Pinned, pin
+from mcp_servers.git.pinning import pin
 from mcp_servers.git.program import GitError
-from mcp_servers.storage import locations
 from mcp_servers.storage.artifacts import Artifacts
-from mcp_servers.storage.stores import ObjectStores
 from mcp_servers.storage.trees import digest_tree
-from state.errors import InputError, RemoteMissing
-
-ODD_NAMES = [b"a\nb", b"\xff\xfe", b"-rf", b"with space", b'"quoted"', "ünï".encode(), b"tab\t", b"*", b":(top)x"]
-
-
-def git(repository: Path, *arguments: str) -> str:
-    """The user's git, as the user would call it."""
-    identity = {f"GIT_{who}_{what}": "x@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-    environment = {**os.environ, **identity, "GIT_CONFIG_GLOBAL": os.devnull}
-    done = subprocess.run(["git", *arguments], cwd=repository, env=environment, check=True, capture_output=True)
-    return done.stdout.decode(errors="replace").strip()
-
-
-@pytest.fixture
-def repository(tmp_path: Path) -> Path:
-    """One commit on main, in it an executable, links, and names of all kinds."""
-    root = tmp_path / "repository"
-    root.mkdir()
-    git(root, "init", "--quiet", "--initial-branch=main")
-    (root / "src" / "deep").mkdir(parents=True)
-    (root / "src" / "deep" / "x.py").write_text("print('x')\n")
-    (root / "crlf.txt").write_bytes(b"one\r\ntwo\r\n$Id$\r\n")
-    (root / "run.sh").write_text("#!/bin/sh\n")
-    (root / "run.sh").chmod(0o755)
-    (root / "link").symlink_to("src/deep")
-    (root / "outside").symlink_to("/etc/passwd")
-    for name in ODD_NAMES:
-        (root / os.fsdecode(name)).write_bytes(name)
-    git(root, "add", "--all")
-    git(root, "commit", "--quiet", "--message=first")
-    return root
-
-
-@pytest.fixture
-async def artifacts(tmp_path: Path) -> AsyncGenerator[Artifacts]:
-    stores = ObjectStores()
-    yield Artifacts(stores, locations.from_path(tmp_path / "artifacts", directory=True))
-    await stores.close()
-
-
-@pytest.fixture
-def checkouts(tmp_path: Path, artifacts: Artifacts) -> Checkouts:
-    return Checkouts(tmp_path / "checkouts", artifacts)
-
-
-async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
-        while True:
-            if true():
-                return
-            await asyncio.sleep(0.01)
-
-
-def dead(process: int) -> bool:
-    """Gone, or a zombie that nobody has buried."""
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
-    except FileNotFoundError:
-        return True
-
-
-async def content(directory: Path) -> str:
-    """The digest of a working tree without its ``.git``."""
-    hidden = directory / ".git"
-    away = directory.with_name(directory.name + ".git")
-    if hidden.exists():
-        hidden.rename(away)
-    try:
-        return await digest_tree(directory)
-    finally:
-        if away.exists():
-            away.rename(hidden)
+from state.errors import InputError
+from tests.integration.pinned_repositories import ODD_NAMES, content, git
 
 
 async def test_a_checkout_is_what_was_committed(
@@ -352,137 +276,3 @@ async def test_without_git(repository: Path, artifacts: Artifacts, monkeypatch: 
     monkeypatch.setenv("PATH", str(repository))
     with pytest.raises(GitError, match="not installed"):
         await pin(str(repository), None, artifacts)
-
-
-async def test_where_a_checkout_may_go(
-    tmp_path: Path, repository: Path, artifacts: Artifacts, checkouts: Checkouts
-) -> None:
-    pinned = await pin(str(repository), None, artifacts)
-    (tmp_path / "taken").mkdir()
-    (tmp_path / "taken" / "mine").write_text("mine")
-    with pytest.raises(InputError, match="not empty"):
-        await checkouts.fresh(pinned.oid, pinned.digest, tmp_path / "taken")
-    assert (tmp_path / "taken" / "mine").read_text() == "mine"
-    with pytest.raises(InputError, match="not the id of a commit"):
-        await checkouts.fresh("HEAD", pinned.digest, tmp_path / "into")
-    with pytest.raises(RemoteMissing):
-        await checkouts.fresh("0" * 40, f"sha256:{'0' * 64}", tmp_path / "into")
-    with pytest.raises(GitError, match="does not hold the commit"):
-        await checkouts.fresh("0" * 40, pinned.digest, tmp_path / "into")
-    await checkouts.fresh(pinned.oid, pinned.digest, tmp_path / "into")
-
-
-async def test_many_commits_side_by_side(
-    tmp_path: Path, repository: Path, artifacts: Artifacts, checkouts: Checkouts
-) -> None:
-    pins: list[tuple[Pinned, str]] = []
-    for number in range(5):
-        (repository / "crlf.txt").write_text(f"version {number}")
-        git(repository, "commit", "--quiet", "--all", f"--message={number}")
-        pins.append((await pin(str(repository), None, artifacts), await content(repository)))
-    await asyncio.gather(
-        *(
-            checkouts.fresh(pinned.oid, pinned.digest, tmp_path / f"{number}-{copy}")
-            for number, (pinned, _) in enumerate(pins)
-            for copy in range(3)
-        )
-    )
-    for number, (_, expected) in enumerate(pins):
-        for copy in range(3):
-            assert await digest_tree(tmp_path / f"{number}-{copy}") == expected
-
-
-async def test_processes_at_the_same_time(tmp_path: Path, repository: Path, artifacts: Artifacts) -> None:
-    pinned = await pin(str(repository), None, artifacts)
-    expected = await content(repository)
-    processes = [await child(tmp_path, pinned, f"into{number}") for number in range(4)]
-    assert [await process.wait() for process in processes] == [0, 0, 0, 0]
-    for number in range(4):
-        assert await digest_tree(tmp_path / f"into{number}") == expected
-    assert len(list((tmp_path / "checkouts" / "sha1.git" / "objects" / "pack").glob("*.pack"))) == 1
-
-
-async def child(tmp_path: Path, pinned: Pinned, into: str, program: str = "") -> asyncio.subprocess.Process:
-    """Another process that checks out; with `program`, a directory that comes first on its PATH."""
-    path = f"{program}:{os.environ['PATH']}" if program else os.environ["PATH"]
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", __name__, str(tmp_path), pinned.oid, pinned.digest, into),
-        env={**os.environ, "PATH": path},
-    )
-
-
-@pytest.mark.parametrize("verb", ["index-pack", "read-tree", "init"])
-async def test_a_worker_killed_at_any_step(
-    tmp_path: Path, repository: Path, artifacts: Artifacts, checkouts: Checkouts, verb: str
-) -> None:
-    """A git that reports when it starts `verb`, with half of the work on disk, and then hangs."""
-    pinned = await pin(str(repository), None, artifacts)
-    (tmp_path / "bin").mkdir()
-    slow = tmp_path / "bin" / "git"
-    real = shutil.which("git")
-    left = tmp_path / "checkouts" / "sha1.git"
-    slow.write_text(
-        f"#!/bin/sh\ncase \" $* \" in *' {verb} '*)\n"
-        f"  mkdir -p {left}/objects/pack; echo torn > {left}/objects/pack/tmp_pack_x; echo > {left}/config.lock\n"
-        f"  echo $$ > {tmp_path}/started.new; mv {tmp_path}/started.new {tmp_path}/started; exec sleep 1000;;\n"
-        f'esac\nexec {real} "$@"\n'
-    )
-    slow.chmod(0o755)
-    process = await child(tmp_path, pinned, "killed", str(slow.parent))
-    await until((tmp_path / "started").exists)
-    process.send_signal(signal.SIGKILL)
-    await process.wait()
-    os.kill(int((tmp_path / "started").read_text()), signal.SIGKILL)
-    await checkouts.fresh(pinned.oid, pinned.digest, tmp_path / "into")
-    assert await digest_tree(tmp_path / "into") == await content(repository)
-
-
-async def test_a_cancelled_checkout_leaves_nothing_and_no_process(
-    tmp_path: Path, repository: Path, artifacts: Artifacts, checkouts: Checkouts, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pinned = await pin(str(repository), None, artifacts)
-    (tmp_path / "bin").mkdir()
-    slow = tmp_path / "bin" / "git"
-    real = shutil.which("git")
-    slow.write_text(
-        "#!/bin/sh\ncase \" $* \" in *' read-tree '*)\n"
-        f"  echo half > {tmp_path}/into/half; sleep 1000 & echo $! > {tmp_path}/pid.new\n"
-        f'  mv {tmp_path}/pid.new {tmp_path}/pid; wait;;\nesac\nexec {real} "$@"\n'
-    )
-    slow.chmod(0o755)
-    with monkeypatch.context() as patched:
-        patched.setenv("PATH", f"{slow.parent}:{os.environ['PATH']}")
-        task = asyncio.create_task(checkouts.fresh(pinned.oid, pinned.digest, tmp_path / "into"))
-        await until((tmp_path / "pid").exists)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-    assert list((tmp_path / "into").iterdir()) == []
-    assert list((tmp_path / "checkouts").glob("index-*")) == []
-    await until(lambda: dead(int((tmp_path / "pid").read_text())))
-    await checkouts.fresh(pinned.oid, pinned.digest, tmp_path / "into")
-
-
-async def test_a_damaged_pack_is_fetched_again(
-    tmp_path: Path, repository: Path, artifacts: Artifacts, checkouts: Checkouts
-) -> None:
-    pinned = await pin(str(repository), None, artifacts)
-    await checkouts.fresh(pinned.oid, pinned.digest, tmp_path / "one")
-    [pack] = (tmp_path / "checkouts" / "sha1.git" / "objects" / "pack").glob("*.pack")
-    pack.chmod(0o644)
-    for damage in (lambda: pack.write_bytes(b"PACK torn"), pack.unlink):
-        damage()
-        into = tmp_path / f"after {damage.__name__}"
-        await checkouts.fresh(pinned.oid, pinned.digest, into)
-        assert await digest_tree(into) == await content(repository)
-
-
-async def check_out(directory: Path, oid: str, digest: str, into: str) -> None:
-    stores = ObjectStores()
-    artifacts = Artifacts(stores, locations.from_path(directory / "artifacts", directory=True))
-    await Checkouts(directory / "checkouts", artifacts).fresh(oid, digest, directory / into)
-    await stores.close()
-
-
-if __name__ == "__main__":
-    asyncio.run(check_out(Path(sys.argv[1]), *sys.argv[2:]))
