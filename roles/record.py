@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import cast
+from typing import TypedDict, Unpack, cast
 
 from sqlmodel import Session, col, select
 
@@ -25,6 +25,17 @@ Write = Callable[[Sequence[Command]], Awaitable[list[Outcome]]]
 """Carries out commands in one transaction, and does not give up while the database is away."""
 Place = tuple[int, int, int]
 """Of a tool call: (talk, seq of the message that wants it, number in it)."""
+
+
+class Told(TypedDict, total=False):
+    """What can be remembered; see `Remember`."""
+
+    said: Sequence[Said]
+    tools: Sequence[ToolRow]
+    standing: Standing | None
+    packs: Sequence[CommitPack]
+    notes: Sequence[Noted]
+    events: Sequence[tuple[str, str]]
 
 
 @dataclass(slots=True)
@@ -112,43 +123,18 @@ class Record:
         """A turn of the house's."""
         return Said(talk, seq, "user", speaker, encode_blocks(blocks))
 
-    async def remember(
-        self,
-        *,
-        said: Sequence[Said] = (),
-        tools: Sequence[ToolRow] = (),
-        standing: Standing | None = None,
-        packs: Sequence[CommitPack] = (),
-        notes: Sequence[Noted] = (),
-        events: Sequence[tuple[str, str]] = (),
-        first: Sequence[Command] = (),
-    ) -> None:
+    async def remember(self, *, first: Sequence[Command] = (), **told: Unpack[Told]) -> None:
         """Durable when it returns. `first` are commands of the same transaction. `LeaseLost` when the TODO is not this
         worker's any more; then nothing of it was written."""
-        self.later(
-            said=said, tools=tools, standing=standing, packs=packs, notes=notes, events=events, first=first
-        )  # fmt: skip
+        self.later(first=first, **told)
         await self.flush()
 
-    def later(
-        self,
-        *,
-        said: Sequence[Said] = (),
-        tools: Sequence[ToolRow] = (),
-        standing: Standing | None = None,
-        packs: Sequence[CommitPack] = (),
-        notes: Sequence[Noted] = (),
-        events: Sequence[tuple[str, str]] = (),
-        first: Sequence[Command] = (),
-    ) -> None:
+    def later(self, *, first: Sequence[Command] = (), **told: Unpack[Told]) -> None:
         """Like `remember`, but durable with what is written next under this fence, in one transaction: for what comes
         right before the checkpoint that says so."""
-        mine = Remember(
-            self.claim.todo, self.claim.fence, said=said, tools=tools, standing=standing, packs=packs, notes=notes,
-            events=events,
-        )  # fmt: skip
+        mine = Remember(self.claim.todo, self.claim.fence, **told)
         self.pending += [*first, mine]
-        self.keep(said, tools, standing)
+        self.keep(mine.said, mine.tools, mine.standing)
 
     def take(self) -> list[Command]:
         """What is pending, for who writes it."""
