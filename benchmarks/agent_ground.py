@@ -30,7 +30,7 @@ NEEDED = "workspace_read"
 """Who has this tool is at work; others (who writes the report) are not counted."""
 TOUCHED = 100
 """The first files of a repository: ``f/0.txt`` to ``f/99.txt``."""
-_LOOK_SECONDS = 0.05
+_LOOK_SECONDS = 0.5
 _WORKED = frozenset(("completed", "failed", "blocked"))
 _IN_ONE, _DEEPEST = 12, 5
 _LOG_MEDIAN, _LARGEST = math.log(2_500), 400_000

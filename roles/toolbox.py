@@ -1,4 +1,5 @@
-"""The tools that a role may call: those of MCP servers in this process, over the SDK's memory transport.
+"""The tools that a role may call: those of MCP servers in this process. What there is they say over the SDK's memory
+transport; a call is given to the server itself, without a message there and one back, which would be most of its cost.
 
 To its user no call fails otherwise than with an outcome, except by being cancelled; then what the call had started has
 ended before the cancellation goes on.
@@ -46,8 +47,9 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class _Offered:
-    server: str
-    client: Client
+    name: str
+    """Of the server."""
+    server: MCPServer[Any]
     tool: Tool
 
     @property
@@ -78,7 +80,7 @@ class Toolbox:
                 self._sessions.append(session)
                 client = await session.opened()
                 for tool in await _listed(client):
-                    self._add(_Offered(name, client, tool))
+                    self._add(_Offered(name, server, tool))
         except BaseException:
             await self._close()
             raise
@@ -104,7 +106,7 @@ class Toolbox:
         """Call a tool. Raises nothing but `CancelledError`, and that when the tool's body has ended."""
         if (offered := self._offered.get(name)) is None:
             return Outcome(self._unknown(name), failed=True)
-        calling = asyncio.create_task(_called(offered.client, name, dict(arguments)))
+        calling = asyncio.create_task(_called(offered.server, name, dict(arguments)))
         try:
             await asyncio.wait([calling])
         except asyncio.CancelledError:
@@ -114,9 +116,9 @@ class Toolbox:
                 calling.exception()  # seen; that it was cancelled is what counts
             raise
         if calling.cancelled():
-            return Outcome(f"{name} broke off: its server ({offered.server}) has ended.", failed=True)
+            return Outcome(f"{name} broke off: its server ({offered.name}) has ended.", failed=True)
         if error := calling.exception():
-            log.warning("%s of %s failed: %r", name, offered.server, error)
+            log.warning("%s of %s failed: %r", name, offered.name, error)
             return Outcome(bounded(f"{name} could not be called: {error}"), failed=True)
         return _outcome(calling.result())
 
@@ -125,9 +127,9 @@ class Toolbox:
         if not _is_allowed(name, self._allowed):
             return
         if not _NAME.fullmatch(name):
-            raise SettingsError(f"the tool {name!r} of {offered.server} has a name that models can't use", "Rename it.")
+            raise SettingsError(f"the tool {name!r} of {offered.name} has a name that models can't use", "Rename it.")
         if other := self._offered.get(name):
-            raise SettingsError(f"both {other.server} and {offered.server} have a tool {name}", "Leave one out.")
+            raise SettingsError(f"both {other.name} and {offered.name} have a tool {name}", "Leave one out.")
         self._offered[name] = offered
 
     def _unknown(self, name: str) -> str:
@@ -186,13 +188,17 @@ def _outcome(result: CallToolResult) -> Outcome:
     return Outcome(bounded("\n".join(said)), bool(result.is_error), None if result.is_error else data)
 
 
-async def _called(client: Client, name: str, arguments: dict[str, Any]) -> CallToolResult:
-    """Without the client's second look at the schema: these are servers of ours, which have checked what they say, and
-    it would take a third of a call."""
-    from mcp_types import CallToolRequest, CallToolRequestParams, CallToolResult
+async def _called(server: MCPServer[Any], name: str, arguments: dict[str, Any]) -> CallToolResult:
+    """What the server would send. `MCPError`, as it is."""
+    from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
+    from mcp.types import CallToolResult, TextContent
 
-    request = CallToolRequest(params=CallToolRequestParams(name=name, arguments=arguments))
-    return await client.session.send_request(request, CallToolResult)
+    try:
+        return cast("CallToolResult", await server.call_tool(name, arguments))
+    except ToolError as error:
+        if isinstance(error, UnexpectedToolError):
+            log.error("%s of a role broke", name, exc_info=error)
+        return CallToolResult(content=[TextContent(type="text", text=str(error))], is_error=True)
 
 
 async def _listed(client: Client) -> list[Tool]:

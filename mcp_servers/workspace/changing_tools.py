@@ -49,6 +49,7 @@ class ChangingTools:
         self._desk.check(parts)
         data = _encoded(content, "content")
         _refuse_large(parts, data)
+        self._desk.changes.of(parts)
         new = await self._desk.work(lambda stop: self._desk.tree.write(parts, data, stop, executable=executable))
         return Changed(path=joined(parts), done="created" if new else "replaced", size=len(data))
 
@@ -100,6 +101,7 @@ class ChangingTools:
         refuse_binary(joined(parts), data)
         done = edited(joined(parts), data, old, new, everywhere=everywhere, stop=stop)
         _refuse_large(parts, done.data)
+        self._desk.changes.of(parts)
         self._desk.tree.write(parts, done.data, stop)
         return Changed(path=joined(parts), done="edited", size=len(done.data), lines=done.lines[:100])
 
@@ -107,6 +109,7 @@ class ChangingTools:
         directory = stat.S_ISDIR(self._desk.tree.kind(parts))
         below = self._desk.tree.below(parts) if recursive and directory else []
         self._desk.check(*self._files(parts, below, directory=directory))
+        self._will_change(parts, directory=directory)
         self._desk.tree.delete(parts, below, stop)
         return Changed(path=joined(parts), done="deleted", entries=len(below) or None)
 
@@ -115,7 +118,14 @@ class ChangingTools:
         below = self._desk.tree.below(source) if directory else []
         moved = self._files(source, below, directory=directory)
         self._desk.check(*moved, *((*target, *each[len(source) :]) for each in moved))
+        self._will_change(source, target, directory=directory)
         self._desk.tree.move(source, target, overwrite=overwrite)
+
+    def _will_change(self, *paths: Parts, directory: bool) -> None:
+        if directory:
+            self._desk.changes.anywhere()
+        else:
+            self._desk.changes.of(*paths)
 
     @staticmethod
     def _files(parts: Parts, below: list[str], *, directory: bool) -> list[tuple[str, ...]]:

@@ -10,6 +10,7 @@ from typing import Annotated, Protocol, TypeVar
 from pydantic import Field
 
 from mcp_servers.storage.threads import Stop, in_thread
+from mcp_servers.workspace.changes import Changes
 from mcp_servers.workspace.naming import joined, shown
 from mcp_servers.workspace.tree import Parts, Tree
 from state.errors import InputError, SettingsError
@@ -33,13 +34,15 @@ class Run(Protocol):
 
 
 class Desk:
-    """One working tree. `touches`: patterns of what may be changed; None: all of it. `SettingsError`: one is wrong."""
+    """One working tree. `touches`: patterns of what may be changed; None: all of it. `SettingsError`: one is wrong.
+    `changes` is told what is changed."""
 
-    def __init__(self, root: Path, touches: Sequence[str] | None) -> None:
+    def __init__(self, root: Path, touches: Sequence[str] | None, changes: Changes | None = None) -> None:
         for pattern in touches or ():
             if why := problem(pattern):
                 raise SettingsError(f"the pattern {shown(pattern)} of `touches` {why}", "Write one such as src/**.")
         self.tree = Tree(root.absolute())
+        self.changes = changes or Changes()
         self._touches = touches
         self.alone = asyncio.Lock()
         """Held by whoever works in the tree: no command runs while files are read or changed."""

@@ -61,6 +61,7 @@ class RunningTools:
             left = until - loop.time()
             if left <= 0:
                 raise InputError("another call took so long that no time was left for the command", "Try again.")
+            self._desk.changes.anywhere()
             ended = await self._run((*_SHELL, command), left, hear)
         output = _COLOURS.sub("", said.text()).replace("\0", "\ufffd")
         return Ran(

@@ -82,12 +82,17 @@ class Drive:
         graph: Any = self.graph
         try:
             with _untraced(), self.saver.joined((claim.todo, claim.fence), self.record.keep_checkpoint):
-                final: Any = await graph.ainvoke(given and {"at": given}, config, context=calls, durability="sync")
+                going = graph.astream(
+                    given and {"at": given}, config, context=calls, durability="sync", stream_mode="custom"
+                )
+                async for _ in going:
+                    pass
                 await self.record.flush()
         finally:  # a reply that was paid for is booked, whoever stopped us; the rest, if the TODO is still ours
             with suppress(LeaseLost):
                 await completed(self.record.flush())
-        return await self._backed_off(final["at"]["stop"])
+        final = await self.graph.aget_state(config)
+        return await self._backed_off(final.values["at"]["stop"])
 
     async def _standing(self) -> RunStanding:
         """Of the run, by what people and budgets have said."""

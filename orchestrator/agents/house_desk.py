@@ -110,6 +110,7 @@ class HouseDesk:
                 policy,
                 run=self._command if duty.writes else None,
                 touches=self.prover.spec.touches if duty.writes and self.prover else None,
+                changes=self.workspace.changes if self.workspace else None,
             )
             servers = {"workspace": server} if duty.tools else {}
             self._boxes[duty.tools] = await self.closing.enter_async_context(Toolbox(servers, duty.tools))

@@ -3,7 +3,7 @@ working tree without git metadata that is exactly what the attempt's records say
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sqlmodel import Session, select
@@ -12,6 +12,7 @@ from mcp_servers.git.workspace.chains import chain_to
 from mcp_servers.git.workspace.repository import RunRepository
 from mcp_servers.git.workspace.results import Packed
 from mcp_servers.git.workspace.worktree import Worktree
+from mcp_servers.workspace.changes import Changes
 from orchestrator.run_spec import PinnedRepository
 from roles.desk import Taken
 from state.agent_commands import CommitPack
@@ -64,11 +65,13 @@ class Repository:
 
 @dataclass(slots=True)
 class Workspace:
-    """The working tree of one attempt. `base` is the head that it began from."""
+    """The working tree of one attempt. `base` is the head that it began from, `changes` what its tools may have changed
+    since the newest snapshot: nothing else runs in it."""
 
     repository: Repository
     tree: Worktree
     base: str
+    changes: Changes = field(default_factory=Changes)
 
     @classmethod
     async def open(cls, repository: Repository, base: str, commit: str, directory: Path) -> Workspace:
@@ -80,7 +83,11 @@ class Workspace:
 
     async def snapshot(self, *, thorough: bool = False) -> Taken:
         """Durable when it returns."""
-        taken = await self.tree.snapshot(thorough=thorough)
+        try:
+            taken = await self.tree.snapshot(self.changes.take(), thorough=thorough)
+        except BaseException:
+            self.changes.anywhere()
+            raise
         packs = (pack_row(taken.packed),) if taken.packed else ()
         words = ""
         if taken.skipped:
@@ -90,6 +97,7 @@ class Workspace:
 
     async def start_over(self, base: str) -> None:
         """From a clean checkout of `base`."""
+        self.changes.anywhere()
         await self.tree.reset(base)
         self.base = base
 

@@ -183,7 +183,7 @@ class _Hearing:
 
     def take(self, event: object) -> bool:
         """Whether the reply is whole with this."""
-        chunk = _Chunk.model_validate(event)
+        chunk = _Chunk.of(event)
         self._model = chunk.model or self._model
         for choice in chunk.choices or ():
             if choice.index == 0:

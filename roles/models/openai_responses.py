@@ -173,7 +173,7 @@ class _Hearing:
     def take(self, event: object) -> bool:
         """Whether the reply is whole with this."""
         if kind_of(event) in _KNOWN:
-            self._take(_Event.model_validate(event))
+            self._take(_Event.of(event))
         return self._response is not None
 
     def _take(self, read: _Event) -> None:

@@ -91,6 +91,32 @@ class Scan:
             self.skipped.append(Skipped(shown(path), why))
 
 
+def look_again(
+    root: Path, seen: Scan, paths: Collection[bytes], known: Known, bounds: Bounds, stop: Stop
+) -> tuple[Scan, list[bytes], list[bytes]] | None:
+    """After an earlier look, when nothing but these paths can have changed: (the whole, those that are there, those
+    that are gone). None: it is not as simple as that; `scan`. Blocks."""
+    if seen.unseen or seen.large or seen.links or seen.skipped:
+        return None
+    fresh = Scan(seen.began)
+    for below in {path[: path.rfind(b"/") + 1] for path in paths}:
+        stop.check()
+        for entry in _directory(root, below, fresh):
+            if (path := below + entry.name) in paths:
+                if entry.is_dir(follow_symlinks=False):
+                    return None
+                _file(path, entry, known, bounds, fresh)
+    if fresh.unseen or fresh.skipped:
+        return None
+    gone = [path for path in paths if path in seen.files and path not in fresh.files]
+    files = seen.files | fresh.files
+    for path in gone:
+        del files[path]
+    if len(files) > bounds.entries or sum(stamp[2] for stamp in files.values()) > bounds.total_bytes:
+        return None
+    return Scan(seen.began, files), list(fresh.files), gone
+
+
 def scan(root: Path, known: Known, bounds: Bounds, stop: Stop) -> Scan:
     """Look at all below `root`; blocks. `LimitExceeded`, named."""
     found = Scan(time.time_ns())

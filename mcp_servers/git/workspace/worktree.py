@@ -16,7 +16,7 @@ from mcp_servers.git.workspace.clearing import clear, remove
 from mcp_servers.git.workspace.index import Index, Mark
 from mcp_servers.git.workspace.repository import RunRepository
 from mcp_servers.git.workspace.results import Packed, Snapshot
-from mcp_servers.git.workspace.scanning import Bounds, Known, Scan, Stamp, scan
+from mcp_servers.git.workspace.scanning import Bounds, Known, Scan, Stamp, look_again, scan
 from mcp_servers.git.workspace.together import both
 from mcp_servers.storage.threads import completed, in_thread
 from state.errors import InputError
@@ -76,9 +76,10 @@ class Worktree:
             raise
         return worktree
 
-    async def snapshot(self, *, thorough: bool = False) -> Snapshot:
+    async def snapshot(self, only: Collection[bytes] | None = None, *, thorough: bool = False) -> Snapshot:
         """Store the tree as it is, as a commit whose parent is the snapshot before; when this returns it is durable, in
-        the repository and in the artifact store. `thorough` looks into every file, whatever its times say.
+        the repository and in the artifact store. `only` these paths (of no directories) can have changed since then;
+        None: any can. `thorough` looks into every file, whatever its times say.
 
         Everything is stored, ignored or not; lost are empty directories, and modes but for whether a file is
         executable. What can't be stored is in `skipped`; what of that is too large or can't be read stays as it was in
@@ -91,7 +92,7 @@ class Worktree:
 
             async def work() -> Snapshot:
                 try:
-                    return await self._snapshot()
+                    return await self._snapshot(only)
                 except BaseException:
                     self._seen = None
                     raise
@@ -143,40 +144,63 @@ class Worktree:
         known = Known(self._submodules, self._large, seen.files if seen else {})
         return await in_thread(lambda stop: scan(self.directory, known, self._bounds, stop))
 
-    async def _snapshot(self) -> Snapshot:
+    async def _look_again(
+        self, seen: Scan | None, only: Collection[bytes] | None
+    ) -> tuple[Scan, list[bytes], list[bytes]] | None:
+        if seen is None or only is None or self._submodules:
+            return None
+        known = Known(files=seen.files)
+        return await in_thread(lambda stop: look_again(self.directory, seen, only, known, self._bounds, stop))
+
+    async def _snapshot(self, only: Collection[bytes] | None) -> Snapshot:
         if self._index is None:
             raise GitError(f"{self.directory} is not a whole tree", "Reset it to a commit.")
         seen, index = self._seen, self._index
         if self._mark != await in_thread(lambda stop: index.mark()):
             seen = None
+        if again := await self._look_again(seen, only):
+            found, changed, gone = again
+        else:
+            found, changed, gone = await self._look(seen)
+        index, tree = self._index, self.tree
+        if changed or gone:
+            await index.update(gone, changed)
+            tree = await index.write_tree()
+        snapshot = await self._store(tree, found, {*changed, *gone})
+        self._submodules &= found.links
+        self._seen, self._mark = found, await in_thread(lambda stop: index.mark())
+        return snapshot
+
+    async def _look(self, seen: Scan | None) -> tuple[Scan, list[bytes], list[bytes]]:
+        """(all there is, what may have changed, what is gone), to bring the index up to date."""
+        assert self._index, "there is a whole tree"  # noqa: S101
         found = await self._scan(seen)
         known: Collection[bytes] = seen.files if seen else ()
         changed = found.changed_since(seen) if seen else []
         if not seen or len(changed) > REBUILT:
-            index = Index(index.git, self._repository.cache.scratch)
+            index = Index(self._index.git, self._repository.cache.scratch)
             await self._use(index)
             await index.read(self.commit)
             known, changed = await index.paths() - self._submodules, list(found.files)
         gone = [*found.gone(known), *(self._submodules - found.links)]
         found.keep(known)
-        tree = self.tree
-        if changed or gone:
-            await index.update(gone, changed)
-            tree = await index.write_tree()
-        snapshot = await self._store(tree, found)
-        self._submodules &= found.links
-        self._seen, self._mark = found, await in_thread(lambda stop: index.mark())
-        return snapshot
+        return found, changed, gone
 
-    async def _store(self, tree: str, found: Scan) -> Snapshot:
+    async def _store(self, tree: str, found: Scan, looked: Collection[bytes]) -> Snapshot:
         skipped = tuple(found.skipped)
         if tree == self.tree:
             return Snapshot(self.commit, tree, 0, skipped, None)
         commit = await self._repository.commit(tree, [self.commit], _MESSAGE)
-        changed, packed = await both(differences.count(self._repository.cache.git, self.tree, tree), self._pack(commit))
+        changed, packed = await both(self._count(tree, looked), self._pack(commit))
         self.commit, self.tree = commit, tree
         self._packs = 0 if packed.base == self._origin else self._packs + 1
         return Snapshot(commit, tree, changed, skipped, packed)
+
+    async def _count(self, tree: str, looked: Collection[bytes]) -> int:
+        """How many paths differ, of those that were looked at."""
+        if len(looked) == 1:
+            return 1
+        return await differences.count(self._repository.cache.git, self.tree, tree)
 
     async def _pack(self, commit: str) -> Packed:
         consolidated = self._packs >= CONSOLIDATED - 1
