@@ -117,6 +117,7 @@ def _snapshots(found: Found) -> list[Figure]:
     return [
         Figure(SNAPSHOT, "one file changed: p50", best(rounds, "p50", "lower"), "ms"),
         Figure(SNAPSHOT, "one file changed: p95", middle(rounds, "p95"), "ms"),
+        Figure(SNAPSHOT, "one file changed by a tool: p50", best(rounds, "known", "lower"), "ms"),
         Figure(SNAPSHOT, "the first after a checkout", best(rounds, "first", "lower"), "ms"),
         Figure(WRITING, "whole writing step, snapshot and all", best(found[WRITING, PROCESS], "median", "lower"), "ms"),
     ]

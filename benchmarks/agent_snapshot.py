@@ -1,11 +1,14 @@
-"""A round of `agent`: snapshots alone, of a working tree of which one file was changed since the one before. Durable as
+"""A round of `agent`: snapshots alone, of a working tree of which one file was changed since the one before: by a
+command, so that any could be, or by a tool, so that it is known which. Durable as
 for an agent: commits and packs are in the run's repository and in the artifact store when a snapshot is taken."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 from benchmarks.agent_ground import WARM, installation, repository
@@ -18,9 +21,9 @@ _AT_REST = 3.0
 """Seconds: what changed shortly before is looked at more closely."""
 
 
-async def _timed(tree: Worktree, changed: int) -> float:
+async def _timed(tree: Worktree, changed: int, only: Collection[bytes] | None = None) -> float:
     start = time.perf_counter()
-    taken = await tree.snapshot()
+    taken = await tree.snapshot(only)
     took = 1000 * (time.perf_counter() - start)
     assert (taken.changed, bool(taken.packed)) == (changed, bool(changed)), taken
     return took
@@ -38,12 +41,20 @@ async def _round(directory: Path, snapshots: int, files: int) -> dict[str, float
         assert len(paths) == files, len(paths)
         await asyncio.sleep(_AT_REST)
         first = await _timed(tree, 0)
-        chosen, took = random.Random(1), list[float]()
+        chosen, took, known = random.Random(1), list[float](), list[float]()
         for number in range(WARM + snapshots):
-            with chosen.choice(paths).open("a") as file:
-                file.write(f"{number}\n")
-            took.append(await _timed(tree, 1))
-    return {"p50": percentile(took[WARM:], 0.5), "p95": percentile(took[WARM:], 0.95), "first": first}
+            for times in (took, known):
+                path = chosen.choice(paths)
+                with path.open("a") as file:
+                    file.write(f"{number}\n")
+                only = {os.fsencode(path.relative_to(tree.directory))} if times is known else None
+                times.append(await _timed(tree, 1, only))
+    return {
+        "p50": percentile(took[WARM:], 0.5),
+        "p95": percentile(took[WARM:], 0.95),
+        "known": percentile(known[WARM:], 0.5),
+        "first": first,
+    }
 
 
 def main() -> None:

@@ -39,9 +39,12 @@ async def ground(tmp_path: Path) -> AsyncGenerator[Ground]:
         yield ground
 
 
+def index_below(path: Path) -> Path:
+    return next(path.rglob("index-*"))
+
+
 @asynccontextmanager
 async def working(tree: Worktree, changes: Changes, scratch: Path) -> AsyncGenerator[Client]:
-    scratch.mkdir(exist_ok=True)
     async with (
         host(tree.directory, scratch) as run,
         connected(workspace_server(tree.directory, Policy(), run=run, changes=changes)) as client,
@@ -73,7 +76,7 @@ async def anything(client: Client, chance: random.Random) -> None:
 async def test_it_is_the_tree_whatever_the_tools_did(ground: Ground, tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
     tree, changes = await ground.worktree(), Changes()
-    async with working(tree, changes, tmp_path / "scratch") as client:
+    async with working(tree, changes, tmp_path) as client:
         for number in range(60):
             for _ in range(chance.randint(1, 3)):
                 await anything(client, chance)
@@ -144,6 +147,6 @@ async def test_nothing_is_forgotten_when_a_snapshot_fails(ground: Ground, tmp_pa
     assert changes.take() is None
     (tree.directory / "a.txt").write_text("two\n")
     (tree.directory / "src" / "x.py").write_text("two\n")
-    index = next(path for path in tmp_path.rglob("index-*"))
+    index = index_below(tmp_path)
     index.write_bytes(b"not an index")
     assert (await tree.snapshot({b"a.txt"})).tree == truth(tree.directory), "an index that another changed is made anew"

@@ -116,7 +116,7 @@ def test_steps_that_were_none_are_not_counted(talks: list[Talk]) -> None:
 
 
 def test_overhead_is_the_middle_of_the_differences_in_each_round() -> None:
-    names = ["median", "mean", "share", "p50", "p95", "first"]
+    names = ["median", "mean", "share", "p50", "p95", "known", "first"]
     rounds: list[Round] = [dict.fromkeys(names, value) for value in (1.0, 5.0, 2.0)]
     atlas: list[Round] = [
         {name: value + more for name, value in each.items()} for each, more in zip(rounds, (4, 2, 3), strict=True)
@@ -154,6 +154,7 @@ def test_rounds_of_agents_over_http() -> None:
 def test_a_round_of_snapshots() -> None:
     found = one_round("agent_snapshot", snapshots=5, files=150)
     assert 0 < found["p50"] <= found["p95"]
+    assert found["known"] > 0
 
 
 def test_a_round_that_fails_says_why() -> None:
