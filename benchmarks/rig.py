@@ -26,7 +26,7 @@ from orchestrator.service import Service
 from orchestrator.sweeper import Sweeper
 from orchestrator.worker import Claims, Worker
 from state.commands import Claimed, Command, Complete, Done, Outcome
-from state.liveness import FileLiveness
+from state.liveness import FileCensus, FileLiveness
 from state.ports import Reporter, Result, Worked
 from state.records import QUEUE, Evidence
 from state.sqlite import SqliteStore
@@ -144,7 +144,7 @@ async def rig(place: Path, slots: int) -> AsyncGenerator[Rig]:
     liveness = FileLiveness(place / "workers")
     worker = Worker(dispatch, broker, {"task": executor}, Claims(boot=liveness.boot, placement=QUEUE, slots=slots))
     heartbeat = Heartbeat(liveness, _Nothing(), worker.lease_lost)
-    sweeping = asyncio.create_task(Sweeper(dispatch, liveness).run())
+    sweeping = asyncio.create_task(Sweeper(dispatch, FileCensus(place / "workers"), liveness.boot).run())
     working = asyncio.create_task(worker.run())
     try:
         yield Rig(store, dispatch, service, executor)

@@ -1,4 +1,5 @@
-"""The worker's pulse: a thread of its own, so that a busy event loop does not cost the lease nor a dead one keep it."""
+"""The worker's pulse: threads of its own, so that a busy event loop does not cost the lease nor a dead one keep it, and
+a database that does not answer holds up nothing else."""
 
 from __future__ import annotations
 
@@ -7,8 +8,10 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
+from state.errors import StoreError
 from state.limits import HEARTBEAT_SECONDS, LEASE_SECONDS, LOOP_STALL_SECONDS, PULSE_SECONDS
 from state.ports import Liveness
 
@@ -25,9 +28,9 @@ class Held(Protocol):
 class Heartbeat:
     """Renews the lease while the event loop answers, and keeps the sandboxes going while the lease lasts.
 
-    When the lease ran out (the process was stopped, the loop hung), everything that runs is killed from here, then
-    `lost` is called in the loop; the lease is fresh again by then. The lease is measured on the monotonic clock from
-    before the renewal.
+    When the lease ran out (the process was stopped, the loop hung, the database was away), everything that runs is
+    killed from here, and once the lease is fresh again `lost` is called in the loop. The lease is measured on the
+    monotonic clock from before a renewal was sent.
     """
 
     def __init__(self, liveness: Liveness, held: Held, lost: Callable[[], None]) -> None:
@@ -37,17 +40,27 @@ class Heartbeat:
         self._loop = asyncio.get_running_loop()
         self._answered = time.monotonic()
         self._renewed = time.monotonic()
+        self._dropped = False
+        """The lease has run out since it was renewed."""
+        self._renewals = ThreadPoolExecutor(1, "atlas-lease")
+        self._renewing: Future[None] | None = None
         self._stop = threading.Event()
         self._timer = self._loop.call_later(PULSE_SECONDS, self._answer)
         self._thread = threading.Thread(target=self._beat, name="atlas-heartbeat", daemon=True)
         liveness.renew()
         self._thread.start()
 
+    @property
+    def age(self) -> float:
+        """Seconds since the lease was renewed."""
+        return time.monotonic() - self._renewed
+
     async def close(self) -> None:
         """Stop; the lease runs out by itself, or `Liveness.close` ends it."""
         self._stop.set()
         self._timer.cancel()
         await asyncio.to_thread(self._thread.join)
+        await asyncio.to_thread(self._renewals.shutdown)
 
     def _answer(self) -> None:
         """In the loop: it lives."""
@@ -59,24 +72,30 @@ class Heartbeat:
             self._once(time.monotonic())
 
     def _once(self, now: float) -> None:
-        held = now - self._renewed < LEASE_SECONDS
-        if held:
+        if now - self._renewed < LEASE_SECONDS:
             self._held.pulse()
         else:
-            log.warning("the lease ran out; dropping what was in progress")
+            if not self._dropped:
+                log.warning("the lease ran out; dropping what was in progress")
+            self._dropped = True
             self._held.kill_all()
         answers = now - self._answered < LOOP_STALL_SECONDS
-        if answers and (not held or now - self._renewed >= HEARTBEAT_SECONDS):
-            self._renew(now, held)
+        if answers and (self._renewing is None or self._renewing.done()) and self._is_due(now):
+            self._renewing = self._renewals.submit(self._renew)
 
-    def _renew(self, now: float, held: bool) -> None:
+    def _is_due(self, now: float) -> bool:
+        return self._dropped or now - self._renewed >= HEARTBEAT_SECONDS or not self._liveness.intact()
+
+    def _renew(self) -> None:
+        now = time.monotonic()
         try:
             still = self._liveness.renew()
-        except OSError as error:
+        except (OSError, StoreError) as error:
             log.warning("the lease could not be renewed: %s", error)
             return
+        dropped, self._dropped = self._dropped, False
         self._renewed = now
-        if not (held and still):
+        if dropped or not still:
             try:
                 self._loop.call_soon_threadsafe(self._lost)
             except RuntimeError:  # the loop is closed: nobody is left to tell

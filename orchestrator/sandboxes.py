@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from mcp_servers.container.admission import Availability
+from mcp_servers.container.reaping import Alive
 from state.errors import ImageMissing, SandboxUnavailable
 from state.ports import Sandbox
 from state.records import Provenance
@@ -72,7 +73,7 @@ class Containers(Sandbox, Protocol):
     """The docker sandbox, which can leave something behind."""
 
     async def probe(self) -> Availability: ...
-    async def reap(self, alive: Callable[[str], bool]) -> int: ...
+    async def reap(self, alive: Alive) -> int: ...
 
 
 class Sandboxes:
@@ -120,8 +121,8 @@ class Sandboxes:
         for sandbox in self._all():
             sandbox.kill_all()
 
-    async def reap(self, alive: Callable[[str], bool]) -> None:
-        """Remove containers of workers (by boot id) that are not alive; docker is not looked for."""
+    async def reap(self, alive: Alive) -> None:
+        """Remove containers of workers that are gone; docker is not looked for."""
         if self._docker:
             await self._docker.reap(alive)
 

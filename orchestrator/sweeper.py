@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Literal
 
 from orchestrator.dispatch import Dispatch
 from orchestrator.outcome import RetryPolicy
@@ -16,20 +15,20 @@ from state.commands import Command, Done, ExhaustTime, Expire, Fail, Hold, Relea
 from state.errors import AtlasError
 from state.failpoints import failpoint
 from state.limits import OUTBOX_STALE_SECONDS, SWEEP_SECONDS
-from state.ports import Liveness, Store
+from state.ports import Census, Store
 from state.records import ReleaseCause, local_placement
 
 log = logging.getLogger(__name__)
 
 _SLOW_SWEEP_SECONDS = 1.0
-Verdict = Callable[[str], Literal["alive", "dead", "expired"]]
 Chore = Callable[[], Awaitable[None]]
 
 
-async def abandoned(store: Store, verdict: Verdict) -> list[Command]:
+async def abandoned(store: Store, census: Census) -> list[Command]:
     """What holds the runs whose own process is gone: they are not in progress, whatever their TODOs say. They are read
     again once it is known to be gone: its last act may have been to end one."""
-    gone = {boot for _, boot in await store.read(reading.local_runs) if verdict(boot) == "dead"}
+    boots = {boot for _, boot in await store.read(reading.local_runs)}
+    gone = {boot for boot, verdict in (await census.verdicts(boots)).items() if verdict == "dead"}
     left = await store.read(reading.local_runs) if gone else []
     return [
         Hold(run, "the process that ran it is gone", expected=local_placement(boot))
@@ -38,12 +37,12 @@ async def abandoned(store: Store, verdict: Verdict) -> list[Command]:
     ]
 
 
-async def take_back(dispatch: Dispatch, verdict: Verdict, by: str) -> list[str]:
+async def take_back(dispatch: Dispatch, census: Census, by: str) -> list[str]:
     """Give back what the dead own, and what those own whose lease ran out; says how much from whom. It is fenced, so
     that a death counts once, whoever notices it and however many do."""
     taken: list[str] = []
-    for owner in await dispatch.store.read(reading.owners):
-        found = verdict(owner)
+    owners = [owner for owner in await dispatch.store.read(reading.owners) if owner != by]
+    for owner, found in (await census.verdicts(owners)).items():
         if found == "alive":
             continue
         cause: ReleaseCause = "died" if found == "dead" else "lease_lost"
@@ -56,11 +55,13 @@ async def take_back(dispatch: Dispatch, verdict: Verdict, by: str) -> list[str]:
 
 
 class Sweeper:
-    """`chores` are run about once a second besides: what other rooms want repaired (publications, orphans)."""
+    """Of the worker `boot`. `chores` are run about once a second besides: what other rooms want repaired (publications,
+    orphans)."""
 
-    def __init__(self, dispatch: Dispatch, liveness: Liveness, chores: tuple[Chore, ...] = ()) -> None:
+    def __init__(self, dispatch: Dispatch, census: Census, boot: str, chores: tuple[Chore, ...] = ()) -> None:
         self._dispatch = dispatch
-        self._liveness = liveness
+        self._census = census
+        self._boot = boot
         self._chores = chores
 
     async def run(self) -> None:
@@ -79,7 +80,7 @@ class Sweeper:
 
     async def fast(self) -> None:
         """Take from the dead and from those whose lease ran out."""
-        for taken in await take_back(self._dispatch, self._liveness.verdict, self._liveness.boot):
+        for taken in await take_back(self._dispatch, self._census, self._boot):
             log.warning("took %s", taken)
 
     async def slow(self) -> None:
@@ -100,6 +101,6 @@ class Sweeper:
         commands += [Expire(question) for question in await read(reading.expired_questions)]
         commands += [SettleCall(call, "lost", estimated=True) for call in await read(reading.lost_calls)]
         commands += [ExhaustTime(run) for run in await read(reading.out_of_time)]
-        commands += await abandoned(self._dispatch.store, self._liveness.verdict)
+        commands += await abandoned(self._dispatch.store, self._census)
         if commands:
             await self._dispatch.apply(commands)

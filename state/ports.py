@@ -6,7 +6,7 @@ Everything here is `async` and cancellable: a cancelled call has stopped its pro
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol, TypeVar
@@ -42,7 +42,8 @@ class Store(Protocol):
 
 
 class Liveness(Protocol):
-    """Who is alive. A worker holds a lock that dies with it and a lease that it renews; design §4."""
+    """Being alive, for others to see: a lock that dies with this process, and a lease that it renews; design §4. Used
+    from one thread at a time."""
 
     @property
     def boot(self) -> str:
@@ -51,14 +52,32 @@ class Liveness(Protocol):
 
     def renew(self) -> bool:
         """Renew the lease; False if it had run out meanwhile (it is then fresh again, but own work must be dropped).
-        Called from the heartbeat thread."""
+        Blocks. `OSError` or `StoreError`: it could not be renewed."""
         ...
 
-    def verdict(self, boot: str) -> Literal["alive", "dead", "expired"]:
-        """Of another worker: ``dead`` when its lock is free, ``expired`` when it lives but its lease ran out."""
+    def intact(self) -> bool:
+        """Whether the lock is held, as far as can be told at once. If not, `renew` takes it again."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """A clean end: what this worker owned is free at once. Blocks."""
+        ...
+
+
+Verdict = Literal["alive", "dead", "expired"]
+"""On a worker: ``dead`` when its lock is free, ``expired`` when it lives but its lease ran out."""
+
+
+class Census(Protocol):
+    """Who is alive, for whoever looks. Errors: `StoreError` and its kinds."""
+
+    async def verdicts(self, boots: Collection[str]) -> Mapping[str, Verdict]:
+        """On each of these workers, by boot id."""
+        ...
+
+    async def forget(self, boots: Collection[str]) -> None:
+        """Remove what these dead workers left."""
+        ...
 
 
 # --- wake-ups ---------------------------------------------------------------------------------------------------------

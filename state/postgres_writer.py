@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import psycopg
 from psycopg import errors
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from state.commands import Command, Outcome
 from state.errors import StoreBusy, StoreError, StoreFull, StoreUnavailable
@@ -40,7 +41,7 @@ log = logging.getLogger(__name__)
 _AGAIN = 5
 """How often a batch is carried out before a deadlock with another program counts as busy."""
 _FATE_SECONDS = 10.0
-_CONNECT_SECONDS = 10
+_DEFAULTS = "connect_timeout=10 application_name=atlas"
 SETTINGS = {
     "lock_timeout": f"{BUSY_SECONDS:.0f}s",
     # a process that is stopped in the middle of a transaction must not stop all others
@@ -229,10 +230,8 @@ class PostgresWriter:
 def connect(conninfo: str) -> Connection:
     """A connection that begins no transactions of its own."""
     return psycopg.connect(
-        conninfo,
+        make_conninfo(_DEFAULTS, **conninfo_to_dict(conninfo)),
         autocommit=True,
-        connect_timeout=_CONNECT_SECONDS,
-        application_name="atlas",
         # At once, not at the fifth time: of those psycopg does not notice that an error in a pipeline left them
         # unprepared.
         prepare_threshold=0,

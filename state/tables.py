@@ -302,6 +302,19 @@ class Worker(SQLModel, table=True):
     ended_at: float | None = Field(default=None, sa_type=Float)
 
 
+class Lease(SQLModel, table=True):
+    """A worker's, on PostgreSQL: see `state.postgres_liveness`. `lock` is the advisory lock that it holds, `server` the
+    start of the server that it took it from. (Beside SQLite it is a file.)"""
+
+    __tablename__: ClassVar[str] = "lease"
+
+    boot: str = Field(primary_key=True)
+    lock: int = Field(sa_type=BigInteger)
+    until: float = Field(sa_type=Float)
+    server: float = Field(sa_type=Float)
+
+
 __all__ = [
-    "ArtifactRow", "Attempt", "Event", "EvidenceRow", "Outbox", "Plan", "Question", "Run", "Todo", "TodoNeed", "Worker",
+    "ArtifactRow", "Attempt", "Event", "EvidenceRow", "Lease", "Outbox", "Plan", "Question", "Run", "Todo", "TodoNeed",
+    "Worker",
 ]  # fmt: skip

@@ -12,7 +12,6 @@ import os
 import secrets
 import socket
 import threading
-from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from typing import cast
@@ -26,7 +25,7 @@ from mcp_servers.container.images import Image, Images
 from mcp_servers.container.lifelines import Lifelines
 from mcp_servers.container.oneshot import OneShot
 from mcp_servers.container.profile import COMMAND_LABEL, IMAGE_LABEL, Profile, labels, workshop_request
-from mcp_servers.container.reaping import reap
+from mcp_servers.container.reaping import Alive, reap
 from mcp_servers.container.registry import KIND, KIND_LABEL, NAME, Found, Registry
 from state.errors import Conflict, InputError, LimitExceeded, SandboxUnavailable
 from state.limits import GB, MB, PULSE_SECONDS
@@ -70,7 +69,7 @@ class Containers:
         home: str,
         url: str | None = None,
         options: Options | None = None,
-        alive: Callable[[str], bool] | None = None,
+        alive: Alive | None = None,
     ) -> None:
         self.options = options or Options()
         self.engine = Engine(url)
@@ -92,7 +91,7 @@ class Containers:
         self._pulses.start()
         if self._alive is not None:
             with suppress(SandboxUnavailable):  # whoever calls a tool will hear of it
-                await reap(self.engine, self._home, lambda boot: boot == self._boot or self._alive_(boot))
+                await reap(self.engine, self._home, self._alive)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -209,9 +208,6 @@ class Containers:
         await self._lifelines.idle()
         self._over.set()
         await asyncio.to_thread(self._pulses.join)
-
-    def _alive_(self, boot: str) -> bool:
-        return self._alive is None or self._alive(boot)
 
     def _pulse(self) -> None:
         while not self._over.wait(PULSE_SECONDS):

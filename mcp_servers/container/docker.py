@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from functools import partial
 from typing import Literal
@@ -27,7 +27,7 @@ from mcp_servers.container.lifelines import Lifelines
 from mcp_servers.container.oneshot import OneShot
 from mcp_servers.container.ownership import prepare
 from mcp_servers.container.profile import Profile, create_request, environment
-from mcp_servers.container.reaping import reap
+from mcp_servers.container.reaping import Alive, reap
 from state.errors import ImageMissing, SandboxError, SandboxUnavailable
 from state.ports import Exit, Resources, SandboxCommand, WriteOutput
 
@@ -105,7 +105,7 @@ class DockerSandbox:
         self._lifelines.cut()
         await self._lifelines.idle()
 
-    async def reap(self, alive: Callable[[str], bool]) -> int:
+    async def reap(self, alive: Alive) -> int:
         """Remove the containers that workers of this installation left behind (`alive` is asked of their boot ids);
         returns how many. They hold nothing that runs for long, since their keeper ends without pulses; but one that
         was created and never started stays."""

@@ -9,12 +9,11 @@ import socket
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.settings import Settings, load_settings
-from state.errors import InputError, NotAvailableYet, SandboxUnavailable
+from state.errors import InputError, SandboxUnavailable
 
 _PR_SET_DUMPABLE = 4
 _YOUNG = 10_000
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from mcp_servers.storage.artifacts import Artifacts
     from mcp_servers.storage.stores import ObjectStores
     from orchestrator.brokers.memory import MemoryBroker
+    from orchestrator.cli.persistence import Kept
     from orchestrator.dispatch import Dispatch
     from orchestrator.heartbeat import Heartbeat
     from orchestrator.publishing import Publisher
@@ -34,10 +34,8 @@ if TYPE_CHECKING:
     from orchestrator.sweeper import Sweeper
     from orchestrator.telling import Telling
     from orchestrator.worker import Worker
-    from state.liveness import FileLiveness
-    from state.ports import Executor
+    from state.ports import Census, Executor, Liveness, Store
     from state.records import TodoKind
-    from state.sqlite import SqliteStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +43,7 @@ class House:
     """What every command needs."""
 
     settings: Settings
-    database: Path
-    store: SqliteStore
+    kept: Kept
     stores: ObjectStores
     artifacts: Artifacts
     broker: MemoryBroker
@@ -55,29 +52,32 @@ class House:
     telling: Telling
 
     @property
-    def census(self) -> Path:
-        """The directory of `state.liveness`."""
-        return self.database.with_name(self.database.name + "-workers")
+    def store(self) -> Store:
+        """Of the database."""
+        return self.kept.store
+
+    @property
+    def census(self) -> Census:
+        """Of the workers on this database."""
+        return self.kept.census
 
     async def look_round(self) -> None:
         """Hold the runs whose own process is gone, and give back what dead workers own. Everybody who looks does it:
         there may be no worker that would. What can't be written now (a full disk) can still be looked at."""
         from orchestrator.sweeper import abandoned, take_back
         from state.errors import StoreError
-        from state.liveness import verdict
 
-        by_census = partial(verdict, self.census)
         with contextlib.suppress(StoreError):
-            if left := await abandoned(self.store, by_census):
+            if left := await abandoned(self.store, self.census):
                 await self.dispatch.apply(left)
-            await take_back(self.dispatch, by_census, by="")
+            await take_back(self.dispatch, self.census, by="")
 
 
 @dataclass(frozen=True, slots=True)
 class Workshop:
     """What a process that works needs besides."""
 
-    liveness: FileLiveness
+    liveness: Liveness
     sandboxes: Sandboxes
     executors: Mapping[TodoKind, Executor]
     publisher: Publisher
@@ -103,19 +103,6 @@ def settings() -> Settings:
     return load_settings(os.environ)
 
 
-def database_path(url: str) -> Path:
-    """The file of a SQLite URL."""
-    if not url.startswith("sqlite:///"):
-        raise NotAvailableYet(
-            "PostgreSQL as the database of `atlas` is not available yet: its store is built, its liveness is not",
-            "Leave ATLAS_DATABASE_URL unset, or use sqlite:////path/to/atlas.db.",
-        )
-    path = url.removeprefix("sqlite:///")
-    if not path or path == ":memory:":
-        raise InputError("the database must be a file: its state outlives the process", "sqlite:////path/to/atlas.db")
-    return Path(path).absolute()
-
-
 @asynccontextmanager
 async def house() -> AsyncGenerator[House]:
     """Open the database and what hangs on it."""
@@ -123,17 +110,17 @@ async def house() -> AsyncGenerator[House]:
     from mcp_servers.storage.s3_calls import S3Settings
     from mcp_servers.storage.stores import ObjectStores
     from orchestrator.brokers.memory import MemoryBroker
+    from orchestrator.cli.persistence import opened
     from orchestrator.dispatch import Dispatch
     from orchestrator.logs import KnownSecrets, configure
     from orchestrator.service import Service
     from orchestrator.telling import Telling
-    from state.sqlite import SqliteStore
 
     found = settings()
     configure(found.log_level, found.log_format, KnownSecrets())
-    database = database_path(found.database_url)
     scratch = private_directory(found.home / "scratch")
-    store = SqliteStore(database)
+    kept = opened(found.database_url)
+    store = kept.store
     stores = ObjectStores(S3Settings(endpoint=found.s3_endpoint, region=found.s3_region), scratch=scratch)
     artifacts = Artifacts(stores, found.store_url.rstrip("/") + "/", scratch=scratch)
     broker = MemoryBroker()
@@ -143,10 +130,10 @@ async def house() -> AsyncGenerator[House]:
         return await pin_repository(artifacts, scratch, repo, base, directory)
 
     service, telling = Service(dispatch, artifacts, pin), Telling(store, artifacts)
-    opened = House(found, database, store, stores, artifacts, broker, dispatch, service, telling)
+    made = House(found, kept, stores, artifacts, broker, dispatch, service, telling)
     try:
-        await opened.look_round()
-        yield opened
+        await made.look_round()
+        yield made
     finally:
         await broker.close()
         await stores.close()
@@ -168,14 +155,13 @@ async def workshop(house: House) -> AsyncGenerator[Workshop]:
     from orchestrator.sandboxes import Policy, Sandboxes
     from orchestrator.secrets import Secrets
     from orchestrator.sweeper import Sweeper
-    from state.liveness import FileLiveness
 
     found, known = house.settings, KnownSecrets()
     configure(found.log_level, found.log_format, known)
     keep_environment_private()
     gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])
     gc.freeze()
-    liveness = FileLiveness(house.census)
+    liveness = house.kept.liveness()
 
     async def docker() -> Containers:
         return await connect_docker(found, liveness.boot)
@@ -196,8 +182,8 @@ async def workshop(house: House) -> AsyncGenerator[Workshop]:
     executors: dict[TodoKind, Executor] = {"task": TaskExecutor(around, repositories)}
     executors |= WithRoles(around, house.dispatch, models, repositories, found.home).executors()
     publisher = Publisher(house.dispatch, house.stores)
-    orphans = Orphans(work, liveness, sandboxes, cache, found.cache_bytes)
-    sweeper = Sweeper(house.dispatch, liveness, (publisher.everything, orphans.remove))
+    orphans = Orphans(work, liveness.boot, house.census, sandboxes, cache, found.cache_bytes)
+    sweeper = Sweeper(house.dispatch, house.census, liveness.boot, (publisher.everything, orphans.remove))
     async with AsyncExitStack() as stack:
         stack.callback(liveness.close)
         stack.push_async_callback(sandboxes.close)
@@ -259,19 +245,6 @@ def private_directory(path: Path) -> Path:
     except OSError as error:
         raise InputError(f"cannot make {path}: {error.strerror}", "Point ATLAS_HOME at a directory of yours.") from None
     return path
-
-
-def upgrade_database(found: Settings) -> str:
-    """Bring the database to the newest revision; returns its name without a password."""
-    from state.migrations import upgrade
-
-    if not found.database_url.startswith("sqlite:///"):
-        upgrade(found.database_url)
-        return found.database_url.rpartition("@")[2]
-    path = database_path(found.database_url)
-    private_directory(path.parent)
-    upgrade(f"sqlite:///{path}")
-    return str(path)
 
 
 def whoami() -> str:

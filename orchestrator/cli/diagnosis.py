@@ -9,7 +9,7 @@ import sqlite3
 import sys
 from collections.abc import Awaitable, Callable
 
-from orchestrator.cli.compose import connect_docker, database_path, private_directory, settings
+from orchestrator.cli.compose import connect_docker, private_directory, settings
 from orchestrator.cli.findings import Finding
 from orchestrator.cli.model_findings import examine_models
 from orchestrator.settings import Settings
@@ -58,11 +58,11 @@ def _home(found: Settings) -> Finding:
 
 
 async def _database(found: Settings) -> Finding:
-    from state.sqlite import SqliteStore
+    from orchestrator.cli.persistence import opened
 
-    path = database_path(found.database_url)
-    await (await asyncio.to_thread(SqliteStore, path)).close()
-    return Finding("database", "good", str(path))
+    kept = await asyncio.to_thread(opened, found.database_url)
+    await kept.store.close()
+    return Finding("database", "good", kept.name)
 
 
 async def _artifacts(found: Settings) -> Finding:

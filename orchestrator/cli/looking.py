@@ -30,7 +30,7 @@ def runs(limit: Annotated[int, typer.Option(min=1, max=1000, help="How many.")] 
         if as_json:
             return print_json(found)
         if not found:
-            print(f"no runs in {house.database}", file=sys.stderr)
+            print(f"no runs in {house.kept.name}", file=sys.stderr)
         columns = ["id", "name", "state", "settled", "created"]
         rows = [
             [run.id[-8:], run.name, run.state, f"{run.progress.settled}/{run.progress.total}", run.created_at or ""]

@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 from orchestrator.cli.compose import House
 from state import reading
-from state.liveness import verdict
 from state.records import QUEUE, RUN_ENDED, RUN_WAITING
 
 _SECONDS = 1.0
@@ -44,7 +43,7 @@ class Lookout:
         run = await self._house.service.find(self._run)
         if run.state in RUN_ENDED | RUN_WAITING:
             return
-        wrong = await self._workers() if run.placement == QUEUE else self._process(run.placement)
+        wrong = await self._workers() if run.placement == QUEUE else await self._process(run.placement)
         if wrong == self._seen and wrong != self._told:
             self._note(wrong or _AGAIN[self._told or ""])
             self._told = wrong
@@ -53,11 +52,12 @@ class Lookout:
     async def _workers(self) -> str | None:
         """What is wrong with those who might take it from the queue."""
         boots = await self._house.store.read(reading.queue_workers)
-        found = {verdict(self._house.census, boot) for boot in boots}
+        found = (await self._house.census.verdicts(boots)).values()
         if "alive" in found:
             return None
         return _SILENT_WORKERS if "expired" in found else _NO_WORKER
 
-    def _process(self, placement: str) -> str | None:
+    async def _process(self, placement: str) -> str | None:
         """What is wrong with the one that has it for itself. If it is dead, the run is held in the same breath."""
-        return _SILENT_PROCESS if verdict(self._house.census, placement.removeprefix("local:")) == "expired" else None
+        boot = placement.removeprefix("local:")
+        return _SILENT_PROCESS if (await self._house.census.verdicts([boot]))[boot] == "expired" else None

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import tempfile
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 from mcp_servers.storage.cache import Cache
 from orchestrator.executors.workplace import remove_directory
 from orchestrator.sandboxes import Sandboxes
-from state.liveness import FileLiveness
+from state.ports import Census
 
 _EVERY_SECONDS = 30.0
 
@@ -21,14 +23,21 @@ def host_scratch(boot: str) -> Path:
     return Path(tempfile.gettempdir()) / f"atlas-{boot[-12:]}"
 
 
+async def surviving(census: Census, boots: Collection[str]) -> set[str]:
+    """Those of them that are not dead."""
+    return {boot for boot, verdict in (await census.verdicts(boots)).items() if verdict != "dead"}
+
+
 class Orphans:
-    """A chore for the sweeper: directories each time, the engine and the cache at once, then twice a minute."""
+    """A chore for the sweeper of the worker `boot`: directories each time, the engine and the cache at once, then twice
+    a minute."""
 
     def __init__(
-        self, work: Path, liveness: FileLiveness, sandboxes: Sandboxes, cache: Cache, cache_bytes: int
+        self, work: Path, boot: str, census: Census, sandboxes: Sandboxes, cache: Cache, cache_bytes: int
     ) -> None:
         self._work = work
-        self._liveness = liveness
+        self._boot = boot
+        self._census = census
         self._sandboxes = sandboxes
         self._cache = cache
         self._cache_bytes = cache_bytes
@@ -36,24 +45,25 @@ class Orphans:
 
     async def remove(self) -> None:
         """Remove what belongs to nobody alive."""
-        await asyncio.to_thread(self._directories)
+        await self._directories()
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + _EVERY_SECONDS
-        await self._sandboxes.reap(lambda boot: self._liveness.verdict(boot) != "dead")
+        await self._sandboxes.reap(lambda boots: surviving(self._census, boots))
         await self._cache.evict(self._cache_bytes)
 
     async def remove_own(self) -> None:
         """At a clean end: this worker's own scratch directories, and once more those of the dead: a command that had
         little to do may never have swept."""
-        await asyncio.to_thread(self._directories)
-        await asyncio.to_thread(self._remove, self._liveness.boot)
+        await self._directories()
+        await asyncio.to_thread(self._remove, self._boot)
 
-    def _directories(self) -> None:
-        for directory in self._work.iterdir():
-            if self._liveness.verdict(directory.name) == "dead":
-                self._remove(directory.name)
-                self._liveness.forget(directory.name)
+    async def _directories(self) -> None:
+        boots = await asyncio.to_thread(os.listdir, self._work)
+        dead = set(boots) - await surviving(self._census, boots) - {self._boot}
+        for boot in dead:
+            await asyncio.to_thread(self._remove, boot)
+        await self._census.forget(dead)
 
     def _remove(self, boot: str) -> None:
         """The directory in our home last: it is what tells that there may be another."""

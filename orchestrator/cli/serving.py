@@ -136,19 +136,20 @@ def container(
     async def make(making: Making) -> MCPServer[Any]:
         from mcp_servers.container.containers import Containers, Options
         from mcp_servers.container.server import container_server
-        from orchestrator.cli.compose import database_path
-        from state.liveness import FileLiveness
+        from orchestrator.cli.orphans import surviving
+        from orchestrator.cli.persistence import opened
 
         options = Options(
             network=None if no_network else network, writable_root=writable_root, foreign=foreign, builds=not no_builds
         )
         # As a worker does: others see by it that this process, and so its containers, are alive.
-        database = database_path(making.settings.database_url)
-        liveness = FileLiveness(database.with_name(database.name + "-workers"))
+        kept = opened(making.settings.database_url)
+        making.stack.push_async_callback(kept.store.close)
+        liveness = kept.liveness()
         making.stack.callback(liveness.close)
         containers = Containers(
             boot=liveness.boot, home=str(making.settings.home), options=options,
-            alive=lambda boot: liveness.verdict(boot) != "dead",
+            alive=lambda boots: surviving(kept.census, boots),
         )  # fmt: skip
         return container_server(await making.stack.enter_async_context(containers), making.policy, root, making.token)
 

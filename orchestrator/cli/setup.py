@@ -59,8 +59,9 @@ def upgrade() -> None:
     """Bring the database to what this version of Atlas needs."""
 
     def bring() -> None:
-        from orchestrator.cli.compose import settings, upgrade_database
+        from orchestrator.cli.compose import settings
+        from orchestrator.cli.persistence import upgrade_database
 
-        print(f"{upgrade_database(settings())} is at the newest revision")
+        print(f"{upgrade_database(settings().database_url)} is at the newest revision")
 
     told(bring)

@@ -181,7 +181,7 @@ def replan(
 
 async def _take_up(house: House, found: Run, *, detach: bool, as_json: bool) -> int:
     """Whoever works on the run goes on with it; if nobody does, somebody is found."""
-    if found.placement.startswith(_LOCAL) and not _gone(house, found):
+    if found.placement.startswith(_LOCAL) and not await _gone(house, found):
         await _say(house, found.id, as_json, "the process that works on it takes it from here")
         return 0
     return await go_on(house, found, detach=detach or found.placement == QUEUE, as_json=as_json)
@@ -198,7 +198,7 @@ def worker(
 
         async with workshop(house) as shop:
             slots = concurrency or house.settings.worker_concurrency
-            print(f"worker {shop.liveness.boot[-8:]}: {slots} at a time from {house.database}", file=sys.stderr)
+            print(f"worker {shop.liveness.boot[-8:]}: {slots} at a time from {house.kept.name}", file=sys.stderr)
             return await serve_queue(house, shop, slots)
 
     with_house(use)
@@ -214,7 +214,7 @@ async def go_on(
 
     budget = Budget.model_validate(limits or {})
 
-    if not _gone(house, found):
+    if not await _gone(house, found):
         raise Conflict(
             f"{found.name} is being worked on by another `atlas` on this machine",
             f"Watch it with `atlas watch {found.id[-8:]}`, or stop it there with Ctrl-C first.",
@@ -244,13 +244,12 @@ async def _here(
     return await work.carry_out(slots=run.concurrency)
 
 
-def _gone(house: House, run: Run) -> bool:
-    """Whether no process of this machine has the run for itself."""
-    from state.liveness import verdict
-
+async def _gone(house: House, run: Run) -> bool:
+    """Whether no process has the run for itself."""
     if not run.placement.startswith(_LOCAL):
         return True
-    return verdict(house.census, run.placement.removeprefix(_LOCAL)) == "dead"
+    boot = run.placement.removeprefix(_LOCAL)
+    return (await house.census.verdicts([boot]))[boot] == "dead"
 
 
 async def _say(house: House, id: str, as_json: bool, text: str | None) -> None:

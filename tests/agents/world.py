@@ -42,7 +42,7 @@ from roles.models.chain import Patience
 from roles.models.connect import Provider
 from state.agent_tables import BudgetRow, ModelCall, ToolCallRow
 from state.errors import SandboxUnavailable
-from state.liveness import FileLiveness
+from state.liveness import FileCensus, FileLiveness
 from state.ports import Executor
 from state.records import QUEUE, RUN_ENDED, RUN_WAITING, TodoKind
 from state.sqlite import SqliteStore
@@ -329,7 +329,10 @@ async def _hand(world: World, home: Path, slots: int) -> Hand:
     closing.push_async_callback(models.close)
     closing.push_async_callback(sandboxes.close)
     closing.push_async_callback(heartbeat.close)
-    tasks = [asyncio.create_task(worker.run()), asyncio.create_task(Sweeper(world.dispatch, liveness).run())]
+    tasks = [
+        asyncio.create_task(worker.run()),
+        asyncio.create_task(Sweeper(world.dispatch, FileCensus(world.path / "workers"), liveness.boot).run()),
+    ]
     return Hand(worker, liveness, tasks, closing)
 
 

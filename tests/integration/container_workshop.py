@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Generator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +14,7 @@ from mcp import Client
 
 from mcp_servers.container.containers import Containers, Options
 from mcp_servers.container.engine import Engine
+from mcp_servers.container.reaping import Alive
 from mcp_servers.container.server import container_server
 from mcp_servers.manners import Policy
 from tests.services.answers import answer
@@ -107,6 +108,15 @@ async def eventually(condition: Callable[[], Awaitable[object]]) -> None:
     async with asyncio.timeout(SOON):
         while not await condition():  # noqa: ASYNC110  what other processes do is not told
             await asyncio.sleep(0.01)
+
+
+def all_but(dead: str) -> Alive:
+    """Of makers, those that are not this one are alive."""
+
+    async def alive(boots: Collection[str]) -> Collection[str]:
+        return set(boots) - {dead}
+
+    return alive
 
 
 def alive(marker: str) -> list[str]:

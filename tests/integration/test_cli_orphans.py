@@ -13,7 +13,7 @@ from mcp_servers.storage.stores import ObjectStores
 from orchestrator.cli.orphans import Orphans, host_scratch
 from orchestrator.sandboxes import Containers, Policy, Sandboxes
 from state.errors import SandboxUnavailable
-from state.liveness import FileLiveness
+from state.liveness import FileCensus, FileLiveness
 from state.records import new_id
 
 
@@ -33,7 +33,7 @@ async def test_only_directories_of_the_dead_go(tmp_path: Path, monkeypatch: pyte
         (host_scratch(boot) / "atlas-x" / "home").mkdir(parents=True)
     stores = ObjectStores(S3Settings(), scratch=tmp_path)
     sandboxes = Sandboxes(HostSandbox(), no_docker, Policy())
-    orphans = Orphans(work, own, sandboxes, Cache(tmp_path / "cache", stores), 1 << 30)
+    orphans = Orphans(work, own.boot, FileCensus(census), sandboxes, Cache(tmp_path / "cache", stores), 1 << 30)
     await (orphans.remove() if end == "not yet" else orphans.remove_own())
     gone = {dead} if end == "not yet" else {dead, own.boot}
     assert {each for each in (own.boot, neighbour.boot, dead) if not (work / each).exists()} == gone

@@ -12,7 +12,7 @@ import pytest
 
 from mcp_servers.container.reaping import reap
 from mcp_servers.manners import Policy
-from tests.integration.container_workshop import Workshop, alive, eventually, running, within, workshop
+from tests.integration.container_workshop import Workshop, alive, all_but, eventually, running, within, workshop
 from tests.services.answers import answer
 
 pytestmark = pytest.mark.docker
@@ -293,7 +293,7 @@ async def test_a_killed_server_takes_its_containers_along(docker_url: str, busyb
             return [each["State"] for each in await shop.made()] == ["exited"]
 
         await eventually(exited)
-        assert await reap(shop.engine, str(tmp_path), lambda boot: boot != "killed") == 1
+        assert await reap(shop.engine, str(tmp_path), all_but("killed")) == 1
         assert await shop.made() == []
 
 

@@ -15,7 +15,7 @@ import pytest
 from mcp_servers.container.containers import Containers
 from mcp_servers.container.engine import Engine
 from mcp_servers.container.profile import KEEPER
-from tests.integration.container_workshop import Workshop, alive, eventually, running, within, workshop
+from tests.integration.container_workshop import Workshop, alive, all_but, eventually, running, within, workshop
 
 pytestmark = pytest.mark.docker
 HOSTILE = """
@@ -254,9 +254,9 @@ async def test_an_archive_from_a_hostile_container_stays_inside(shop: Workshop, 
 async def test_what_a_dead_server_left_is_removed(docker_url: str, busybox_image: str, tmp_path: Path) -> None:
     async with workshop(docker_url, tmp_path) as shop:
         await shop.create()
-        async with Containers(boot="other", home=str(tmp_path), url=docker_url, alive="boot".__eq__):
+        async with Containers(boot="other", home=str(tmp_path), url=docker_url, alive=all_but("other")):
             assert len(await shop.made()) == 1
-        async with Containers(boot="other", home="elsewhere", url=docker_url, alive=lambda _: False):
+        async with Containers(boot="other", home="elsewhere", url=docker_url, alive=all_but("boot")):
             assert len(await shop.made()) == 1
-        async with Containers(boot="other", home=str(tmp_path), url=docker_url, alive=lambda _: False):
+        async with Containers(boot="other", home=str(tmp_path), url=docker_url, alive=all_but("boot")):
             assert await shop.made() == []

@@ -15,6 +15,7 @@ from mcp_servers.container.profile import Profile, create_request
 from state.errors import ImageMissing, SandboxUnavailable
 from state.limits import MB, PULSE_SECONDS
 from state.ports import Exit, Mount, Resources, SandboxCommand, Stream
+from tests.integration.container_workshop import all_but
 
 pytestmark = pytest.mark.docker
 
@@ -172,8 +173,8 @@ async def test_leftovers_of_dead_workers_are_removed_and_no_others(
     try:
         while not (tmp_path / "on").exists():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
-        assert await sandbox.reap("alive".__eq__) == 1
-        assert await sandbox.reap("alive".__eq__) == 0
+        assert await sandbox.reap(all_but("dead")) == 1
+        assert await sandbox.reap(all_but("dead")) == 0
         states = [(await engine.request("GET", f"/containers/{name}/json")).status for name in (mine, dead, foreign)]
         assert states == [200, 404, 200]
         (tmp_path / "go").touch()

@@ -1,0 +1,69 @@
+"""What only a database server can do to those who are alive: end their sessions, stop, start again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+
+import pytest
+
+from state.errors import StoreUnavailable
+from state.postgres import PostgresStore
+from state.postgres_liveness import PostgresCensus, PostgresLiveness
+from tests.services.postgres import PostgresServer, private_server, statement
+
+pytestmark = pytest.mark.postgres
+DEADLINE = 20.0
+END_SESSIONS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'atlas liveness'"
+
+
+@pytest.fixture
+async def server() -> AsyncGenerator[PostgresServer]:
+    server = private_server(durable=True)
+    try:
+        yield server
+    finally:
+        server.remove()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(DEADLINE):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def test_a_session_that_was_ended_is_noticed_and_taken_again(postgres_cleared: str) -> None:
+    store = PostgresStore(postgres_cleared)
+    census, one = PostgresCensus(store), PostgresLiveness(postgres_cleared)
+    try:
+        statement(postgres_cleared, END_SESSIONS)
+        await until(lambda: not one.intact())
+        assert (await census.verdicts([one.boot]))[one.boot] == "dead", "nobody can tell it from a death"
+        assert one.renew()
+        assert one.intact()
+        assert (await census.verdicts([one.boot]))[one.boot] == "alive"
+    finally:
+        one.close()
+        await store.close()
+
+
+async def test_after_a_restart_of_the_server_a_free_lock_tells_nothing(server: PostgresServer) -> None:
+    store = PostgresStore(server.url)
+    census, one = PostgresCensus(store), PostgresLiveness(server.url)
+    brief = PostgresLiveness(server.url, lease=0.1)
+    try:
+        server.stop()
+        assert not one.intact()
+        with pytest.raises(StoreUnavailable):
+            one.renew()
+        server.start()
+        found = await census.verdicts([one.boot, brief.boot])
+        assert found == {one.boot: "alive", brief.boot: "expired"}, "by its lease alone"
+        assert one.renew()
+        assert (await census.verdicts([one.boot]))[one.boot] == "alive"
+        statement(server.url, END_SESSIONS)
+        assert (await census.verdicts([one.boot]))[one.boot] == "dead", "since the restart, it counts again"
+    finally:
+        one.close()
+        brief.close()
+        await store.close()
