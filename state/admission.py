@@ -76,7 +76,7 @@ def _lone_surrogate(text: str) -> bool:
 def _of_submission(command: SubmitRun) -> Texts:
     texts: list[str | None] = [
         command.run, command.name, command.goal, command.placement, command.provenance, command.source, command.spec,
-        command.plan, command.plan_hash,
+        command.plan, command.plan_hash, command.once,
     ]  # fmt: skip
     return texts + _of_todos(command.todos)
 

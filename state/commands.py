@@ -33,7 +33,7 @@ class SubmitRun:
     """A whole run at once, or nothing. `spec` is JSON that executors need besides the TODO's document; `plan` is the
     canonical JSON of the document and `plan_hash` its SHA-256. `todos` are in an order where needs come first.
     `tokens` and `nano` (10⁻⁹ USD) bound what all its model calls use, `seconds` how long it is in progress; None:
-    nothing does."""
+    nothing does. `once`: refused as ``repeated``, with the run's id for a message, when there is one with the same."""
 
     run: str
     name: str
@@ -49,6 +49,7 @@ class SubmitRun:
     tokens: int | None = None
     nano: int | None = None
     seconds: float | None = None
+    once: str | None = None
 
 
 @dataclass(slots=True)
@@ -290,9 +291,10 @@ Command = (
 
 @dataclass(slots=True)
 class Done:
-    """It was carried out. `ready` are TODOs that it made claimable now."""
+    """It was carried out. `ready` are TODOs that it made claimable now, `queued` whether to workers of the queue."""
 
     ready: list[str] = field(default_factory=list[str])
+    queued: bool = False
 
 
 @dataclass(slots=True)
@@ -323,8 +325,8 @@ class ClaimedMany:
 @dataclass(slots=True)
 class Refused:
     """Nothing was changed. `code`: ``missing``, ``lease_lost``, ``not_ready``, ``not_allowed``, ``exists``,
-    ``evidence``, ``head_moved``, ``changed``, ``budget``, ``budget_busy``, ``invalid`` (the database refused the data
-    itself)."""
+    ``repeated``, ``evidence``, ``head_moved``, ``changed``, ``budget``, ``budget_busy``, ``invalid`` (the database
+    refused the data itself)."""
 
     code: str
     message: str

@@ -96,6 +96,10 @@ class Rows(Protocol):
         """`statements.CALL_COLUMNS`, of runs that are locked."""
         ...
 
+    def submitted(self, keys: list[str]) -> Iterable[Row]:
+        """(what may be submitted once, its run)"""
+        ...
+
     def busy_lanes(self, runs: list[str]) -> Iterable[Row]:
         """(run, lane) in which some TODO has an owner; of runs that are locked."""
         ...
@@ -122,6 +126,7 @@ class Wanted:
     lanes_of_todos: set[str] = field(default_factory=set[str])
     budgets: set[str] = field(default_factory=set[str])
     calls: set[str] = field(default_factory=set[str])
+    once: set[str] = field(default_factory=set[str])
     claims: bool = False
 
 
@@ -175,6 +180,8 @@ def _want(want: Wanted, command: Command) -> None:  # noqa: C901, PLR0912  one f
             _of_new(want, *command.others[:1], *command.replaced[:1])
         case SubmitRun() | Hold():
             want.runs.add(command.run)
+            if isinstance(command, SubmitRun) and command.once:
+                want.once.add(command.once)
         case Cancel() | Resume() | ExhaustTime():
             want.whole_runs.add(command.run)
             if not isinstance(command, Cancel):
@@ -199,6 +206,7 @@ def load(work: Work, commands: Sequence[Command], rows: Rows, kept: Kept) -> Non
     want.todos.update(asked.values())
     want.roots.update(asked[id] for id in want.answered if id in asked)
     called: dict[str, str] = dict(rows.called_by(sorted(want.calls))) if want.calls else {}
+    work.submitted.update(rows.submitted(sorted(want.once)) if want.once else ())
     want.runs.update(called.values())
     want.budgets.update(called.values())
     if want.whole_runs:

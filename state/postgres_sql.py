@@ -40,7 +40,7 @@ from state.statements import (
     Update,
     columns_of,
 )
-from state.tables import HAS_CLAIMABLE, Question, Run, Todo, TodoNeed
+from state.tables import HAS_CLAIMABLE, Question, Run, Submission, Todo, TodoNeed
 from state.work import encode
 
 BEGIN = "BEGIN; SELECT extract(epoch FROM clock_timestamp())::float8, pg_current_xact_id()::text"
@@ -133,6 +133,7 @@ _QUESTIONS = _select(Question, QUESTION_COLUMNS, "id")
 _BUDGETS = _select(BudgetRow, BUDGET_COLUMNS, "run_id")
 _CALLS = _select(ModelCall, CALL_COLUMNS, "id")
 _CALLED_BY = _select(ModelCall, ("id", "run_id"), "id")
+_SUBMITTED = _select(Submission, ("key", "run_id"), "key")
 _BUSY_LANES = f"{BUSY_LANES} = ANY(%s::varchar[])"
 _ASKED_BY = _select(Question, ("id", "todo_id"), "id")
 _DEPENDENTS = _select(TodoNeed, ("need_id", "todo_id", "answer"), "need_id")
@@ -223,6 +224,9 @@ class PostgresRows:
 
     def calls(self, ids: list[str]) -> list[Row]:
         return self._by_key(_CALLS, ids)
+
+    def submitted(self, keys: list[str]) -> list[Row]:
+        return self._by_key(_SUBMITTED, keys)
 
     def busy_lanes(self, runs: list[str]) -> list[Row]:
         return self._by_key(_BUSY_LANES, runs)

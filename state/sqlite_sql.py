@@ -33,7 +33,7 @@ from state.statements import (
     Update,
     columns_of,
 )
-from state.tables import HAS_CLAIMABLE, Question, Run, Todo, TodoNeed
+from state.tables import HAS_CLAIMABLE, Question, Run, Submission, Todo, TodoNeed
 from state.work import encode
 
 NOW = "(julianday('now') - 2440587.5) * 86400.0"
@@ -91,6 +91,7 @@ _QUESTIONS = _select(Question, QUESTION_COLUMNS, "id")
 _BUDGETS = _select(BudgetRow, BUDGET_COLUMNS, "run_id")
 _CALLS = _select(ModelCall, CALL_COLUMNS, "id")
 _CALLED_BY = _select(ModelCall, ("id", "run_id"), "id")
+_SUBMITTED = _select(Submission, ("key", "run_id"), "key")
 _BUSY_LANES = f"{BUSY_LANES} IN (SELECT value FROM json_each(?))"  # noqa: S608
 _ASKED_BY = _select(Question, ("id", "todo_id"), "id")
 _DEPENDENTS = _select(TodoNeed, ("need_id", "todo_id", "answer"), "need_id")
@@ -184,6 +185,9 @@ class SqliteRows:
 
     def calls(self, ids: list[str]) -> list[Row]:
         return self._by_key(_CALLS, ids)
+
+    def submitted(self, keys: list[str]) -> list[Row]:
+        return self._by_key(_SUBMITTED, keys)
 
     def busy_lanes(self, runs: list[str]) -> list[Row]:
         return self._by_key(_BUSY_LANES, runs)

@@ -280,6 +280,16 @@ class Event(SQLModel, table=True):
     data: str = Field(sa_column=_text())
 
 
+class Submission(SQLModel, table=True):
+    """What may be submitted once only, and the run that it became; `key` is a digest of what names it."""
+
+    __tablename__: ClassVar[str] = "submission"
+
+    key: str = Field(primary_key=True)
+    run_id: str = Field(foreign_key="run.id")
+    at: float = Field(sa_type=Float)
+
+
 class Outbox(SQLModel, table=True):
     """A wake-up that the broker has not confirmed yet."""
 
@@ -315,6 +325,6 @@ class Lease(SQLModel, table=True):
 
 
 __all__ = [
-    "ArtifactRow", "Attempt", "Event", "EvidenceRow", "Lease", "Outbox", "Plan", "Question", "Run", "Todo", "TodoNeed",
-    "Worker",
+    "ArtifactRow", "Attempt", "Event", "EvidenceRow", "Lease", "Outbox", "Plan", "Question", "Run", "Submission",
+    "Todo", "TodoNeed", "Worker",
 ]  # fmt: skip

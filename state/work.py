@@ -231,6 +231,8 @@ class Work:
     dirty_questions: dict[str, QuestionState] = field(default_factory=dict[str, QuestionState])
     touched: dict[str, RunState] = field(default_factory=dict[str, RunState])
     wakes: set[str] = field(default_factory=set[str])
+    submitted: dict[str, str] = field(default_factory=dict[str, str])
+    """the runs of what may be submitted once"""
     delivered: set[str] = field(default_factory=set[str])
     """what leaves the outbox, before `wakes` enter it"""
     ready: list[str] = field(default_factory=list[str])

@@ -20,6 +20,7 @@ from state.commands import (
     Command,
     Complete,
     Delivered,
+    Done,
     ExhaustTime,
     Expire,
     ExtendRun,
@@ -48,6 +49,7 @@ from state.decisions import (
     settlement,
     submission,
 )
+from state.records import QUEUE
 from state.work import Work
 
 _DECISIONS: dict[type[Any], Callable[[Work, Any], Outcome]] = {
@@ -86,5 +88,7 @@ def decide(work: Work, command: Command) -> Outcome:
     work.touched.clear()
     work.ready = []
     outcome = _DECISIONS[type(command)](work, command)
+    if isinstance(outcome, Done) and outcome.ready:  # all of one run
+        outcome.queued = work.runs[work.todos[outcome.ready[0]].run_id].placement == QUEUE
     work.close_command()
     return outcome

@@ -18,6 +18,8 @@ def submit(work: Work, command: SubmitRun) -> Done | Refused:
     """Write the whole run; TODOs without needs start at once."""
     if command.run in work.runs:
         return Refused("exists", f"run {command.run} exists already")
+    if command.once and (known := work.submitted.get(command.once)):
+        return Refused("repeated", known)
     if flaw := flaw_of_todos(work, command.todos, ()):
         return Refused("invalid", flaw)
     flags = (False, False, False)
@@ -43,6 +45,9 @@ def submit(work: Work, command: SubmitRun) -> Done | Refused:
     if (command.tokens, command.nano, command.seconds) != (None, None, None):
         work.budgets[command.run] = BudgetState(command.run, command.tokens, command.nano, command.seconds)
         work.new_budgets.add(command.run)
+    if command.once:
+        work.submitted[command.once] = command.run
+        work.insert("submission", (command.once, command.run, work.now))
     run.percent = 0
     run.last_event = 1  # kept for run.submitted, which says the state that follows from the TODOs
     for position, new in enumerate(command.todos):

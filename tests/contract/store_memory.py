@@ -161,6 +161,9 @@ class MemoryEngine:
     def calls(self, ids: list[str]) -> list[Row]:
         return self._select("model_call", ids, CALL_COLUMNS)
 
+    def submitted(self, keys: list[str]) -> list[Row]:
+        return self._select("submission", keys, ("key", "run_id"))
+
     def busy_lanes(self, runs: list[str]) -> list[Row]:
         rows = self.tables["todo"].values()
         return [(row["run_id"], row["lane"]) for row in rows if row["run_id"] in runs and row["lane"] and row["owner"]]

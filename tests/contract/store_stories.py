@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 
 from state.commands import (
@@ -88,6 +89,8 @@ class Story:
         if self._runs and self._random.random() < 0.2:
             return self._random.choice(self._runs)
         plan = random_plan(self._random, f"r{len(self._runs)}")
+        if self._random.random() < 0.2:
+            plan = replace(plan, once=f"once-{self._random.randrange(3)}")
         self._runs.append(plan)
         return plan
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from sqlmodel import select
 
-from state.commands import NewTodo, SubmitRun
+from state.commands import Answer, Done, NewTodo, Refused, SubmitRun
 from state.limits import KEY_BYTES
 from state.records import QUEUE
 from state.tables import Plan, Todo, TodoNeed
@@ -47,6 +49,28 @@ async def test_the_same_run_twice_changes_nothing(world: World) -> None:
     await world.submit(task("a"))
     assert await world.refused(submission(task("a"))) == "exists"
     assert await world.refused(submission(task("b"))) == "exists"
+
+
+async def test_what_is_submitted_once_becomes_one_run(world: World) -> None:
+    first = replace(submission(task("a")), once="mine")
+    again = replace(submission(task("a", run="r2"), run="r2"), once="mine")
+    other = replace(submission(task("a", run="r3"), run="r3"), once="yours")
+    outcomes = await world.store.apply([first, again, other])
+    assert [type(outcome) for outcome in outcomes] == [Done, Refused, Done]
+    assert outcomes[1] == Refused("repeated", RUN)
+    later = (await world.store.apply([replace(again, run="r4")]))[0]
+    assert later == Refused("repeated", RUN)
+    assert await world.refused(replace(other, once="mine")) == "exists", "the run itself is there already"
+
+
+async def test_whom_it_wakes(world: World) -> None:
+    here = submission(task("a"), gate("g"), task("b", "g"), placement="local:me")
+    queued = submission(task("a", run="q"), task("b", run="q"), run="q")
+    outcomes = await world.store.apply([here, queued])
+    assert [outcome.queued for outcome in outcomes if isinstance(outcome, Done)] == [False, True]
+    answer = Answer((await world.question("g")).id, "yes", "test")
+    (answered,) = await world.store.apply([answer])
+    assert answered == Done([todo_id("b")], queued=False)
 
 
 def _gate(ask: str | None) -> NewTodo:

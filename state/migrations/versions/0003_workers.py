@@ -1,4 +1,4 @@
-"""What workers on several hosts need: leases beside PostgreSQL."""
+"""What workers on several hosts need: leases beside PostgreSQL, and what other programs submit counts once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,16 @@ def upgrade() -> None:
         sa.Column("server", sa.Float(), nullable=False),
         sa.PrimaryKeyConstraint("boot"),
     )
+    op.create_table(
+        "submission",
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("run_id", sa.String(), nullable=False),
+        sa.Column("at", sa.Float(), nullable=False),
+        sa.ForeignKeyConstraint(["run_id"], ["run.id"]),
+        sa.PrimaryKeyConstraint("key"),
+    )
 
 
 def downgrade() -> None:
+    op.drop_table("submission")
     op.drop_table("lease")
