@@ -15,6 +15,7 @@ AtlasError                    code, message, hint
 │   ├── StoreFull             no room on its disk
 │   ├── StoreUnavailable      unreachable or unreadable
 │   └── StoreTooNew           made by a newer Atlas
+├── BrokerUnavailable         wake-ups, intake and topics: away, or it confirmed nothing
 ├── SandboxError              a command could not be started at all
 │   ├── SandboxUnavailable    no engine, or none that may be used
 │   └── ImageMissing          no such image, and it could not be pulled
@@ -130,6 +131,12 @@ class StoreTooNew(StoreError):
     """The database was written by a newer Atlas."""
 
     code = "store_too_new"
+
+
+class BrokerUnavailable(AtlasError):
+    """The message broker did not take responsibility for what was published: it may have it or not."""
+
+    code = "broker"
 
 
 class SandboxError(AtlasError):

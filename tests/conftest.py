@@ -4,6 +4,8 @@ from __future__ import annotations
 
 pytest_plugins = [
     "tests.services.postgres",
+    "tests.services.rabbitmq",
+    "tests.services.rabbit_client",
     "tests.services.s3",
     "tests.services.docker_engine",
     "tests.services.node",

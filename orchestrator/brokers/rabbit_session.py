@@ -1,0 +1,105 @@
+"""One connection to RabbitMQ and its channels, for as long as all of it lives.
+
+A session is never mended: when any part of it is lost, all of it is closed, and another is opened. (aio-pika's own
+robust connection mends part by part: a channel that can't be restored at the first try stays dead beside a connection
+that lives, and it waits where `publish` has to raise.) Channels are apart because a call that is cancelled closes its
+channel.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Awaitable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import aio_pika
+from aio_pika.abc import AbstractChannel, AbstractConnection
+from aio_pika.exceptions import CONNECTION_EXCEPTIONS
+from yarl import URL
+
+from orchestrator.brokers.rabbit_topology import Topology
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+TROUBLE = CONNECTION_EXCEPTIONS
+"""What the library raises when the broker is away, refuses, or closes something. TimeoutError is among them."""
+
+HEARTBEAT_SECONDS = 5
+CALL_SECONDS = 10.0
+_CLOSE_SECONDS = 2.0
+
+
+async def reached(call: Awaitable[T], timeout: float = CALL_SECONDS) -> T:
+    """The call's result, in time. When a connection ends, the library also cancels what waits on it: that must not
+    look as if somebody had cancelled the caller."""
+    try:
+        async with asyncio.timeout(timeout):
+            return await call
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise ConnectionResetError("the connection was lost") from None
+
+
+def reason(error: BaseException) -> str:
+    """What went wrong, in words; the library's errors may have none."""
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return str(error) or type(error).__name__
+
+
+@dataclass(slots=True)
+class Session:
+    """`publishing` confirms, and raises what could not be routed."""
+
+    connection: AbstractConnection
+    admin: AbstractChannel
+    publishing: AbstractChannel
+    topology: Topology
+    _repair: asyncio.Task[None] | None = field(default=None, init=False)
+
+    async def lost(self) -> None:
+        """Return when the connection or one of its own channels has ended."""
+        ends = [asyncio.ensure_future(each.closed()) for each in (self.admin, self.publishing)]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+
+    def repair(self) -> None:
+        """Declare again what somebody has deleted, in the background."""
+        if self._repair is None or self._repair.done():
+            self._repair = asyncio.create_task(self._declare())
+
+    async def _declare(self) -> None:
+        try:
+            await reached(self.topology.declare(self.admin))
+        except TROUBLE as error:  # which has closed the channel, and so ends the session
+            log.debug("%s: %s", self.topology.prefix, reason(error))
+
+    async def close(self) -> None:
+        """Return when all is closed, or after two seconds."""
+        if self._repair:
+            self._repair.cancel()
+            await asyncio.wait({self._repair})
+        try:
+            await reached(self.connection.close(), _CLOSE_SECONDS)
+        except TROUBLE as error:
+            log.debug("%s: %s", self.topology.prefix, reason(error))
+
+
+@asynccontextmanager
+async def opened(url: URL, topology: Topology) -> AsyncGenerator[Session]:
+    """A session on which everything is declared. Errors: TROUBLE."""
+    connection = await reached(aio_pika.connect(url))
+    admin = connection.channel(publisher_confirms=False)
+    session = Session(connection, admin, connection.channel(on_return_raises=True), topology)
+    try:
+        await reached(admin.initialize())
+        await reached(topology.declare(admin))
+        await reached(session.publishing.initialize())
+        yield session
+    finally:
+        await session.close()

@@ -1,0 +1,274 @@
+"""RabbitMQ: wake-ups between hosts, what other programs want done, and events for whoever listens.
+
+All of it is transport: the truth is in SQL, and losing the broker loses nothing. `publish` raises `BrokerUnavailable`
+while it is away, since nothing is kept here; what has to arrive is in the outbox.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
+from typing import cast
+from weakref import WeakValueDictionary
+
+from aio_pika import DeliveryMode, Message
+from aio_pika.exceptions import DeliveryError, PublishError
+from yarl import URL
+
+from orchestrator.brokers.rabbit_consuming import Delivery, Subscription, settle
+from orchestrator.brokers.rabbit_session import HEARTBEAT_SECONDS, TROUBLE, Session, opened, reached, reason
+from orchestrator.brokers.rabbit_topology import Topology
+from state.errors import BrokerUnavailable, SettingsError
+from state.ports import WakeUp
+
+log = logging.getLogger(__name__)
+
+ENVELOPE = 100
+"""TODO ids of one message."""
+CONFIRM_SECONDS = 10.0
+_INTAKE_PREFETCH = 20
+_FIRST_WAIT, _LONGEST_WAIT = 0.2, 1.0
+_REASON_LENGTH, _ID_LENGTH, _BODY_LENGTH = 1_000, 100, 100_000
+
+Handle = Callable[[bytes, Mapping[str, object], str | None], Awaitable[str | None]]
+"""Takes (body, headers, message id) from the intake queue; returns None, or why it will never be accepted."""
+
+
+class Rabbit:
+    """A connection that is made again for as long as it takes, and what goes over it. `prefix` sets the names apart of
+    several installations on one server."""
+
+    def __init__(self, url: str, prefix: str = "atlas") -> None:
+        self.topology = Topology(prefix)
+        self._url = _address(url)
+        self._session: Session | None = None
+        self._changed = asyncio.Event()
+        self._trouble = "it was not asked yet"
+        self._closed = False
+        self._keeper: asyncio.Task[None] | None = None
+        self._ids: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def open(self, wait: float = 5.0) -> bool:
+        """Begin to connect; whether it has within `wait` seconds. If not, it goes on trying."""
+        self._keeper = self._keeper or asyncio.create_task(self._keep(), name="rabbitmq")
+        try:
+            async with asyncio.timeout(wait):
+                return await self.session() is not None
+        except TimeoutError:
+            return False
+
+    async def close(self) -> None:
+        """End the connection and all iterators; what is not acknowledged is delivered to others."""
+        self._closed = True
+        self._changed.set()
+        if self._keeper:
+            self._keeper.cancel()
+            await asyncio.wait({self._keeper})
+
+    async def session(self) -> Session | None:
+        """The present session, or the next one; None once this is closed."""
+        while not self._closed:
+            if self._session:
+                return self._session
+            await self._changed.wait()
+        return None
+
+    # --- publishing --------------------------------------------------------------------------------------------------
+
+    async def publish_todos(self, todos: Sequence[str]) -> None:
+        """In envelopes, persistent; returns once all are confirmed. Errors: `BrokerUnavailable`."""
+        bodies = [_envelope(todos[at : at + ENVELOPE]) for at in range(0, len(todos), ENVELOPE)]
+        messages = [_message(body, content_type="application/json") for body in bodies]
+        await self._publish("", self.topology.todos, messages)
+
+    async def publish_event(self, routing_key: str, body: bytes, headers: Mapping[str, str] | None = None) -> None:
+        """To the topic exchange, confirmed; that nobody has bound a queue is no error. Errors: `BrokerUnavailable`."""
+        message = _message(body, headers=headers)
+        await self._publish(self.topology.events, routing_key, [message], mandatory=False)
+
+    async def submit(self, body: bytes, message_id: str) -> None:
+        """To the intake queue, confirmed: what any other program would do. Errors: `BrokerUnavailable`."""
+        await self._publish_alone("", self.topology.intake, _message(body, message_id=message_id), message_id)
+
+    async def dead_letter(self, delivery: Delivery, why: str) -> None:
+        """Publish a copy of it to the dead letters, confirmed; it is not acknowledged here. Its own headers stay
+        behind: they may be as large as a frame. Errors: `BrokerUnavailable`."""
+        headers = {"x-atlas-reason": why[:_REASON_LENGTH], "x-atlas-source-queue": delivery.queue}
+        message = _message(
+            delivery.body, headers=headers, message_id=delivery.message_id, content_type=delivery.content_type
+        )
+        await self._publish_alone(self.topology.dead, "", message, delivery.message_id)
+
+    async def _publish_alone(self, exchange: str, key: str, message: Message, message_id: str | None) -> None:
+        """One at a time with this id: by it alone the library tells which message came back as unroutable, and takes
+        the other one for delivered."""
+        lock = self._ids.setdefault(message_id or "", asyncio.Lock())
+        async with lock:
+            await self._publish(exchange, key, [message])
+
+    async def _publish(self, exchange: str, key: str, messages: Sequence[Message], *, mandatory: bool = True) -> None:
+        session = self._session
+        if session is None:
+            raise self._unavailable(self._trouble)
+        target = await session.publishing.get_exchange(exchange, ensure=False)
+        calls = [target.publish(message, key, mandatory=mandatory) for message in messages]
+        try:
+            results = await reached(asyncio.gather(*calls, return_exceptions=True), CONFIRM_SECONDS)
+        except TROUBLE as error:
+            raise self._unavailable(f"not confirmed: {reason(error)}") from error
+        failed = [result for result in results if isinstance(result, BaseException)]
+        if any(isinstance(error, PublishError) for error in failed):
+            session.repair()
+            raise self._unavailable(f"nothing takes what is sent to {exchange or key}: the queue is gone")
+        for error in failed:
+            if isinstance(error, (*TROUBLE, asyncio.CancelledError)):
+                refused = "refused" if isinstance(error, DeliveryError) else "not confirmed"
+                raise self._unavailable(f"{refused}: {reason(error)}") from error
+            raise error
+
+    def _unavailable(self, what: str) -> BrokerUnavailable:
+        return BrokerUnavailable(
+            f"RabbitMQ at {self._place} did not take it: {what}",
+            "Is it running, and is ATLAS_BROKER_URL right? It is tried again all the time; TODOs are found by polling.",
+        )
+
+    # --- consuming ---------------------------------------------------------------------------------------------------
+
+    def subscribe(self, queue: str, prefetch: int) -> Subscription:
+        """A consumer of one of the queues, which it starts at once."""
+        return Subscription(self, queue, prefetch)
+
+    async def consume_intake(self, handle: Handle) -> None:
+        """Have `handle` take what comes in, up to 20 at a time, until this is closed.
+
+        Accepted (None) is acknowledged; refused (a reason) goes to the dead letters with it. When it raises, the
+        message stays where it is and is handled again after a pause of up to five seconds. The same message may be
+        handled twice, also at once.
+        """
+
+        async def judge(delivery: Delivery) -> str | None:
+            return await handle(delivery.body, delivery.headers, delivery.message_id)
+
+        deliveries = self.subscribe(self.topology.intake, _INTAKE_PREFETCH).deliveries()
+        async with asyncio.TaskGroup() as group, aclosing(deliveries):
+            async for delivery in deliveries:
+                group.create_task(settle(delivery, judge, self.dead_letter))
+
+    # --- keeping -----------------------------------------------------------------------------------------------------
+
+    @property
+    def _place(self) -> str:
+        return f"{self._url.host}:{self._url.port}"
+
+    async def _keep(self) -> None:
+        """One session after the other. One warning per outage."""
+        wait, told = _FIRST_WAIT, False
+        while not self._closed:
+            try:
+                async with opened(self._url, self.topology) as session:
+                    self._session, wait, told = session, _FIRST_WAIT, False
+                    self._changed.set()
+                    await session.lost()
+                self._trouble = "the connection was lost"
+            except TROUBLE as error:
+                self._trouble = reason(error)
+            except Exception as error:
+                log.exception("RabbitMQ at %s", self._place)
+                self._trouble = reason(error)
+            finally:
+                self._session = None
+                if not self._closed:
+                    self._changed.clear()
+            if not told:
+                log.warning("RabbitMQ at %s is away: %s; trying again until it is back", self._place, self._trouble)
+            told = True
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, _LONGEST_WAIT)
+
+
+class RabbitBroker:
+    """`state.ports.Broker` over RabbitMQ. The connection is its owner's to open and to close."""
+
+    def __init__(self, rabbit: Rabbit) -> None:
+        self._rabbit = rabbit
+        self._subscriptions: set[Subscription] = set()
+        self._closed = False
+
+    async def publish(self, todos: Sequence[str]) -> None:
+        """See the port. Errors: `BrokerUnavailable`; some may have arrived all the same."""
+        if todos:
+            await self._rabbit.publish_todos(todos)
+
+    async def wake_ups(self) -> AsyncGenerator[WakeUp]:
+        """See the port. The next one comes once the last is acknowledged."""
+        if self._closed:
+            return
+        rabbit = self._rabbit
+        subscription = rabbit.subscribe(rabbit.topology.todos, prefetch=1)
+        self._subscriptions.add(subscription)
+        try:
+            async with aclosing(subscription.deliveries()) as deliveries:
+                async for delivery in deliveries:
+                    if todos := _todos(delivery.body):
+                        yield WakeUp(todos, delivery.acknowledge)
+                    else:
+                        await settle(delivery, _foreign, rabbit.dead_letter)
+        finally:
+            self._subscriptions.discard(subscription)
+
+    async def close(self) -> None:
+        """End the iterators."""
+        self._closed = True
+        await asyncio.gather(*(subscription.end() for subscription in set(self._subscriptions)))
+
+
+def _address(url: str) -> URL:
+    try:
+        address = URL(url)
+    except ValueError:
+        address = URL()
+    if address.scheme not in ("amqp", "amqps") or not address.host:
+        raise SettingsError(
+            "the broker's URL is not one of RabbitMQ", "It looks like amqp://user:password@host:5672/vhost."
+        )
+    return address if "heartbeat" in address.query else address.update_query(heartbeat=HEARTBEAT_SECONDS)
+
+
+def _message(
+    body: bytes,
+    *,
+    headers: Mapping[str, str] | None = None,
+    message_id: str | None = None,
+    content_type: str | None = None,
+) -> Message:
+    return Message(
+        body,
+        headers=dict(headers or {}),
+        message_id=message_id,
+        content_type=content_type,
+        delivery_mode=DeliveryMode.PERSISTENT,
+    )
+
+
+def _envelope(todos: Sequence[str]) -> bytes:
+    return json.dumps({"todos": list(todos)}, separators=(",", ":")).encode()
+
+
+def _todos(body: bytes) -> tuple[str, ...] | None:
+    """What an envelope holds; None: it is none of ours."""
+    try:
+        found: object = json.loads(body) if len(body) <= _BODY_LENGTH else None
+    except (ValueError, RecursionError):
+        return None
+    todos = cast("dict[str, object]", found).get("todos") if isinstance(found, dict) else None
+    if not isinstance(todos, list) or len(todos := cast("list[object]", todos)) > ENVELOPE:
+        return None
+    ids = tuple(todo for todo in todos if isinstance(todo, str) and 0 < len(todo) <= _ID_LENGTH)
+    return ids if len(ids) == len(todos) else None
+
+
+async def _foreign(_: Delivery) -> str:
+    return 'not a wake-up: {"todos": [at most 100 ids]} is'
