@@ -24,6 +24,7 @@ from orchestrator.plan.document import Plan
 from orchestrator.run_spec import PinnedRepository
 from orchestrator.service import Service
 from orchestrator.sweeper import Sweeper
+from orchestrator.waking import Waking
 from orchestrator.worker import Claims, Worker
 from state.commands import Claimed, Command, Complete, Done, Outcome
 from state.liveness import FileCensus, FileLiveness
@@ -142,7 +143,9 @@ async def rig(place: Path, slots: int) -> AsyncGenerator[Rig]:
     artifacts = Artifacts(stores, (place / "artifacts").as_uri() + "/", scratch=place)
     service = Service(dispatch, artifacts, pin)
     liveness = FileLiveness(place / "workers")
-    worker = Worker(dispatch, broker, {"task": executor}, Claims(boot=liveness.boot, placement=QUEUE, slots=slots))
+    worker = Worker(
+        dispatch, Waking(broker), {"task": executor}, Claims(boot=liveness.boot, placement=QUEUE, slots=slots)
+    )
     heartbeat = Heartbeat(liveness, _Nothing(), worker.lease_lost)
     sweeping = asyncio.create_task(Sweeper(dispatch, FileCensus(place / "workers"), liveness.boot).run())
     working = asyncio.create_task(worker.run())

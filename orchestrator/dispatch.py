@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from typing import Protocol
 
 from state.commands import Command, Delivered, Done, Outcome
 from state.errors import StoreError
@@ -15,19 +16,30 @@ log = logging.getLogger(__name__)
 _FIRST_WAIT, _LONGEST_WAIT = 0.1, 5.0
 
 
-class Dispatch:
-    """`apply` of the store, followed by the broker. Without a broker, claims are found by polling and by `changed`."""
+class Far(Protocol):
+    """To the workers of other processes; see `orchestrator.brokers.relay`."""
 
-    def __init__(self, store: Store, broker: Broker | None) -> None:
+    def offer(self, todos: Sequence[str]) -> None: ...
+    async def redeliver(self, todos: Sequence[str]) -> None: ...
+
+
+class Dispatch:
+    """`apply` of the store, followed by wake-ups: for this process (`broker`), and for workers elsewhere (`far`).
+    Without them, claims are found by polling and by `changed`."""
+
+    def __init__(self, store: Store, broker: Broker | None, far: Far | None = None) -> None:
         self.store = store
         self._broker = broker
+        self._far = far
 
     async def apply(self, commands: Sequence[Command]) -> list[Outcome]:
         """Carry them out durably, then wake whoever may claim what became ready."""
         outcomes = await self.store.apply(commands)
-        ready = [todo for outcome in outcomes if isinstance(outcome, Done) for todo in outcome.ready]
-        if ready and self._broker:
-            await self._broker.publish(ready)
+        done = [outcome for outcome in outcomes if isinstance(outcome, Done) and outcome.ready]
+        if done and self._broker:
+            await self._broker.publish([todo for each in done for todo in each.ready])
+        if done and self._far:
+            self._far.offer([todo for each in done if each.queued for todo in each.ready])
         return outcomes
 
     async def one(self, command: Command) -> Outcome:
@@ -51,7 +63,9 @@ class Dispatch:
 
     async def redeliver(self, todos: Sequence[str]) -> None:
         """Wake-ups from the outbox that nobody confirmed."""
-        if todos and self._broker:
+        if todos and self._far:
+            await self._far.redeliver(todos)
+        elif todos and self._broker:
             await self._broker.publish(todos)
             await self.store.apply([Delivered(todos)])
 

@@ -11,7 +11,6 @@ import logging
 import os
 import platform
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -20,11 +19,12 @@ from sqlmodel import Session, col, select
 from orchestrator.dispatch import Dispatch
 from orchestrator.outcome import settlement
 from orchestrator.reporting import StoreReporter
+from orchestrator.waking import Waking
 from state.commands import Claimed, ClaimedMany, ClaimNext, Complete, Refused, Release, WorkerEnded, WorkerStarted
 from state.errors import AtlasError, LeaseLost, StoreError
 from state.failpoints import failpoint
 from state.limits import POLL_SECONDS
-from state.ports import Broker, Executor, Failure, Result, WakeUp, Worked
+from state.ports import Executor, Failure, Result, Worked
 from state.records import ReleaseCause, TodoKind
 from state.tables import Todo
 
@@ -71,20 +71,18 @@ class Worker:
     def __init__(
         self,
         dispatch: Dispatch,
-        broker: Broker,
+        waking: Waking,
         executors: Mapping[TodoKind, Executor],
         claims: Claims,
         publish: Callable[[Claimed], Awaitable[None]] | None = None,
     ) -> None:
         self._dispatch = dispatch
         self._store = dispatch.store
-        self._broker = broker
+        self._waking = waking
         self._executors = executors
         self._claims = claims
         self._publish = publish
         self._running: dict[str, _Running] = {}
-        self._wake = asyncio.Event()
-        self._wake_ups: list[WakeUp] = []
         self._draining = False
 
     @property
@@ -97,13 +95,13 @@ class Worker:
         await self._dispatch.persistently(
             WorkerStarted(self._claims.boot, platform.node(), os.getpid(), sorted(self._claims.labels))
         )
-        helpers = [asyncio.create_task(self._listen()), asyncio.create_task(self._watch())]
+        helpers = [asyncio.create_task(self._waking.listen()), asyncio.create_task(self._watch())]
         try:
             while not (self._draining and not self._running):
-                self._wake.clear()
+                self._waking.event.clear()
                 if not self._draining:
                     await self._claim()
-                await self._nap()
+                await self._waking.nap()
         finally:
             for helper in helpers:
                 helper.cancel()
@@ -114,11 +112,11 @@ class Worker:
     async def drain(self, grace: float) -> None:
         """Claim nothing more; what runs has `grace` seconds to end, then it is given back."""
         self._draining = True
-        self._wake.set()
+        self._waking.event.set()
         if grace > 0 and (tasks := self._tasks()):
             await asyncio.wait(tasks, timeout=grace)
         await self._give_back("drain")
-        self._wake.set()
+        self._waking.event.set()
 
     def lease_lost(self) -> None:
         """Drop everything in progress: others may have taken it."""
@@ -129,18 +127,19 @@ class Worker:
 
     async def _claim(self) -> None:
         free = self._claims.slots - len(self._running)
-        acknowledged, self._wake_ups = self._wake_ups, []
-        if free > 0:
-            mine = self._claims
-            try:
-                outcome = await self._dispatch.one(ClaimNext(mine.boot, mine.placement, free, mine.labels, mine.run))
-            except StoreError as error:
-                log.warning("%s; trying again", error.message)
-                return
-            for claim in outcome.claims if isinstance(outcome, ClaimedMany) else ():
-                self._start(claim)
-        for wake_up in acknowledged:
-            await wake_up.acknowledge()
+        if free <= 0:
+            self._waking.no_room()
+            return
+        mine = self._claims
+        try:
+            outcome = await self._dispatch.one(ClaimNext(mine.boot, mine.placement, free, mine.labels, mine.run))
+        except StoreError as error:
+            log.warning("%s; trying again", error.message)
+            return
+        claims = outcome.claims if isinstance(outcome, ClaimedMany) else []
+        for claim in claims:
+            self._start(claim)
+        await self._waking.looked({claim.todo for claim in claims}, full=len(claims) == free)
 
     def _start(self, claim: Claimed) -> None:
         failpoint("worker.claimed")
@@ -150,23 +149,13 @@ class Worker:
         if self._draining:  # the claim was on its way when the drain began
             running.stop("drain")
 
-    async def _nap(self) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(POLL_SECONDS):
-                await self._wake.wait()
-
-    async def _listen(self) -> None:
-        async for wake_up in self._broker.wake_ups():
-            self._wake_ups.append(wake_up)
-            self._wake.set()
-
     async def _watch(self) -> None:
         """What others committed: claimable TODOs, and TODOs of ours that are not ours any more."""
         number = 0
         while True:
             try:
                 number = await self._store.changed(number, POLL_SECONDS)
-                self._wake.set()
+                self._waking.something_was_committed()
                 if self._running:
                     await self._drop_what_is_not_ours()
             except StoreError as error:
@@ -212,7 +201,7 @@ class Worker:
             log.warning("%s: %s", claim.key, error)
         finally:
             del self._running[claim.todo]
-            self._wake.set()
+            self._waking.event.set()
 
     async def _execute(self, claim: Claimed) -> Result:
         reporter = StoreReporter(self._dispatch, claim)

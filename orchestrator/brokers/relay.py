@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
 
 from state.commands import Delivered
@@ -46,6 +46,10 @@ class Relay:
         if self._offered:
             self._wake.set()
             self._task = self._task or asyncio.create_task(self._relay(), name="relay")
+
+    async def redeliver(self, todos: Sequence[str]) -> None:
+        """What has lain in the outbox for too long; returns when it was tried."""
+        await self._deliver(list(todos))
 
     async def close(self) -> None:
         """Take no more offers; what is here already has a second to get through."""

@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING
 
 from orchestrator.settings import Settings, load_settings
 from state.errors import InputError, SandboxUnavailable
+from state.records import QUEUE
 
 _PR_SET_DUMPABLE = 4
+_BROKER_SECONDS = 2.0
+"""How long a command waits for the broker; without it everything is found by polling."""
 _YOUNG = 10_000
 """New objects after which the garbage collector looks at them. A process that works makes many that live for a step;
 with Python's 700 they are counted as old, and all that is old is looked at again and again."""
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
     from mcp_servers.storage.artifacts import Artifacts
     from mcp_servers.storage.stores import ObjectStores
     from orchestrator.brokers.memory import MemoryBroker
+    from orchestrator.brokers.rabbitmq import Rabbit
+    from orchestrator.brokers.relay import Relay
     from orchestrator.cli.persistence import Kept
     from orchestrator.dispatch import Dispatch
     from orchestrator.heartbeat import Heartbeat
@@ -33,6 +38,7 @@ if TYPE_CHECKING:
     from orchestrator.service import Service
     from orchestrator.sweeper import Sweeper
     from orchestrator.telling import Telling
+    from orchestrator.waking import Waking
     from orchestrator.worker import Worker
     from state.ports import Census, Executor, Liveness, Store
     from state.records import TodoKind
@@ -47,6 +53,8 @@ class House:
     stores: ObjectStores
     artifacts: Artifacts
     broker: MemoryBroker
+    rabbit: Rabbit | None
+    relay: Relay | None
     dispatch: Dispatch
     service: Service
     telling: Telling
@@ -60,6 +68,16 @@ class House:
     def census(self) -> Census:
         """Of the workers on this database."""
         return self.kept.census
+
+    def waking(self, placement: str) -> Waking:
+        """Of a worker for this placement: who works on a run of its own is woken by nobody else."""
+        from orchestrator.waking import Waking
+
+        if self.rabbit is None or self.relay is None or placement != QUEUE:
+            return Waking(self.broker)
+        from orchestrator.brokers.rabbitmq import RabbitBroker
+
+        return Waking(self.broker, RabbitBroker(self.rabbit), self.relay.offer)
 
     async def look_round(self) -> None:
         """Hold the runs whose own process is gone, and give back what dead workers own. Everybody who looks does it:
@@ -89,7 +107,7 @@ class Workshop:
 
         labels = frozenset(house.settings.worker_labels)
         claims = Claims(boot=self.liveness.boot, placement=placement, slots=slots, run=run, labels=labels)
-        return Worker(house.dispatch, house.broker, self.executors, claims, self.publisher.of_todo)
+        return Worker(house.dispatch, house.waking(placement), self.executors, claims, self.publisher.of_todo)
 
     def heartbeat(self, worker: Worker) -> Heartbeat:
         """Starts beating."""
@@ -123,19 +141,30 @@ async def house() -> AsyncGenerator[House]:
     store = kept.store
     stores = ObjectStores(S3Settings(endpoint=found.s3_endpoint, region=found.s3_region), scratch=scratch)
     artifacts = Artifacts(stores, found.store_url.rstrip("/") + "/", scratch=scratch)
-    broker = MemoryBroker()
-    dispatch = Dispatch(store, broker)
+    broker, rabbit, relay = MemoryBroker(), None, None
+    if found.broker_url:
+        from orchestrator.brokers.rabbitmq import Rabbit, RabbitBroker
+        from orchestrator.brokers.relay import Relay
+
+        rabbit = Rabbit(found.broker_url)
+        relay = Relay(store, RabbitBroker(rabbit))
+    dispatch = Dispatch(store, broker, relay)
 
     async def pin(repo: str, base: str | None, directory: Path | None) -> tuple[PinnedRepository, str]:
         return await pin_repository(artifacts, scratch, repo, base, directory)
 
     service, telling = Service(dispatch, artifacts, pin), Telling(store, artifacts)
-    made = House(found, kept, stores, artifacts, broker, dispatch, service, telling)
+    made = House(found, kept, stores, artifacts, broker, rabbit, relay, dispatch, service, telling)
     try:
+        if rabbit:
+            await rabbit.open(_BROKER_SECONDS)
         await made.look_round()
         yield made
     finally:
         await broker.close()
+        if rabbit and relay:
+            await relay.close()
+            await rabbit.close()
         await stores.close()
         await store.close()
 

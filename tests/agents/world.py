@@ -37,6 +37,7 @@ from orchestrator.sandboxes import Containers, Policy, Sandboxes
 from orchestrator.secrets import Secrets
 from orchestrator.service import Service
 from orchestrator.sweeper import Sweeper
+from orchestrator.waking import Waking
 from orchestrator.worker import Claims, Worker
 from roles.models.chain import Patience
 from roles.models.connect import Provider
@@ -322,7 +323,8 @@ async def _hand(world: World, home: Path, slots: int) -> Hand:
         "task": TaskExecutor(around, repositories), "agent": AgentExecutor(around, thinking),
         "plan": PlanExecutor(around, thinking), "report": ReportExecutor(around, thinking),
     }  # fmt: skip
-    worker = Worker(world.dispatch, world.broker, executors, Claims(boot=liveness.boot, placement=QUEUE, slots=slots))
+    claims = Claims(boot=liveness.boot, placement=QUEUE, slots=slots)
+    worker = Worker(world.dispatch, Waking(world.broker), executors, claims)
     heartbeat = Heartbeat(liveness, sandboxes, worker.lease_lost)
     closing = AsyncExitStack()
     closing.callback(liveness.close)

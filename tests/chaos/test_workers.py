@@ -53,8 +53,8 @@ def stop(*workers: Running) -> None:
 
 def test_killed_worker_is_replaced_at_once(atlas: Atlas, effects: Effects) -> None:
     todos = [effects.todo(f"t{number}", [], 1.0) for number in range(8)]
-    atlas("run", atlas.plan(todos, concurrency=8), "--detach", code=0)
     (first, boot), (second, other) = start_worker(atlas), start_worker(atlas)
+    atlas("run", atlas.plan(todos, concurrency=8), "--detach", code=0)
     wait_until(lambda: len(owned_by(atlas, boot)) == 2 and len(owned_by(atlas, other)) == 2, "both are busy")
     first.kill()
     killed = time.monotonic()

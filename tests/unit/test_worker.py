@@ -11,6 +11,7 @@ from sqlmodel import select
 
 from orchestrator.brokers.memory import MemoryBroker
 from orchestrator.dispatch import Dispatch
+from orchestrator.waking import Waking
 from orchestrator.worker import Claims, Worker
 from state.commands import Claimed, ClaimNext, Command, Complete, NewTodo, Outcome, SubmitRun
 from state.ports import Reporter, Result, Worked
@@ -69,7 +70,7 @@ class Rig:
         self.publishing = asyncio.Event()
         self.publish_takes = 0.0
         claims = Claims(boot="boot", placement=QUEUE, slots=5)
-        self.worker = Worker(self.dispatch, broker, {"task": executor}, claims, self._publish)
+        self.worker = Worker(self.dispatch, Waking(broker), {"task": executor}, claims, self._publish)
 
     async def submit(self) -> None:
         """A run of one TODO, then the worker: its first look finds it."""

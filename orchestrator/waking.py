@@ -1,0 +1,83 @@
+"""What wakes a worker: its own process (`near`), and a broker between processes (`far`), if there is one.
+
+Without a far broker every commit that is noticed wakes, since it could have made something claimable. With one, each
+wake-up goes to one worker, which must not keep it to itself: who can't take all that a wake-up speaks of hands the rest
+on, so that it wakes somebody else; and who is full holds the next one back, unacknowledged, until there is room. What
+is lost all the same is found by polling.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+
+from state.limits import POLL_SECONDS
+from state.ports import Broker, WakeUp
+
+HandOn = Callable[[Sequence[str]], None]
+
+
+class Waking:
+    """`hand_on` offers TODOs to the far broker. `event` is set when it may be worth looking."""
+
+    def __init__(self, near: Broker, far: Broker | None = None, hand_on: HandOn | None = None) -> None:
+        self._near = near
+        self._far = far
+        self._hand_on = hand_on
+        self._held: list[WakeUp] = []
+        self._handed_on: set[int] = set()
+        self.event = asyncio.Event()
+        self.heard = 0
+        """Wake-ups so far."""
+
+    async def listen(self) -> None:
+        """Until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._listen_near())
+            if self._far:
+                group.create_task(self._listen_far(self._far))
+
+    def something_was_committed(self) -> None:
+        """Here or by another process."""
+        if self._far is None:
+            self.event.set()
+
+    async def nap(self) -> None:
+        """Until the event, or until it is time to poll."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(POLL_SECONDS):
+                await self.event.wait()
+
+    def no_room(self) -> None:
+        """This worker takes nothing now: what it holds back may be taken by another, without being asked for twice."""
+        for wake_up in self._held:
+            if id(wake_up) not in self._handed_on:
+                self._handed_on.add(id(wake_up))
+                self._offer(wake_up.todos)
+
+    async def looked(self, taken: Collection[str], *, full: bool) -> None:
+        """The claim is committed. `full`: there may be more than was `taken`."""
+        held, self._held = self._held, []
+        for wake_up in held:
+            rest = [todo for todo in wake_up.todos if todo not in taken]
+            if full and rest and id(wake_up) not in self._handed_on:
+                self._offer(rest)
+            self._handed_on.discard(id(wake_up))
+            await wake_up.acknowledge()
+
+    def _offer(self, todos: Sequence[str]) -> None:
+        if self._hand_on:
+            self._hand_on(todos)
+
+    async def _listen_near(self) -> None:
+        async for wake_up in self._near.wake_ups():
+            self.heard += 1
+            self.event.set()
+            await wake_up.acknowledge()  # who is near looks again whenever there is room
+
+    async def _listen_far(self, far: Broker) -> None:
+        async for wake_up in far.wake_ups():
+            self.heard += 1
+            self._held.append(wake_up)
+            self.event.set()
