@@ -11,6 +11,7 @@ from typing import Any
 
 from state.agent_commands import AskPerson, ForgetThreads, Remember, ReserveCall, SettleCall
 from state.commands import (
+    AdvanceSink,
     Answer,
     BeginVerifying,
     Block,
@@ -33,6 +34,7 @@ from state.commands import (
     Retry,
     Say,
     SubmitRun,
+    TakeSink,
     WorkerEnded,
     WorkerStarted,
 )
@@ -156,6 +158,8 @@ _TEXTS: dict[type[Any], Callable[[Any], Texts]] = {
     Retry: lambda c: (c.todo, c.by),
     Delivered: lambda c: c.todos,
     Published: lambda c: (c.todo, *c.internals),
+    TakeSink: lambda c: (c.sink, c.worker),
+    AdvanceSink: lambda c: (c.sink, c.worker, *(run for run, _ in c.told)),
     WorkerStarted: lambda c: (c.worker, c.host, *c.labels),
     WorkerEnded: lambda c: (c.worker,),
 }
@@ -197,6 +201,8 @@ _KEYS: dict[type[Any], Callable[[Any], Iterable[str]]] = {
     ClaimNext: lambda c: (c.worker,),
     Complete: _keys_of_outputs,
     Resume: lambda c: (c.placement,),
+    TakeSink: lambda c: (c.sink, c.worker),
+    AdvanceSink: lambda c: (c.sink, c.worker, *(run for run, _ in c.told)),
     WorkerStarted: lambda c: (c.worker,),
 }
 
@@ -267,6 +273,7 @@ _NUMBERS: dict[type[Any], Callable[[Any], str | None]] = {
     ClaimNext: lambda c: _out_of_range("limit", c.limit),
     Complete: _in_attempt,
     Fail: _in_attempt,
+    AdvanceSink: lambda c: next((bad for _, seq in c.told if (bad := _out_of_range("seq", seq))), None),
     WorkerStarted: lambda c: _out_of_range("pid", c.pid),
     ExtendRun: _in_attempt,
     Replan: lambda c: _in_todos([c.todo]),

@@ -246,6 +246,27 @@ class Published:
 
 
 @dataclass(slots=True)
+class TakeSink:
+    """Be the one who tells this sink what happens, for `seconds` from now. Refused as ``lease_lost`` while another one
+    is. A new sink is told of what ends from now on."""
+
+    sink: str
+    worker: str
+    seconds: float
+
+
+@dataclass(slots=True)
+class AdvanceSink:
+    """The sink has been told: of each run (id) up to an event number, and of all that ended before `since`. Refused as
+    ``lease_lost`` when `worker` is not the one who tells it."""
+
+    sink: str
+    worker: str
+    told: Sequence[tuple[str, int]]
+    since: float | None = None
+
+
+@dataclass(slots=True)
 class WorkerStarted:
     worker: str
     host: str
@@ -284,6 +305,8 @@ Command = (
     | Retry
     | Delivered
     | Published
+    | TakeSink
+    | AdvanceSink
     | WorkerStarted
     | WorkerEnded
 )

@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 from state.agent_commands import AskPerson, Remember, ReserveCall, SettleCall
 from state.commands import (
+    AdvanceSink,
     Answer,
     BeginVerifying,
     Block,
@@ -28,9 +29,10 @@ from state.commands import (
     Retry,
     Say,
     SubmitRun,
+    TakeSink,
 )
 from state.kept import Kept
-from state.work import BudgetState, CallState, QuestionState, RunState, TodoState, Work
+from state.work import BudgetState, CallState, QuestionState, RunState, SinkState, TodoState, Work
 
 Row = tuple[Any, ...]
 T = TypeVar("T")
@@ -100,6 +102,10 @@ class Rows(Protocol):
         """(what may be submitted once, its run)"""
         ...
 
+    def sinks(self, names: list[str]) -> Iterable[Row]:
+        """`statements.SINK_COLUMNS`"""
+        ...
+
     def busy_lanes(self, runs: list[str]) -> Iterable[Row]:
         """(run, lane) in which some TODO has an owner; of runs that are locked."""
         ...
@@ -127,6 +133,7 @@ class Wanted:
     budgets: set[str] = field(default_factory=set[str])
     calls: set[str] = field(default_factory=set[str])
     once: set[str] = field(default_factory=set[str])
+    sinks: set[str] = field(default_factory=set[str])
     claims: bool = False
 
 
@@ -138,7 +145,7 @@ def wanted(commands: Sequence[Command]) -> Wanted:
     return want
 
 
-def _want(want: Wanted, command: Command) -> None:  # noqa: C901, PLR0912  one flat table
+def _want(want: Wanted, command: Command) -> None:  # noqa: C901, PLR0912, PLR0915  one flat table
     match command:
         case BeginVerifying() | Say() | Remember() | Block() | Published() | AskPerson():
             want.todos.add(command.todo)
@@ -188,6 +195,8 @@ def _want(want: Wanted, command: Command) -> None:  # noqa: C901, PLR0912  one f
                 want.budgets.add(command.run)
         case ClaimNext():
             want.claims = True
+        case TakeSink() | AdvanceSink():
+            want.sinks.add(command.sink)
         case _:
             pass
 
@@ -239,7 +248,9 @@ def load(work: Work, commands: Sequence[Command], rows: Rows, kept: Kept) -> Non
 
 
 def _spend(work: Work, want: Wanted, rows: Rows, calls: list[str]) -> None:
-    """What hangs on runs that are locked by now: their budgets, model calls, and lanes."""
+    """What hangs on runs that are locked by now: their budgets, model calls, and lanes. And sinks, which come last."""
+    for row in rows.sinks(sorted(want.sinks)) if want.sinks else ():
+        work.sinks[row[0]] = SinkState(*row)
     want.budgets.update(work.todos[id].run_id for id in want.budgets_of_todos if id in work.todos)
     for row in rows.budgets(sorted(want.budgets)) if want.budgets else ():
         work.budgets[row[0]] = BudgetState(*row)

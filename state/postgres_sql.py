@@ -32,6 +32,7 @@ from state.statements import (
     PUTS,
     QUESTION_COLUMNS,
     RUN_COLUMNS,
+    SINK_COLUMNS,
     TODO_COLUMNS,
     UPDATES,
     Delete,
@@ -40,7 +41,7 @@ from state.statements import (
     Update,
     columns_of,
 )
-from state.tables import HAS_CLAIMABLE, Question, Run, Submission, Todo, TodoNeed
+from state.tables import HAS_CLAIMABLE, Question, Run, Sink, Submission, Todo, TodoNeed
 from state.work import encode
 
 BEGIN = "BEGIN; SELECT extract(epoch FROM clock_timestamp())::float8, pg_current_xact_id()::text"
@@ -133,6 +134,7 @@ _QUESTIONS = _select(Question, QUESTION_COLUMNS, "id")
 _BUDGETS = _select(BudgetRow, BUDGET_COLUMNS, "run_id")
 _CALLS = _select(ModelCall, CALL_COLUMNS, "id")
 _CALLED_BY = _select(ModelCall, ("id", "run_id"), "id")
+_SINKS = _select(Sink, SINK_COLUMNS, "name", " ORDER BY name FOR UPDATE")
 _SUBMITTED = _select(Submission, ("key", "run_id"), "key")
 _BUSY_LANES = f"{BUSY_LANES} = ANY(%s::varchar[])"
 _ASKED_BY = _select(Question, ("id", "todo_id"), "id")
@@ -227,6 +229,9 @@ class PostgresRows:
 
     def submitted(self, keys: list[str]) -> list[Row]:
         return self._by_key(_SUBMITTED, keys)
+
+    def sinks(self, names: list[str]) -> list[Row]:
+        return self._by_key(_SINKS, names)
 
     def busy_lanes(self, runs: list[str]) -> list[Row]:
         return self._by_key(_BUSY_LANES, runs)

@@ -7,13 +7,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from sqlalchemy import ColumnElement, false, literal, text
+from sqlalchemy import ColumnElement, false, func, literal, text
 from sqlmodel import Session, col, select
 
 from state.agent_tables import BudgetRow, ModelCall
 from state.errors import Ambiguous, NotFound
 from state.limits import PAGE
-from state.tables import ArtifactRow, Attempt, Event, EvidenceRow, Outbox, Plan, Question, Run, Todo, TodoNeed, Worker
+from state.tables import (
+    ArtifactRow,
+    Attempt,
+    Cursor,
+    Event,
+    EvidenceRow,
+    Outbox,
+    Plan,
+    Question,
+    Run,
+    Todo,
+    TodoNeed,
+    Worker,
+)
 
 T = TypeVar("T")
 _CANDIDATES = 10
@@ -242,3 +255,24 @@ def now(session: Session) -> float:
     sqlite = session.get_bind().dialect.name == "sqlite"
     sql = "(julianday('now') - 2440587.5) * 86400.0" if sqlite else "extract(epoch FROM clock_timestamp())"
     return float(session.connection().execute(text(f"SELECT {sql}")).scalar_one())
+
+
+@dataclass(slots=True)
+class News:
+    """A run of which a sink has been told up to event number `after`; `last` is its newest."""
+
+    run: str
+    after: int
+    last: int
+
+
+def news(session: Session, sink: str, since: float, limit: int) -> list[News]:
+    """Runs of which there is something to tell, those that wait longest first: at most `limit` open ones, and as many
+    of those that ended at `since` or later."""
+    cursor = select(Cursor.seq).where(Cursor.sink == sink, Cursor.run_id == Run.id).scalar_subquery()
+    after = func.coalesce(cursor, 0)
+    found: list[News] = []
+    for which in (col(Run.ended_at).is_(None), col(Run.ended_at) >= since):
+        query = select(Run.id, after, Run.last_event).where(which, Run.last_event > after)
+        found += [News(*row) for row in session.exec(query.order_by(col(Run.updated_at), col(Run.id)).limit(limit)).all()]
+    return found

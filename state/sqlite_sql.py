@@ -25,6 +25,7 @@ from state.statements import (
     PUTS,
     QUESTION_COLUMNS,
     RUN_COLUMNS,
+    SINK_COLUMNS,
     TODO_COLUMNS,
     UPDATES,
     Delete,
@@ -33,7 +34,7 @@ from state.statements import (
     Update,
     columns_of,
 )
-from state.tables import HAS_CLAIMABLE, Question, Run, Submission, Todo, TodoNeed
+from state.tables import HAS_CLAIMABLE, Question, Run, Sink, Submission, Todo, TodoNeed
 from state.work import encode
 
 NOW = "(julianday('now') - 2440587.5) * 86400.0"
@@ -91,6 +92,7 @@ _QUESTIONS = _select(Question, QUESTION_COLUMNS, "id")
 _BUDGETS = _select(BudgetRow, BUDGET_COLUMNS, "run_id")
 _CALLS = _select(ModelCall, CALL_COLUMNS, "id")
 _CALLED_BY = _select(ModelCall, ("id", "run_id"), "id")
+_SINKS = _select(Sink, SINK_COLUMNS, "name")
 _SUBMITTED = _select(Submission, ("key", "run_id"), "key")
 _BUSY_LANES = f"{BUSY_LANES} IN (SELECT value FROM json_each(?))"  # noqa: S608
 _ASKED_BY = _select(Question, ("id", "todo_id"), "id")
@@ -188,6 +190,9 @@ class SqliteRows:
 
     def submitted(self, keys: list[str]) -> list[Row]:
         return self._by_key(_SUBMITTED, keys)
+
+    def sinks(self, names: list[str]) -> list[Row]:
+        return self._by_key(_SINKS, names)
 
     def busy_lanes(self, runs: list[str]) -> list[Row]:
         return self._by_key(_BUSY_LANES, runs)

@@ -27,12 +27,14 @@ from state.agent_tables import (
 from state.tables import (
     ArtifactRow,
     Attempt,
+    Cursor,
     Event,
     EvidenceRow,
     Outbox,
     Plan,
     Question,
     Run,
+    Sink,
     Submission,
     Todo,
     TodoNeed,
@@ -177,7 +179,10 @@ INSERTS: dict[str, Insert] = {
 }  # fmt: skip
 """In an order that respects references."""
 
+SINK_COLUMNS = ("name", "owner", "until", "since")
 PUTS: dict[str, Put] = {
+    "sink": Put(Sink, SINK_COLUMNS),
+    "cursor": Put(Cursor, ("sink", "run_id", "seq")),
     "tool_call": Put(
         ToolCallRow,
         (

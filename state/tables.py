@@ -36,6 +36,12 @@ class Run(SQLModel, table=True):
             "run_open", "placement", sqlite_where=text("ended_at IS NULL"), postgresql_where=text("ended_at IS NULL")
         ),
         Index(
+            "run_ended",
+            "ended_at",
+            sqlite_where=text("ended_at IS NOT NULL"),
+            postgresql_where=text("ended_at IS NOT NULL"),
+        ),
+        Index(
             "run_claimable",
             "placement",
             "id",
@@ -299,6 +305,28 @@ class Outbox(SQLModel, table=True):
     at: float = Field(sa_type=Float)
 
 
+class Sink(SQLModel, table=True):
+    """Somebody who is told what happens: see `orchestrator.sinks`. The worker that tells it has it until `until`; what
+    ended before `since` has been told."""
+
+    __tablename__: ClassVar[str] = "sink"
+
+    name: str = Field(primary_key=True)
+    owner: str
+    until: float = Field(sa_type=Float)
+    since: float = Field(sa_type=Float)
+
+
+class Cursor(SQLModel, table=True):
+    """How far a sink has been told of a run: up to the event `seq`."""
+
+    __tablename__: ClassVar[str] = "cursor"
+
+    sink: str = Field(primary_key=True)
+    run_id: str = Field(primary_key=True)
+    seq: int
+
+
 class Worker(SQLModel, table=True):
     """A process that claims TODOs; `id` is its boot id."""
 
@@ -325,6 +353,6 @@ class Lease(SQLModel, table=True):
 
 
 __all__ = [
-    "ArtifactRow", "Attempt", "Event", "EvidenceRow", "Lease", "Outbox", "Plan", "Question", "Run", "Submission",
-    "Todo", "TodoNeed", "Worker",
+    "ArtifactRow", "Attempt", "Cursor", "Event", "EvidenceRow", "Lease", "Outbox", "Plan", "Question", "Run", "Sink",
+    "Submission", "Todo", "TodoNeed", "Worker",
 ]  # fmt: skip

@@ -191,6 +191,16 @@ class CallState:
         return self.input + self.cached + self.written + self.output
 
 
+@dataclass(slots=True, eq=False)
+class SinkState:
+    """See `state.tables.Sink`; field order is the order of `statements.SINK_COLUMNS`."""
+
+    name: str
+    owner: str
+    until: float
+    since: float
+
+
 @dataclass(slots=True)
 class Work:
     """One transaction. `new` holds insert rows by table, `updates` other writes by statement name."""
@@ -231,6 +241,7 @@ class Work:
     dirty_questions: dict[str, QuestionState] = field(default_factory=dict[str, QuestionState])
     touched: dict[str, RunState] = field(default_factory=dict[str, RunState])
     wakes: set[str] = field(default_factory=set[str])
+    sinks: dict[str, SinkState] = field(default_factory=dict[str, SinkState])
     submitted: dict[str, str] = field(default_factory=dict[str, str])
     """the runs of what may be submitted once"""
     delivered: set[str] = field(default_factory=set[str])

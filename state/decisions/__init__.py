@@ -11,6 +11,7 @@ from typing import Any
 
 from state.agent_commands import AskPerson, ForgetThreads, Remember, ReserveCall, SettleCall
 from state.commands import (
+    AdvanceSink,
     Answer,
     BeginVerifying,
     Block,
@@ -34,6 +35,7 @@ from state.commands import (
     Retry,
     Say,
     SubmitRun,
+    TakeSink,
     WorkerEnded,
     WorkerStarted,
 )
@@ -48,6 +50,7 @@ from state.decisions import (
     retrying,
     settlement,
     submission,
+    telling,
 )
 from state.records import QUEUE
 from state.work import Work
@@ -78,6 +81,8 @@ _DECISIONS: dict[type[Any], Callable[[Work, Any], Outcome]] = {
     Retry: retrying.retry,
     Delivered: bookkeeping.delivered,
     Published: bookkeeping.published,
+    TakeSink: telling.take,
+    AdvanceSink: telling.advance,
     WorkerStarted: bookkeeping.worker_started,
     WorkerEnded: bookkeeping.worker_ended,
 }

@@ -28,6 +28,7 @@ from state.statements import (
     PUTS,
     QUESTION_COLUMNS,
     RUN_COLUMNS,
+    SINK_COLUMNS,
     TODO_COLUMNS,
     UPDATES,
 )
@@ -163,6 +164,9 @@ class MemoryEngine:
 
     def submitted(self, keys: list[str]) -> list[Row]:
         return self._select("submission", keys, ("key", "run_id"))
+
+    def sinks(self, names: list[str]) -> list[Row]:
+        return self._select("sink", names, SINK_COLUMNS)
 
     def busy_lanes(self, runs: list[str]) -> list[Row]:
         rows = self.tables["todo"].values()

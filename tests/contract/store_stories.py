@@ -7,6 +7,7 @@ from dataclasses import replace
 from random import Random
 
 from state.commands import (
+    AdvanceSink,
     Answer,
     BeginVerifying,
     Block,
@@ -26,6 +27,7 @@ from state.commands import (
     Retry,
     Say,
     SubmitRun,
+    TakeSink,
 )
 from state.records import ANY_END, QUEUE, local_placement
 from tests.contract.store_memory import MemoryStore, Values
@@ -36,6 +38,7 @@ PLACEMENTS = (QUEUE, QUEUE, local_placement("boot-1"))
 LABELS = (frozenset[str](), frozenset(("gpu",)))
 WORKERS = ("w1", "w2")
 ANSWERS = ("yes", "no")
+SINKS = ("topic", "hook")
 
 
 def random_plan(random: Random, run: str, most: int = 9) -> SubmitRun:
@@ -126,6 +129,15 @@ class Story:
         limit = random.choice((1, 2, 4))
         return ClaimNext(random.choice(WORKERS), random.choice(PLACEMENTS), limit, random.choice(LABELS), run)
 
+    def take_sink(self) -> Command:
+        return TakeSink(self._random.choice(SINKS), self._random.choice(WORKERS), self._random.choice((0.0, 30.0)))
+
+    def advance_sink(self) -> Command:
+        row = self._store.run(self._run()["id"])
+        told = [(row["id"], self._random.randint(0, row["last_event"]))]
+        since = self._random.choice((None, self._random.random() * 100))
+        return AdvanceSink(self._random.choice(SINKS), self._random.choice(WORKERS), told, since)
+
     def verify(self) -> Command:
         return BeginVerifying(*self._owned())
 
@@ -203,4 +215,5 @@ _TELLERS: dict[Callable[[Story], Command], int] = {
     Story.claim: 16, Story.claim_next: 10, Story.verify: 4, Story.complete: 14, Story.fail: 6, Story.block: 2,
     Story.release: 6, Story.say: 2, Story.answer: 9, Story.expire: 3, Story.cancel: 1, Story.hold: 2,
     Story.resume: 5, Story.retry: 6, Story.deliver: 2, Story.publish: 2, Story.role: 40,
+    Story.take_sink: 2, Story.advance_sink: 3,
 }  # fmt: skip
