@@ -18,6 +18,7 @@ from state.errors import SettingsError
 from state.limits import CONCURRENCY, GB
 
 if TYPE_CHECKING:
+    from orchestrator.sinks.webhook import Webhook
     from roles.models.connect import Provider
 
 SandboxPolicy = Literal["auto", "docker", "host"]
@@ -58,6 +59,7 @@ class Settings:
     """The chain of roles for which a plan names none."""
     providers: Mapping[str, Provider] = field(default_factory=dict[str, "Provider"])
     """Of models, besides those that need no settings."""
+    webhooks: Mapping[str, Webhook] = field(default_factory=dict[str, "Webhook"])
 
 
 def load_settings(environ: Mapping[str, str]) -> Settings:
@@ -67,7 +69,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     config = environ.get("ATLAS_CONFIG")
     path = Path(config).expanduser() if config else home / "atlas.toml"
     if config or path.exists():
-        found.update(_from_file(path))
+        found.update(_from_file(path, environ))
     found.update(_from_environment(environ))
     defaults = {"database_url": f"sqlite:///{home}/atlas.db", "store_url": f"file://{home}/artifacts"}
     return Settings(**cast(dict[str, Any], {"home": home, **defaults, **found}))
@@ -83,7 +85,7 @@ def _home(environ: Mapping[str, str]) -> Path:
     return Path(platformdirs.user_data_dir("atlas", appauthor=False)).absolute()
 
 
-def _from_file(path: Path) -> dict[str, object]:
+def _from_file(path: Path, environ: Mapping[str, str]) -> dict[str, object]:
     import tomllib
 
     try:
@@ -100,6 +102,10 @@ def _from_file(path: Path) -> dict[str, object]:
             from orchestrator.provider_settings import read_providers
 
             found["providers"] = read_providers(str(path), value)
+        elif key == "webhooks":
+            from orchestrator.webhook_settings import read_webhooks
+
+            found["webhooks"] = read_webhooks(str(path), value, environ)
         elif key in _SECTIONS and isinstance(value, dict):
             for inner, item in cast(dict[str, object], value).items():
                 found |= _checked(str(path), f"{key}.{inner}", item)

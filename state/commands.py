@@ -257,13 +257,13 @@ class TakeSink:
 
 @dataclass(slots=True)
 class AdvanceSink:
-    """The sink has been told: of each run (id) up to an event number, and of all that ended before `since`. Refused as
-    ``lease_lost`` when `worker` is not the one who tells it."""
+    """The sink has been told: of each run (id) up to an event number. `caught_up`: of all that ended more than
+    `limits.SINK_SECONDS` ago. Refused as ``lease_lost`` when `worker` is not the one who tells it."""
 
     sink: str
     worker: str
     told: Sequence[tuple[str, int]]
-    since: float | None = None
+    caught_up: bool = False
 
 
 @dataclass(slots=True)

@@ -16,6 +16,7 @@ AtlasError                    code, message, hint
 │   ├── StoreUnavailable      unreachable or unreadable
 │   └── StoreTooNew           made by a newer Atlas
 ├── BrokerUnavailable         wake-ups, intake and topics: away, or it confirmed nothing
+├── SinkAway                  topics and webhooks: events were not taken
 ├── SandboxError              a command could not be started at all
 │   ├── SandboxUnavailable    no engine, or none that may be used
 │   └── ImageMissing          no such image, and it could not be pulled
@@ -137,6 +138,16 @@ class BrokerUnavailable(AtlasError):
     """The message broker did not take responsibility for what was published: it may have it or not."""
 
     code = "broker"
+
+
+class SinkAway(AtlasError):
+    """Who is to be told of events did not take them. `after`: seconds to wait, if that was said."""
+
+    code = "sink"
+
+    def __init__(self, message: str, hint: str = "", after: float | None = None) -> None:
+        super().__init__(message, hint)
+        self.after = after
 
 
 class SandboxError(AtlasError):

@@ -60,6 +60,8 @@ PULSE_LIMIT_SECONDS = 3.0
 SWEEP_SECONDS = 0.1
 POLL_SECONDS = 1.0
 OUTBOX_STALE_SECONDS = 1.0
+SINK_SECONDS = 300.0
+"""After so long, what a transaction has written is there for everybody to see, however long it waited for a lock."""
 DEADLINE_GRACE_SECONDS = 15.0
 """Past a TODO's timeout: the sweeper ends what its owner should have ended."""
 BATCH_WEIGHT = 400

@@ -23,6 +23,7 @@ from state.tables import (
     Plan,
     Question,
     Run,
+    Sink,
     Todo,
     TodoNeed,
     Worker,
@@ -257,6 +258,12 @@ def now(session: Session) -> float:
     return float(session.connection().execute(text(f"SELECT {sql}")).scalar_one())
 
 
+def sink_since(session: Session, sink: str) -> float:
+    """Of what ended before, a sink has been told."""
+    found = session.get(Sink, sink)
+    return found.since if found else 0.0
+
+
 @dataclass(slots=True)
 class News:
     """A run of which a sink has been told up to event number `after`; `last` is its newest."""
@@ -274,5 +281,6 @@ def news(session: Session, sink: str, since: float, limit: int) -> list[News]:
     found: list[News] = []
     for which in (col(Run.ended_at).is_(None), col(Run.ended_at) >= since):
         query = select(Run.id, after, Run.last_event).where(which, Run.last_event > after)
-        found += [News(*row) for row in session.exec(query.order_by(col(Run.updated_at), col(Run.id)).limit(limit)).all()]
+        query = query.order_by(col(Run.updated_at), col(Run.id)).limit(limit)
+        found += [News(*row) for row in session.exec(query).all()]
     return found

@@ -11,6 +11,7 @@ import json
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import cast
 from weakref import WeakValueDictionary
 
@@ -33,8 +34,19 @@ _INTAKE_PREFETCH = 20
 _FIRST_WAIT, _LONGEST_WAIT = 0.2, 1.0
 _REASON_LENGTH, _ID_LENGTH, _BODY_LENGTH = 1_000, 100, 100_000
 
+_JSON = "application/json"
+
 Handle = Callable[[bytes, Mapping[str, object], str | None], Awaitable[str | None]]
 """Takes (body, headers, message id) from the intake queue; returns None, or why it will never be accepted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """For the topic exchange; `id` tells when it comes a second time."""
+
+    key: str
+    body: bytes
+    id: str
 
 
 class Rabbit:
@@ -81,13 +93,14 @@ class Rabbit:
     async def publish_todos(self, todos: Sequence[str]) -> None:
         """In envelopes, persistent; returns once all are confirmed. Errors: `BrokerUnavailable`."""
         bodies = [_envelope(todos[at : at + ENVELOPE]) for at in range(0, len(todos), ENVELOPE)]
-        messages = [_message(body, content_type="application/json") for body in bodies]
-        await self._publish("", self.topology.todos, messages)
+        messages = [(self.topology.todos, _message(body, content_type=_JSON)) for body in bodies]
+        await self._publish("", messages)
 
-    async def publish_event(self, routing_key: str, body: bytes, headers: Mapping[str, str] | None = None) -> None:
-        """To the topic exchange, confirmed; that nobody has bound a queue is no error. Errors: `BrokerUnavailable`."""
-        message = _message(body, headers=headers)
-        await self._publish(self.topology.events, routing_key, [message], mandatory=False)
+    async def publish_events(self, events: Sequence[Event]) -> None:
+        """To the topic exchange, in this order, confirmed; that nobody has bound a queue is no error. Errors:
+        `BrokerUnavailable`."""
+        messages = [(each.key, _message(each.body, message_id=each.id, content_type=_JSON)) for each in events]
+        await self._publish(self.topology.events, messages, mandatory=False)
 
     async def submit(self, body: bytes, message_id: str) -> None:
         """To the intake queue, confirmed: what any other program would do. Errors: `BrokerUnavailable`."""
@@ -107,14 +120,15 @@ class Rabbit:
         the other one for delivered."""
         lock = self._ids.setdefault(message_id or "", asyncio.Lock())
         async with lock:
-            await self._publish(exchange, key, [message])
+            await self._publish(exchange, [(key, message)])
 
-    async def _publish(self, exchange: str, key: str, messages: Sequence[Message], *, mandatory: bool = True) -> None:
+    async def _publish(self, exchange: str, messages: Sequence[tuple[str, Message]], *, mandatory: bool = True) -> None:
+        """(routing key, message); in this order."""
         session = self._session
         if session is None:
             raise self._unavailable(self._trouble)
         target = await session.publishing.get_exchange(exchange, ensure=False)
-        calls = [target.publish(message, key, mandatory=mandatory) for message in messages]
+        calls = [target.publish(message, key, mandatory=mandatory) for key, message in messages]
         try:
             results = await reached(asyncio.gather(*calls, return_exceptions=True), CONFIRM_SECONDS)
         except TROUBLE as error:
@@ -122,7 +136,7 @@ class Rabbit:
         failed = [result for result in results if isinstance(result, BaseException)]
         if any(isinstance(error, PublishError) for error in failed):
             session.repair()
-            raise self._unavailable(f"nothing takes what is sent to {exchange or key}: the queue is gone")
+            raise self._unavailable(f"nothing takes what is sent to {exchange or messages[0][0]}: the queue is gone")
         for error in failed:
             if isinstance(error, (*TROUBLE, asyncio.CancelledError)):
                 refused = "refused" if isinstance(error, DeliveryError) else "not confirmed"

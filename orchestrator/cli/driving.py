@@ -14,6 +14,7 @@ from orchestrator.cli.conclusion import conclude
 from orchestrator.cli.following import follow
 from orchestrator.cli.output import Watch, watch
 from orchestrator.cli.picture import Picture
+from orchestrator.cli.tellers import tellers
 from orchestrator.views import as_json
 from orchestrator.worker import Worker
 from state.errors import Conflict
@@ -124,16 +125,17 @@ async def serve_queue(house: House, shop: Workshop, slots: int) -> int:
     worker = shop.worker(house, placement=QUEUE, slots=slots)
     interruption = Interruption(shop.sandboxes.kill_all)
     heartbeat = shop.heartbeat(worker)
-    sweeping = asyncio.create_task(shop.sweeper.run())
-    working = asyncio.create_task(worker.run())
-    stopping = asyncio.create_task(interruption.wait())
-    try:
-        await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
-        await worker.drain(0.0 if interruption.number == signal.SIGINT else _DRAIN_SECONDS)
-        await working
-    finally:
-        for task in (sweeping, stopping):
-            task.cancel()
-        await asyncio.gather(sweeping, stopping, return_exceptions=True)
-        await heartbeat.close()
+    async with tellers(house, shop.liveness.boot) as telling:
+        aside = [asyncio.create_task(each.run()) for each in (shop.sweeper, *telling)]
+        working = asyncio.create_task(worker.run())
+        stopping = asyncio.create_task(interruption.wait())
+        try:
+            await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
+            await worker.drain(0.0 if interruption.number == signal.SIGINT else _DRAIN_SECONDS)
+            await working
+        finally:
+            for task in (*aside, stopping):
+                task.cancel()
+            await asyncio.gather(*aside, stopping, return_exceptions=True)
+            await heartbeat.close()
     return 0

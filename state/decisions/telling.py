@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from state.commands import AdvanceSink, Done, Refused, TakeSink
+from state.limits import SINK_SECONDS
 from state.work import SinkState, Work
 
 
@@ -25,8 +26,8 @@ def advance(work: Work, command: AdvanceSink) -> Done | Refused:
         return Refused("lease_lost", f"{command.sink} is told by {sink.owner if sink else 'nobody'}")
     for run, seq in command.told:
         work.put("cursor", (command.sink, run), (command.sink, run, seq))
-    if command.since is not None and command.since > sink.since:
-        sink.since = command.since
+    if command.caught_up and work.now - SINK_SECONDS > sink.since:
+        sink.since = work.now - SINK_SECONDS
         _put(work, sink)
     return Done()
 

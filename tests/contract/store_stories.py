@@ -135,8 +135,8 @@ class Story:
     def advance_sink(self) -> Command:
         row = self._store.run(self._run()["id"])
         told = [(row["id"], self._random.randint(0, row["last_event"]))]
-        since = self._random.choice((None, self._random.random() * 100))
-        return AdvanceSink(self._random.choice(SINKS), self._random.choice(WORKERS), told, since)
+        caught_up = self._random.random() < 0.5
+        return AdvanceSink(self._random.choice(SINKS), self._random.choice(WORKERS), told, caught_up)
 
     def verify(self) -> Command:
         return BeginVerifying(*self._owned())

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import pytest
 
 from orchestrator.brokers.memory import MemoryBroker
-from orchestrator.brokers.rabbitmq import ENVELOPE, Rabbit, RabbitBroker
+from orchestrator.brokers.rabbitmq import ENVELOPE, Event, Rabbit, RabbitBroker
 from state.errors import BrokerUnavailable, SettingsError
 from state.ports import Broker, WakeUp
 from state.records import new_id
@@ -332,9 +332,9 @@ async def test_rabbitmq_publishing_survives_an_error_of_its_channel(rabbit: Rabb
     assert session is not None
     await session.publishing.exchange_delete(rabbit.topology.events)
     with pytest.raises(BrokerUnavailable):
-        await rabbit.publish_event("run.state", b"{}")
+        await rabbit.publish_events([Event("run.state", b"{}", "r/1")])
     await _published(real, ["a"])
-    await rabbit.publish_event("run.state", b"{}")
+    await rabbit.publish_events([Event("run.state", b"{}", "r/1")])
 
 
 @pytest.mark.rabbitmq

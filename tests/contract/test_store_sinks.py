@@ -6,6 +6,7 @@ from sqlmodel import select
 
 from state import reading
 from state.commands import AdvanceSink, Complete, TakeSink
+from state.limits import SINK_SECONDS
 from state.tables import Cursor, Sink
 from tests.contract.store_world import RUN, World, proof, submission, task
 
@@ -28,7 +29,7 @@ async def test_only_who_has_it_says_what_was_told(world: World) -> None:
     await world.submit(task("a"))
     assert await world.refused(AdvanceSink("topic", "w1", [(RUN, 1)])) == "lease_lost"
     await world.done(TakeSink("topic", "w1", 10.0))
-    await world.done(AdvanceSink("topic", "w1", [(RUN, 2)], since=5.0))
+    await world.done(AdvanceSink("topic", "w1", [(RUN, 2)]))
     assert await world.refused(AdvanceSink("topic", "w2", [(RUN, 1)])) == "lease_lost"
     cursors = await world.store.read(lambda session: session.exec(select(Cursor)).all())
     assert [(each.sink, each.run_id, each.seq) for each in cursors] == [("topic", RUN, 2)]
@@ -62,3 +63,9 @@ async def test_what_ended_before_is_not_looked_at_again(world: World) -> None:
 
     assert await news(ended - 1) == 1
     assert await news(ended + 1) == 0
+    begun = (await sink(world)).since
+    await world.done(AdvanceSink("topic", "w1", [], caught_up=True))
+    assert (await sink(world)).since == begun, "it only goes forward"
+    world.clock.time += 1_000
+    await world.done(AdvanceSink("topic", "w1", [], caught_up=True))
+    assert (await sink(world)).since == world.clock.time - SINK_SECONDS

@@ -1,0 +1,139 @@
+"""Tells a sink all that happens: at least once, and of each run in order.
+
+How far it has been told is rows (`state.tables.Cursor`); whoever goes on after a crash goes on from there, and may tell
+the last again: an event is known by its run and number. One worker at a time has a sink, for as long as it says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Protocol
+
+from orchestrator.views import EventView, event_view
+from state import reading
+from state.commands import AdvanceSink, Refused, TakeSink
+from state.errors import AtlasError, SinkAway, StoreError
+from state.ports import Store
+
+log = logging.getLogger(__name__)
+
+LEASE_SECONDS = 30.0
+"""How long a sink is kept without a word. A call of `Sink.tell` takes less than half of it."""
+_RUNS = 100
+_POLL_SECONDS = 1.0
+_GATHER_SECONDS = 0.02
+_CAUGHT_UP_SECONDS = 60.0
+_FIRST_WAIT, _LONGEST_WAIT = 1.0, 60.0
+
+
+class Sink(Protocol):
+    """`name` stays the same over restarts: it is what the cursors are kept under."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def batch(self) -> int:
+        """How many events are told at a time, at most."""
+        ...
+
+    async def tell(self, events: Sequence[EventView]) -> None:
+        """Of one run, in order; returns when they have been taken. `SinkAway`: they are told again later."""
+        ...
+
+
+class _NotOurs(Exception):
+    """Another worker tells this sink."""
+
+
+class Teller:
+    """Has one sink told, whenever no other worker does. `boot` is this worker's."""
+
+    def __init__(self, store: Store, sink: Sink, boot: str, *, lease: float = LEASE_SECONDS) -> None:
+        self._store = store
+        self._sink = sink
+        self._boot = boot
+        self._lease = lease
+        self._renewed = float("-inf")
+        self._caught_up = float("-inf")
+        self._since = 0.0
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        number, wait = 0, _FIRST_WAIT
+        while True:
+            try:
+                told = await self.round()
+                wait = _FIRST_WAIT
+                if told:
+                    continue
+            except _NotOurs:
+                await asyncio.sleep(_POLL_SECONDS)
+            except SinkAway as error:
+                log.warning("%s; trying again in %.0f s", error.message, error.after or wait)
+                await asyncio.sleep(error.after or wait)
+                wait = min(2 * wait, _LONGEST_WAIT)
+            except StoreError as error:
+                log.warning("%s: %s", self._sink.name, error.message)
+                await asyncio.sleep(_POLL_SECONDS)
+            except Exception:
+                log.exception("%s could not be told", self._sink.name)
+                await asyncio.sleep(_LONGEST_WAIT)
+            number = await self._changed(number)
+            await asyncio.sleep(_GATHER_SECONDS)
+
+    async def round(self) -> int:
+        """Tell what there is to tell now, or a part of it; how many events that were."""
+        await self._keep()
+        news = await self._store.read(
+            lambda session: reading.news(session, self._sink.name, self._since, _RUNS)
+        )  # fmt: skip
+        told = 0
+        for each in news:
+            told += await self._tell(each)
+        if not news:
+            await self._settle()
+        return told
+
+    async def _tell(self, news: reading.News) -> int:
+        """Of one run; as much as one page has."""
+        after, batch = news.after, self._sink.batch
+        rows = await self._store.read(lambda session: reading.events(session, news.run, after))
+        events = [event_view(row) for row in rows]
+        for start in range(0, len(events), batch):
+            part = events[start : start + batch]
+            await self._keep()
+            await self._sink.tell(part)
+            await self._do(AdvanceSink(self._sink.name, self._boot, [(news.run, part[-1].seq)]))
+        return len(events)
+
+    async def _keep(self) -> None:
+        """Be the one who tells it, for a while longer."""
+        now = asyncio.get_running_loop().time()
+        if now - self._renewed > self._lease / 2:
+            await self._do(TakeSink(self._sink.name, self._boot, self._lease))
+            self._renewed = now
+            self._since = await self._store.read(lambda session: reading.sink_since(session, self._sink.name))
+
+    async def _settle(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._caught_up > _CAUGHT_UP_SECONDS:
+            await self._do(AdvanceSink(self._sink.name, self._boot, [], caught_up=True))
+            self._caught_up = now
+
+    async def _do(self, command: TakeSink | AdvanceSink) -> None:
+        (outcome,) = await self._store.apply([command])
+        if isinstance(outcome, Refused):
+            self._renewed = float("-inf")
+            if outcome.code == "lease_lost":
+                raise _NotOurs
+            raise AtlasError(f"{self._sink.name}: {outcome.message}")
+
+    async def _changed(self, number: int) -> int:
+        try:
+            return await self._store.changed(number, _POLL_SECONDS)
+        except StoreError:
+            await asyncio.sleep(_POLL_SECONDS)
+            return number
