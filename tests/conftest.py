@@ -6,5 +6,6 @@ pytest_plugins = [
     "tests.services.postgres",
     "tests.services.s3",
     "tests.services.docker_engine",
+    "tests.services.guarded_engine",
     "tests.services.node",
 ]
