@@ -36,7 +36,8 @@ _FOREIGN = frozenset(("ATLAS_HOME", "ATLAS_CONFIG", _TOKEN, _TOKEN + SUFFIX, "AT
 class Settings:
     """What `load_settings` found. URLs may carry passwords and are left out of the repr.
 
-    `sandbox` is what a plan's ``auto`` means here; `allow_host` lets commands that no person wrote run on the host.
+    `sandbox` is what a plan's ``auto`` means here; `allow_host` lets commands that no person wrote run on the host;
+    `containers_only` lets none, whoever asks.
     `broker_url` None: wake-ups stay in this process. `cache_bytes` bounds the cache of inputs.
     """
 
@@ -46,6 +47,7 @@ class Settings:
     store_url: str
     sandbox: SandboxPolicy = "auto"
     allow_host: bool = False
+    containers_only: bool = False
     secrets_allow: tuple[str, ...] = ()
     secrets_directory: Path | None = None
     worker_concurrency: int = 4
@@ -253,6 +255,7 @@ _KEYS: dict[str, tuple[str, Callable[[object], object]]] = {
     "store_url": ("store_url", _url("file", "s3")),
     "sandbox": ("sandbox", _one_of("auto", "docker", "host")),
     "allow_host": ("allow_host", _flag),
+    "containers_only": ("containers_only", _flag),
     "secrets.allow": ("secrets_allow", _names),
     "secrets.directory": ("secrets_directory", _directory),
     "worker.concurrency": ("worker_concurrency", _concurrency),

@@ -8,4 +8,5 @@ pytest_plugins = [
     "tests.services.docker_engine",
     "tests.services.guarded_engine",
     "tests.services.node",
+    "tests.services.python_image",
 ]

@@ -267,14 +267,14 @@ def test_a_pin_follows_nothing(tmp_path: Path) -> None:
     (base / "a").mkdir(parents=True)
     (base / "a" / "file").write_text("x")
     (base / "out").symlink_to(tmp_path)
-    pinned = pins.pin("one", 1, base / "a", base)
+    pinned = pins.pin("one", 1, base / "a")
     try:
         (base / "a").rename(base / "b")
         (base / "a").symlink_to("/")
         assert [each.name for each in pinned.iterdir()] == ["file"]
         for way in ("out", "out/base", "a", "a/etc"):
             with pytest.raises(Refused):
-                pins.pin("two", 1, base / way, base)
+                pins.pin("two", 1, base / way)
     finally:
         for name in ("one", "two"):
             pins.release(name)

@@ -27,11 +27,11 @@ class Pins:
         for left in directory.iterdir():
             self.release(left.name)
 
-    def pin(self, name: str, number: int, source: Path, base: Path) -> Path:
-        """Where the file or directory `source`, below `base`, is to be had under `name`. `Refused` if a step of the way
-        is a symlink, or its end is anything else."""
+    def pin(self, name: str, number: int, source: Path) -> Path:
+        """Where the file or directory `source` is to be had under `name`. `Refused` if a step of the way, from the root
+        on, is a symlink, or its end is anything else."""
         place = self._directory / name / str(number)
-        descriptor = _open(source, base)
+        descriptor = _open(source)
         try:
             mode = os.fstat(descriptor).st_mode
             place.parent.mkdir(exist_ok=True)
@@ -57,10 +57,10 @@ class Pins:
             directory.rmdir()
 
 
-def _open(source: Path, base: Path) -> int:
-    here = os.open(base, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW)
+def _open(source: Path) -> int:
+    here = os.open("/", os.O_PATH)
     try:
-        for part in source.relative_to(base).parts:
+        for part in source.parts[1:]:
             following = os.open(part, os.O_PATH | os.O_NOFOLLOW, dir_fd=here)
             os.close(here)
             here = following

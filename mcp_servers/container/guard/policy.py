@@ -42,14 +42,13 @@ class Allowed:
     pids: int = 1024
     containers: int = 32
 
-    def base(self, source: str) -> Path:
-        """The allowed directory that a path lies in, to judge by its letters."""
+    def place(self, source: str) -> Path:
+        """A path that lies, to judge by its letters, in an allowed directory."""
         path = Path(source)
         plain = source.isprintable() and os.path.normpath(source) == source and path.is_absolute()
-        base = next((base for base in self.binds if plain and path.is_relative_to(base) and path != base), None)
-        if base is None:
+        if not plain or not any(path.is_relative_to(base) and path != base for base in self.binds):
             raise Refused(f"{source[:200]!r} does not lie in a directory that containers may have")
-        return base
+        return path
 
     def pulls(self, name: str) -> bool:
         """Whether an image may be fetched."""

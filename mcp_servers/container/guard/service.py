@@ -160,7 +160,7 @@ class Guard:
         self._made[name] = ""  # nobody else's, and not there yet
         try:
             for number, source in enumerate(sources[1:], 1):
-                pinned = self._pins.pin(name, number, Path(source), self.allowed.base(source))
+                pinned = self._pins.pin(name, number, self.allowed.place(source))
                 made["HostConfig"]["Mounts"][number]["Source"] = str(pinned)
             reply = await self.engine.request("POST", "/containers/create", {"name": name}, body=made)
             if reply.status != 201:
