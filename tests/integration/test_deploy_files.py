@@ -89,9 +89,12 @@ def test_workers_scale(rendered: dict[str, Any]) -> None:
 
 
 def test_what_workers_share_with_the_engines_host_has_one_path() -> None:
-    for volume in services(composed(FILES[0], ATLAS_DATA="/srv/atlas"))["worker"]["volumes"]:
-        parts = cast("dict[str, str]", volume) if isinstance(volume, dict) else {}
-        source, target = (parts["source"], parts["target"]) if parts else str(volume).split(":")[:2]
+    volumes = services(composed(FILES[0], ATLAS_DATA="/srv/atlas"))["worker"]["volumes"]
+    for volume in cast("list[dict[str, str] | str]", volumes):  # the plugin says it in full
+        if isinstance(volume, str):
+            source, target = volume.split(":")[:2]
+        else:
+            source, target = volume["source"], volume["target"]
         assert source == target
         assert source.startswith("/srv/atlas/")
 
