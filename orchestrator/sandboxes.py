@@ -20,11 +20,13 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What the operator's settings say: what ``auto`` means here, whether commands that no person wrote may run on the
-    host, and the image of TODOs that name none."""
+    host, and the image of TODOs that name none. `containers_only`: nothing runs on the host, whoever asks for it: a
+    worker that is in a container itself has its secrets there."""
 
     auto: Choice = "auto"
     allow_host: bool = False
     image: str | None = None
+    containers_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ def choose(request: Request, policy: Policy, engine: str | None) -> Literal["doc
     wanted = policy.auto if request.asked == "auto" else request.asked
     image = request.image or policy.image
     may_host = request.provenance == "person" or policy.allow_host or request.owner_allows_host
+    may_host = may_host and not policy.containers_only
     if wanted == "host" and may_host:
         return "host"
     if engine is None and image:
@@ -54,8 +57,11 @@ def choose(request: Request, policy: Policy, engine: str | None) -> Literal["doc
         return "host"
     if engine is None:
         raise ImageMissing("this TODO runs in a container and names no image", _NAME_IMAGE)
-    if wanted == "docker":
-        raise SandboxUnavailable(f"this TODO wants a container, and no engine answers: {engine}", _START)
+    if wanted == "docker" or policy.containers_only:
+        raise SandboxUnavailable(
+            f"this TODO wants a container, and no engine answers: {engine}",
+            _START_ONLY if policy.containers_only else _START,
+        )
     raise SandboxUnavailable(
         f"a command written by {_WRITER[request.provenance]} may not run on the host, and no engine answers: {engine}",
         f"{_START_ONLY} Or allow this host: `allow_host = true` in atlas.toml, and then `atlas retry`; for one run "
@@ -92,7 +98,8 @@ class Sandboxes:
     async def sandbox(self, request: Request) -> tuple[Sandbox, str | None]:
         """The sandbox for a command and the image to name; the errors of `choose` when there is none."""
         policy = self._policy
-        if request.image or policy.image or request.provenance != "person" or request.asked == "docker":
+        by_itself = request.provenance == "person" and request.asked != "docker" and not policy.containers_only
+        if request.image or policy.image or not by_itself:
             await self._look_for_docker()
         if choose(request, policy, self._trouble) == "docker" and self._docker:
             return self._docker, request.image or policy.image

@@ -1,4 +1,5 @@
-"""How this installation is set up: defaults, then one atlas.toml, then ATLAS_* variables; the later wins.
+"""How this installation is set up: defaults, then one atlas.toml, then ATLAS_* variables; the later wins. Each of the
+variables may be given as a file instead, by ``_FILE`` after its name (see `secret_files`).
 
 The file is the one `ATLAS_CONFIG` names, else ``atlas.toml`` in `ATLAS_HOME`. There is none in the current directory: a
 checkout that someone else wrote must not set up this program. `home` itself comes from the environment only.
@@ -8,12 +9,13 @@ Light on purpose: every start of the command line reads this.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from orchestrator.secret_files import SUFFIX, with_files
 from state.errors import SettingsError
 from state.limits import CONCURRENCY, GB
 
@@ -27,14 +29,16 @@ LogFormat = Literal["human", "json"]
 
 _MINIMUM_CACHE = 1 << 20
 _NEAR = 0.9
-_FOREIGN = frozenset(("ATLAS_HOME", "ATLAS_CONFIG", "ATLAS_TOKEN", "ATLAS_FAILPOINTS"))
+_TOKEN = "ATLAS_TOKEN"  # noqa: S105 - a variable's name
+_FOREIGN = frozenset(("ATLAS_HOME", "ATLAS_CONFIG", _TOKEN, _TOKEN + SUFFIX, "ATLAS_FAILPOINTS"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """What `load_settings` found. URLs may carry passwords and are left out of the repr.
 
-    `sandbox` is what a plan's ``auto`` means here; `allow_host` lets commands that no person wrote run on the host.
+    `sandbox` is what a plan's ``auto`` means here; `allow_host` lets commands that no person wrote run on the host;
+    `containers_only` lets none, whoever asks.
     `broker_url` None: wake-ups stay in this process. `cache_bytes` bounds the cache of inputs.
     """
 
@@ -44,6 +48,7 @@ class Settings:
     store_url: str
     sandbox: SandboxPolicy = "auto"
     allow_host: bool = False
+    containers_only: bool = False
     secrets_allow: tuple[str, ...] = ()
     secrets_directory: Path | None = None
     worker_concurrency: int = 4
@@ -73,6 +78,11 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     found.update(_from_environment(environ))
     defaults = {"database_url": f"sqlite:///{home}/atlas.db", "store_url": f"file://{home}/artifacts"}
     return Settings(**cast(dict[str, Any], {"home": home, **defaults, **found}))
+
+
+def read_token(environ: Mapping[str, str]) -> str | None:
+    """What callers of this installation's servers have to know, if the environment says so."""
+    return with_files(environ, (_TOKEN,)).get(_TOKEN) or None
 
 
 def _home(environ: Mapping[str, str]) -> Path:
@@ -129,7 +139,8 @@ def _checked(where: str, key: str, value: object) -> dict[str, object]:
 def _from_environment(environ: Mapping[str, str]) -> dict[str, object]:
     found: dict[str, object] = {}
     variables = {"ATLAS_" + key.replace(".", "_").upper(): key for key in _KEYS}
-    for variable, value in environ.items():
+    files = {variable + SUFFIX for variable in variables}
+    for variable, value in with_files(environ, variables).items():
         if variable in variables:
             if value == "":
                 continue  # how shells and compose files say "not set"
@@ -138,12 +149,12 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, object]:
                 found[name] = check(_spelled(value, check))
             except ValueError as error:
                 raise SettingsError(f"{variable}: {error}", f"Correct or unset {variable}.") from None
-        elif variable.startswith("ATLAS_") and variable not in _FOREIGN:
-            _refuse_near_miss(variable, variables)
+        elif variable.startswith("ATLAS_") and variable not in _FOREIGN | files:
+            _refuse_near_miss(variable, {*variables, *files})
     return found
 
 
-def _refuse_near_miss(variable: str, known: Mapping[str, str]) -> None:
+def _refuse_near_miss(variable: str, known: Collection[str]) -> None:
     """Other programs have variables of this prefix; only what is nearly one of ours is a mistake for certain."""
     if near := get_close_matches(variable, known, n=1, cutoff=_NEAR):
         raise SettingsError(f"{variable}: unknown variable", f"Did you mean {near[0]}?")
@@ -250,6 +261,7 @@ _KEYS: dict[str, tuple[str, Callable[[object], object]]] = {
     "store_url": ("store_url", _url("file", "s3")),
     "sandbox": ("sandbox", _one_of("auto", "docker", "host")),
     "allow_host": ("allow_host", _flag),
+    "containers_only": ("containers_only", _flag),
     "secrets.allow": ("secrets_allow", _names),
     "secrets.directory": ("secrets_directory", _directory),
     "worker.concurrency": ("worker_concurrency", _concurrency),

@@ -8,5 +8,7 @@ pytest_plugins = [
     "tests.services.rabbit_client",
     "tests.services.s3",
     "tests.services.docker_engine",
+    "tests.services.guarded_engine",
     "tests.services.node",
+    "tests.services.python_image",
 ]

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
+from orchestrator.secret_files import with_files
 from roles.models.connect import PROVIDERS, Provider, connect
 from roles.models.port import ChatModel
 from roles.role import Duty
@@ -26,9 +27,9 @@ class Models:
     def __init__(
         self, environ: Mapping[str, str], providers: Mapping[str, Provider], default: Sequence[str] = ()
     ) -> None:
-        """`default` is the settings' chain."""
-        self._environ = environ
+        """`default` is the settings' chain. Keys may be given as files, see `secret_files`."""
         self._providers = {**PROVIDERS, **providers}
+        self._environ = with_files(environ, key_variables(self._providers))
         self._default = list(default)
         self._connected: dict[tuple[str, Path], ChatModel] = {}
 
@@ -74,6 +75,12 @@ class Models:
         for model in self._connected.values():
             await model.close()
         self._connected.clear()
+
+
+def key_variables(providers: Mapping[str, Provider]) -> set[str]:
+    """Where the keys of these are looked for."""
+    named = ((provider.key_variable, provider.token_variable) for provider in providers.values())
+    return {variable for pair in named for variable in pair if variable}
 
 
 def _scripted(names: Sequence[str]) -> bool:

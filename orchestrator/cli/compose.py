@@ -198,7 +198,8 @@ async def workshop(house: House) -> AsyncGenerator[Workshop]:
     work = private_directory(found.home / "work")
     own = private_directory(work / liveness.boot)
     host = HostSandbox(scratch=private_directory(host_scratch(liveness.boot)))
-    sandboxes = Sandboxes(host, docker, Policy(found.sandbox, found.allow_host, found.docker_image))
+    policy = Policy(found.sandbox, found.allow_host, found.docker_image, found.containers_only)
+    sandboxes = Sandboxes(host, docker, policy)
     around = Surroundings(
         store=house.store, stores=house.stores, artifacts=house.artifacts,
         cache=(cache := Cache(found.home / "cache", house.stores)),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from orchestrator.agents.models import Models
 from orchestrator.cli.findings import Finding
+from orchestrator.secret_files import SUFFIX
 from orchestrator.settings import Settings
 from roles.models.connect import PROVIDERS, Provider
 from roles.role import DUTIES
@@ -29,7 +30,8 @@ def _providers(providers: Mapping[str, Provider], environ: Mapping[str, str]) ->
         if provider.kind == "scripted":
             continue
         variables = [name for name in (provider.key_variable, provider.token_variable) if name]
-        there = next((name for name in variables if environ.get(name)), None)
+        places = [place for name in variables for place in (name, name + SUFFIX)]
+        there = next((place for place in places if environ.get(place)), None)
         usable = usable or there is not None or not variables
         lines.append(f"{label}: " + (there or (f"no {' or '.join(variables)}" if variables else "needs no key")))
     remedy = "" if usable else "Set a key, or add [providers.NAME] for a server of yours (docs/roles.md)."
@@ -37,9 +39,10 @@ def _providers(providers: Mapping[str, Provider], environ: Mapping[str, str]) ->
 
 
 async def _roles(found: Settings, environ: Mapping[str, str]) -> Finding:
-    models = Models(environ, found.providers, found.models)
     asked: dict[str, list[str]] = {}
+    models: Models | None = None
     try:
+        models = Models(environ, found.providers, found.models)
         for name in _MAIN_DUTIES:
             duty = DUTIES[name]
             chain = await asyncio.to_thread(models.chain, duty, {}, Path.cwd())
@@ -47,6 +50,7 @@ async def _roles(found: Settings, environ: Mapping[str, str]) -> Finding:
     except SettingsError as error:
         return Finding("roles", "limited", f"goals and `role:` TODOs can't run: {error.message}", error.hint)
     finally:
-        await models.close()
+        if models is not None:
+            await models.close()
     who = {chain: ", ".join(roles) if len(asked) > 1 else "all roles" for chain, roles in asked.items()}
     return Finding("roles", "good", "; ".join(f"{roles}: {chain}" for chain, roles in who.items()))

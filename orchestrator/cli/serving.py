@@ -225,7 +225,9 @@ def _say(url: str, token: str | None) -> None:
 
 def _token(path: Path | None) -> str | None:
     if path is None:
-        return os.environ.get("ATLAS_TOKEN") or None
+        from orchestrator.settings import read_token
+
+        return read_token(os.environ)
     try:
         token = path.read_text("utf-8").strip()
     except OSError as error:

@@ -18,7 +18,7 @@ from mcp_servers.container.host import HostSandbox
 from state.limits import PULSE_SECONDS
 from state.ports import Exit, Sandbox, SandboxCommand, Stream
 
-KINDS = ["namespace", "tree", pytest.param("docker", marks=pytest.mark.docker)]
+KINDS = ["namespace", "tree", *(pytest.param(kind, marks=pytest.mark.docker) for kind in ("docker", "guarded"))]
 DEADLINE = 60.0
 
 
@@ -81,9 +81,9 @@ async def ignore(_stream: Stream, _data: bytes) -> None:
 async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
     workdir = tmp_path / "work"
     workdir.mkdir()
-    if request.param == "docker":
+    if request.param in ("docker", "guarded"):
         image = str(request.getfixturevalue("busybox_image"))
-        url = str(request.getfixturevalue("docker_url"))
+        url = str(request.getfixturevalue("docker_url" if request.param == "docker" else "guarded_url"))
         sandbox = DockerSandbox(boot=f"test-{os.getpid()}", home=str(tmp_path), url=url, network="host")
     else:
         image = None

@@ -26,7 +26,7 @@ async def test_home_and_temporary_files_are_scratch(bench: Bench) -> None:
     script = 'cd "$HOME" && mkdir -p a/b && echo x > a/b/c && chmod 000 a && : > "${TMPDIR:-/tmp}/t" && echo "$HOME"'
     ended, out, _ = await bench.shell(script)
     assert ended.code == 0
-    if bench.kind != "docker":
+    if bench.image is None:
         assert Path(out.decode().strip()).is_relative_to(bench.workdir.parent)
         assert os.listdir(bench.workdir.parent) == ["work"]  # noqa: PTH208
 

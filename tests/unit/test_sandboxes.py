@@ -58,3 +58,19 @@ def test_without_an_image() -> None:
     for request in (Request("docker", None, "person"), Request("auto", None, "model")):
         with pytest.raises(ImageMissing):
             choose(request, Policy(), None)
+
+
+@pytest.mark.parametrize("asked", ["auto", "docker", "host"])
+@pytest.mark.parametrize("auto", ["auto", "docker", "host"])
+@pytest.mark.parametrize("provenance", ["person", "model"])
+def test_where_only_containers_are_allowed_nobody_gets_the_host(
+    asked: Choice, auto: Choice, provenance: Provenance
+) -> None:
+    policy = Policy(auto=auto, allow_host=True, containers_only=True)
+    assert choose(Request(asked, IMAGE, provenance, True), policy, None) == "docker"
+    with pytest.raises(ImageMissing):
+        choose(Request(asked, None, provenance, True), policy, None)
+    for image in (IMAGE, None):
+        with pytest.raises(SandboxUnavailable, match=NONE) as caught:
+            choose(Request(asked, image, provenance, True), policy, NONE)
+        assert "sandbox: host" not in caught.value.hint
