@@ -43,6 +43,11 @@ class Heartbeat:
         liveness.renew()
         self._thread.start()
 
+    @property
+    def age(self) -> float:
+        """Seconds since the lease was renewed."""
+        return time.monotonic() - self._renewed
+
     async def close(self) -> None:
         """Stop; the lease runs out by itself, or `Liveness.close` ends it."""
         self._stop.set()

@@ -96,6 +96,11 @@ class Worker:
         """TODOs in progress here."""
         return len(self._running)
 
+    @property
+    def draining(self) -> bool:
+        """Whether it claims nothing more."""
+        return self._draining
+
     async def run(self) -> None:
         """Work until `drain` or `stop` has been called and all is given back."""
         await self._dispatch.persistently(

@@ -31,9 +31,8 @@ class Readers:
         """See `state.ports.Store.read`. In the caller's context: what is logged there bears its ids."""
         if self._closed:
             raise StoreUnavailable("the store is closed")
-        return await asyncio.get_running_loop().run_in_executor(
-            self._threads, lambda run=copy_context().run: run(self._read, query)
-        )
+        loop, run = asyncio.get_running_loop(), copy_context().run
+        return await loop.run_in_executor(self._threads, lambda: run(self._read, query))
 
     def _read(self, query: Callable[[Session], T]) -> T:
         try:

@@ -1,0 +1,223 @@
+"""How all of Atlas stands, in numbers, for metrics: functions over a session, for `Store.read`. Nothing here writes.
+
+A scrape must not hold up who works: each function looks at a bounded number of rows, along an index, however many there
+are. `Fleet.whole` says whether a bound was met: then the counts are of what was looked at, and too low.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import text
+from sqlmodel import Session
+
+from state import reading
+from state.records import QUEUE
+from state.statements import COUNTERS, LANE_FREE
+from state.tables import HAS_CLAIMABLE
+
+RUNS = 10_000
+"""Runs that are looked at: so many that have not ended, and so many, the newest, that have."""
+ROWS = 100_000
+"""Rows of the outbox that are counted, and questions."""
+CLAIMABLE_RUNS = 64
+CLAIMABLE_TODOS = 16
+"""The oldest claimable TODO is looked for among the next ones of the oldest runs that have some."""
+CALLS = 20_000
+"""Model calls that one page of spend adds up."""
+SETTLED_SECONDS = 600.0
+"""A model call that was begun longer ago, and is settled, is counted for good: none can come before it any more."""
+_VERSION_7 = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """`runs` by state: all that have not ended, and the newest that have. `todos` by state: those of the runs in the
+    queue that have not ended. `oldest_claimable`: seconds that the TODO has been claimable that has been so longest;
+    None: nothing is."""
+
+    runs: dict[str, int]
+    todos: dict[str, int]
+    oldest_claimable: float | None
+    outbox: int
+    questions: int
+    whole: bool
+
+
+def fleet(session: Session) -> Fleet:
+    """All but the spend."""
+    runs, todos, whole = _open_runs(session)
+    runs.update(_ended_runs(session))
+    outbox, questions = _count(session, _OUTBOX), _count(session, _QUESTIONS)
+    whole = whole and outbox < ROWS and questions < ROWS
+    return Fleet(dict(runs), dict(todos), oldest_claimable(session), outbox, questions, whole)
+
+
+# --- runs and TODOs ------------------------------------------------------------------------------------------------
+
+_OPEN = f"""
+SELECT state, placement, count(*), {", ".join(f"sum({name})" for name in COUNTERS)}
+FROM (SELECT state, placement, {", ".join(COUNTERS)} FROM run WHERE ended_at IS NULL LIMIT {RUNS}) AS few
+GROUP BY state, placement
+"""  # noqa: S608
+"""A run's row counts its TODOs: the table of TODOs need not be looked at."""
+_ENDED = f"""
+SELECT state, count(*) FROM (SELECT state, ended_at FROM run ORDER BY id DESC LIMIT {RUNS}) AS few
+WHERE ended_at IS NOT NULL GROUP BY state
+"""  # noqa: S608
+_OUTBOX = f"SELECT count(*) FROM (SELECT 1 FROM outbox LIMIT {ROWS}) AS few"  # noqa: S608
+_QUESTIONS = f"SELECT count(*) FROM (SELECT 1 FROM question WHERE state = 'pending' LIMIT {ROWS}) AS few"  # noqa: S608
+
+
+def _open_runs(session: Session) -> tuple[Counter[str], Counter[str], bool]:
+    """(runs by state, TODOs of the queue by state, whether that is all)"""
+    runs: Counter[str] = Counter()
+    todos: Counter[str] = Counter()
+    for state, placement, number, *counters in _rows(session, _OPEN):
+        runs[state] += number
+        if placement == QUEUE:
+            for name, sum in zip(COUNTERS, counters, strict=True):
+                todos[name.removeprefix("n_")] += int(sum)
+    return runs, todos, runs.total() < RUNS
+
+
+def _ended_runs(session: Session) -> Counter[str]:
+    return Counter(dict(_rows(session, _ENDED)))
+
+
+# --- what waits for a worker ---------------------------------------------------------------------------------------
+
+_CANDIDATES = f"""
+SELECT run.id, run.created_at, run.since FROM run
+WHERE placement = :placement AND {HAS_CLAIMABLE} ORDER BY id LIMIT {CLAIMABLE_RUNS}
+"""  # noqa: S608
+_READY = f"""
+SELECT todo.id, todo.not_before,
+  (SELECT max(attempt.ended_at) FROM attempt WHERE attempt.todo_id = todo.id),
+  (SELECT max(question.answered_at) FROM question WHERE question.todo_id = todo.id),
+  (SELECT max(need.ended_at) FROM todo_need JOIN todo AS need ON need.id = todo_need.need_id
+   WHERE todo_need.todo_id = todo.id)
+FROM todo
+WHERE todo.run_id = :run AND todo.state = 'ready' AND todo.not_before <= :now AND {LANE_FREE}
+ORDER BY todo.priority DESC, todo.id LIMIT {CLAIMABLE_TODOS}
+"""  # noqa: S608
+
+
+def oldest_claimable(session: Session, placement: str = QUEUE) -> float | None:
+    """Seconds; see `Fleet`. No row says when its TODO became ready, so that is the last of what had to happen first: it
+    was made, its needs were met, its last attempt ended, its question was answered, its wait was over, its run went on.
+    (What a person retries in a run that is in progress counts from the end of its last attempt.) Labels are not looked
+    at: a TODO that no worker fits is what this is to show."""
+    now = reading.now(session)
+    oldest: float | None = None
+    for run, created, since in _rows(session, _CANDIDATES, placement=placement):
+        for id, *times in _rows(session, _READY, run=run, now=now):
+            ready = max(created, since or 0.0, _made(id), *(at or 0.0 for at in times))
+            oldest = ready if oldest is None else min(oldest, ready)
+    return None if oldest is None else max(0.0, now - oldest)
+
+
+def _made(id: str) -> float:
+    """When an id was made, by the clock of who made it; 0 when it does not say."""
+    try:
+        parsed = uuid.UUID(id)
+    except ValueError:
+        return 0.0
+    return (parsed.int >> 80) / 1000.0 if parsed.version == _VERSION_7 else 0.0
+
+
+# --- spend ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Spend:
+    """Of one model: calls that are settled, tokens of all kinds, nano-dollars."""
+
+    calls: int = 0
+    tokens: int = 0
+    nano: int = 0
+
+    def add(self, other: Spend) -> None:
+        self.calls += other.calls
+        self.tokens += other.tokens
+        self.nano += other.nano
+
+
+@dataclass(slots=True)
+class Spending:
+    """What all model calls used, by model, as far as they were read. The ledger only grows: what is settled and old is
+    added up once and remembered (`settled`, up to the id `upto`); only what came after is read at each look."""
+
+    settled: dict[str, Spend] = field(default_factory=dict[str, Spend])
+    recent: dict[str, Spend] = field(default_factory=dict[str, Spend])
+    upto: str = ""
+    whole: bool = False
+
+    def total(self) -> dict[str, Spend] | None:
+        """None: not all was read yet."""
+        if not self.whole:
+            return None
+        sums: dict[str, Spend] = {}
+        for part in (self.settled, self.recent):
+            _add(sums, part)
+        return sums
+
+    def take(self, page: SpendPage) -> None:
+        """Go on with what was read after `upto`."""
+        _add(self.settled, page.settled)
+        self.recent, self.upto, self.whole = page.recent, page.upto, page.last
+
+
+@dataclass(frozen=True, slots=True)
+class SpendPage:
+    """`settled` for good, up to the id `upto`; `recent`: what came after it. `last`: nothing came after that."""
+
+    settled: dict[str, Spend]
+    recent: dict[str, Spend]
+    upto: str
+    last: bool
+
+
+_PAGE = f"""
+(SELECT id, model, state, at, input + cached + written + output AS tokens, nano FROM model_call
+ WHERE id > :after ORDER BY id LIMIT {CALLS}) AS page
+"""  # noqa: S608
+_FIRST_OPEN = f"SELECT count(*), min(CASE WHEN state = 'reserved' OR at > :young THEN id END) FROM {_PAGE}"  # noqa: S608
+_SUMS = f"""
+SELECT model, CAST(:open AS text) IS NULL OR id < :open, count(*), sum(tokens), sum(nano), max(id) FROM {_PAGE}
+WHERE state <> 'reserved' GROUP BY 1, 2
+"""  # noqa: S608
+
+
+def spend_after(session: Session, after: str) -> SpendPage:
+    """One page of the ledger. While `last` is false, read on after `upto`; when that stays, too much is in flight to
+    be read at once."""
+    young = reading.now(session) - SETTLED_SECONDS
+    ((number, first_open),) = _rows(session, _FIRST_OPEN, after=after, young=young)
+    if not number:
+        return SpendPage({}, {}, after, last=True)
+    settled: dict[str, Spend] = {}
+    recent: dict[str, Spend] = {}
+    upto = after
+    for model, old, calls, tokens, nano, newest in _rows(session, _SUMS, after=after, open=first_open):
+        if old:
+            upto = max(upto, newest)
+        (settled if old else recent)[model] = Spend(int(calls), int(tokens), int(nano))
+    return SpendPage(settled, recent, upto, last=number < CALLS)
+
+
+def _add(sums: dict[str, Spend], more: dict[str, Spend]) -> None:
+    for model, spend in more.items():
+        sums.setdefault(model, Spend()).add(spend)
+
+
+def _rows(session: Session, sql: str, **values: object) -> Iterable[Any]:
+    return session.connection().execute(text(sql), values).all()
+
+
+def _count(session: Session, sql: str) -> int:
+    return int(session.connection().execute(text(sql)).scalar_one())
