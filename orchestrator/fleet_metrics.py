@@ -65,21 +65,22 @@ class FleetMetrics:
     async def _read(self) -> None:
         try:
             found = await self._store.read(fleet)
-            await self._read_spend()
-            self._seen = _Seen(self._clock(), found, self._spending.total(), self._alive())
+            spend = await self._spend()
+            self._seen = _Seen(self._clock(), found, spend, self._alive())
         except StoreError as error:
             log.warning("metrics: %s", error.message)
             self._seen = _Seen(self._clock())
         finally:
             self._reading = None
 
-    async def _read_spend(self) -> None:
+    async def _spend(self) -> dict[str, Spend] | None:
+        """None: there is more than can be read at once."""
+        self._spending.begin()
         for _ in range(_PAGES):
-            after = self._spending.upto
-            page = await self._store.read(lambda session, after=after: spend_after(session, after))
-            self._spending.take(page)
-            if page.last or page.upto == after:
-                return
+            page = await self._store.read(lambda session: spend_after(session, self._spending.after))
+            if self._spending.take(page):
+                return self._spending.total()
+        return None
 
     def collect(self) -> Iterator[Metric]:
         """As prometheus_client has it. What could not be read is not shown: an old number would look like a new one."""
@@ -115,6 +116,7 @@ def _standing(found: Fleet) -> Iterator[Metric]:
     for state, number in sorted(found.todos.items()):
         todos.add_metric([state], number)
     yield todos
+    yield GaugeMetricFamily("atlas_todos_ready", "TODOs that are ready, of all runs.", found.ready)
     yield GaugeMetricFamily(
         "atlas_oldest_claimable_seconds",
         "For how long some TODO of the queue has been waiting for a worker; 0 when none does.",

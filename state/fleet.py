@@ -23,25 +23,27 @@ from state.tables import HAS_CLAIMABLE
 RUNS = 10_000
 """Runs that are looked at: so many that have not ended, and so many, the newest, that have."""
 ROWS = 100_000
-"""Rows of the outbox that are counted, and questions."""
-CLAIMABLE_RUNS = 64
-CLAIMABLE_TODOS = 16
-"""The oldest claimable TODO is looked for among the next ones of the oldest runs that have some."""
+"""What is counted along an index alone: ready TODOs, the outbox, questions."""
+CLAIMABLE_RUNS, READY_TODOS, CLAIMABLE_TODOS = 64, 128, 16
+"""The oldest claimable TODO is looked for in so many runs, those that were submitted first of all that have some; in
+each, of so many that would be claimed next, among the first that may be claimed now."""
 CALLS = 20_000
 """Model calls that one page of spend adds up."""
-SETTLED_SECONDS = 600.0
-"""A model call that was begun longer ago, and is settled, is counted for good: none can come before it any more."""
+SETTLED_SECONDS = 120.0
+"""A model call that was begun longer ago, and is settled, is counted for good. Ids sort by time, so that none comes
+before it any more; but for one of a worker that could not reach the database for as long, which is then missed."""
 _VERSION_7 = 7
 
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
     """`runs` by state: all that have not ended, and the newest that have. `todos` by state: those of the runs in the
-    queue that have not ended. `oldest_claimable`: seconds that the TODO has been claimable that has been so longest;
-    None: nothing is."""
+    queue that have not ended. `ready`: TODOs that are, of all runs. `oldest_claimable`: seconds that the TODO has been
+    claimable that has been so longest; None: nothing is."""
 
     runs: dict[str, int]
     todos: dict[str, int]
+    ready: int
     oldest_claimable: float | None
     outbox: int
     questions: int
@@ -52,9 +54,9 @@ def fleet(session: Session) -> Fleet:
     """All but the spend."""
     runs, todos, whole = _open_runs(session)
     runs.update(_ended_runs(session))
-    outbox, questions = _count(session, _OUTBOX), _count(session, _QUESTIONS)
-    whole = whole and outbox < ROWS and questions < ROWS
-    return Fleet(dict(runs), dict(todos), oldest_claimable(session), outbox, questions, whole)
+    ready, outbox, questions = (_count(session, sql) for sql in (_ALL_READY, _OUTBOX, _QUESTIONS))
+    whole = whole and max(ready, outbox, questions) < ROWS
+    return Fleet(dict(runs), dict(todos), ready, oldest_claimable(session), outbox, questions, whole)
 
 
 # --- runs and TODOs ------------------------------------------------------------------------------------------------
@@ -69,6 +71,7 @@ _ENDED = f"""
 SELECT state, count(*) FROM (SELECT state, ended_at FROM run ORDER BY id DESC LIMIT {RUNS}) AS few
 WHERE ended_at IS NOT NULL GROUP BY state
 """  # noqa: S608
+_ALL_READY = f"SELECT count(*) FROM (SELECT 1 FROM todo WHERE state = 'ready' LIMIT {ROWS}) AS few"  # noqa: S608
 _OUTBOX = f"SELECT count(*) FROM (SELECT 1 FROM outbox LIMIT {ROWS}) AS few"  # noqa: S608
 _QUESTIONS = f"SELECT count(*) FROM (SELECT 1 FROM question WHERE state = 'pending' LIMIT {ROWS}) AS few"  # noqa: S608
 
@@ -101,8 +104,9 @@ SELECT todo.id, todo.not_before,
   (SELECT max(question.answered_at) FROM question WHERE question.todo_id = todo.id),
   (SELECT max(need.ended_at) FROM todo_need JOIN todo AS need ON need.id = todo_need.need_id
    WHERE todo_need.todo_id = todo.id)
-FROM todo
-WHERE todo.run_id = :run AND todo.state = 'ready' AND todo.not_before <= :now AND {LANE_FREE}
+FROM (SELECT id, run_id, priority, lane, not_before FROM todo WHERE run_id = :run AND state = 'ready'
+      ORDER BY priority DESC, id LIMIT {READY_TODOS}) AS todo
+WHERE todo.not_before <= :now AND {LANE_FREE}
 ORDER BY todo.priority DESC, todo.id LIMIT {CLAIMABLE_TODOS}
 """  # noqa: S608
 
@@ -147,46 +151,58 @@ class Spend:
         self.nano += other.nano
 
 
-@dataclass(slots=True)
-class Spending:
-    """What all model calls used, by model, as far as they were read. The ledger only grows: what is settled and old is
-    added up once and remembered (`settled`, up to the id `upto`); only what came after is read at each look."""
-
-    settled: dict[str, Spend] = field(default_factory=dict[str, Spend])
-    recent: dict[str, Spend] = field(default_factory=dict[str, Spend])
-    upto: str = ""
-    whole: bool = False
-
-    def total(self) -> dict[str, Spend] | None:
-        """None: not all was read yet."""
-        if not self.whole:
-            return None
-        sums: dict[str, Spend] = {}
-        for part in (self.settled, self.recent):
-            _add(sums, part)
-        return sums
-
-    def take(self, page: SpendPage) -> None:
-        """Go on with what was read after `upto`."""
-        _add(self.settled, page.settled)
-        self.recent, self.upto, self.whole = page.recent, page.upto, page.last
-
-
 @dataclass(frozen=True, slots=True)
 class SpendPage:
-    """`settled` for good, up to the id `upto`; `recent`: what came after it. `last`: nothing came after that."""
+    """Of the calls after some id, as many as one page has: what is `settled` for good, up to the id `upto`, and what is
+    `recent`, up to the id `newest`. `last`: there are no more."""
 
     settled: dict[str, Spend]
     recent: dict[str, Spend]
     upto: str
+    newest: str
     last: bool
+
+
+@dataclass(slots=True)
+class Spending:
+    """What all model calls used, by model. The ledger only grows: what is settled for good is added up once and
+    remembered, and each look (`begin`, then pages until `take` says that it was the last) begins after it."""
+
+    settled: dict[str, Spend] = field(default_factory=dict[str, Spend])
+    recent: dict[str, Spend] = field(default_factory=dict[str, Spend])
+    upto: str = ""
+    after: str = ""
+    """Where the next page begins."""
+
+    def begin(self) -> None:
+        """Look again."""
+        self.recent = {}
+        self.after = self.upto
+
+    def take(self, page: SpendPage) -> bool:
+        """Add a page that begins `after`. True: that was the last, and `total` is what it should be."""
+        if self.after == self.upto:
+            _add(self.settled, page.settled)
+            self.upto = page.upto
+        else:  # something before it is not settled for good: it has to be looked at again
+            _add(self.recent, page.settled)
+        _add(self.recent, page.recent)
+        self.after = page.newest
+        return page.last
+
+    def total(self) -> dict[str, Spend]:
+        """What was read so far."""
+        sums: dict[str, Spend] = {}
+        _add(sums, self.settled)
+        _add(sums, self.recent)
+        return sums
 
 
 _PAGE = f"""
 (SELECT id, model, state, at, input + cached + written + output AS tokens, nano FROM model_call
  WHERE id > :after ORDER BY id LIMIT {CALLS}) AS page
 """  # noqa: S608
-_FIRST_OPEN = f"SELECT count(*), min(CASE WHEN state = 'reserved' OR at > :young THEN id END) FROM {_PAGE}"  # noqa: S608
+_BOUNDS = f"SELECT count(*), max(id), min(CASE WHEN state = 'reserved' OR at > :young THEN id END) FROM {_PAGE}"  # noqa: S608
 _SUMS = f"""
 SELECT model, CAST(:open AS text) IS NULL OR id < :open, count(*), sum(tokens), sum(nano), max(id) FROM {_PAGE}
 WHERE state <> 'reserved' GROUP BY 1, 2
@@ -194,20 +210,17 @@ WHERE state <> 'reserved' GROUP BY 1, 2
 
 
 def spend_after(session: Session, after: str) -> SpendPage:
-    """One page of the ledger. While `last` is false, read on after `upto`; when that stays, too much is in flight to
-    be read at once."""
+    """One page of the ledger."""
     young = reading.now(session) - SETTLED_SECONDS
-    ((number, first_open),) = _rows(session, _FIRST_OPEN, after=after, young=young)
-    if not number:
-        return SpendPage({}, {}, after, last=True)
+    ((number, newest, first_open),) = _rows(session, _BOUNDS, after=after, young=young)
     settled: dict[str, Spend] = {}
     recent: dict[str, Spend] = {}
     upto = after
-    for model, old, calls, tokens, nano, newest in _rows(session, _SUMS, after=after, open=first_open):
+    for model, old, calls, tokens, nano, last in _rows(session, _SUMS, after=after, open=first_open) if number else ():
         if old:
-            upto = max(upto, newest)
+            upto = max(upto, last)
         (settled if old else recent)[model] = Spend(int(calls), int(tokens), int(nano))
-    return SpendPage(settled, recent, upto, last=number < CALLS)
+    return SpendPage(settled, recent, upto, newest or after, last=number < CALLS)
 
 
 def _add(sums: dict[str, Spend], more: dict[str, Spend]) -> None:
