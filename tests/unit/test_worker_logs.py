@@ -72,7 +72,7 @@ class Talks:
         asyncio.get_running_loop().call_soon(say, "call_soon")
         if key == "breaks":
             raise ValueError(f"{key} on purpose")
-        if key == "refused":
+        if key == "doubled":
             return done(OUTPUT, OUTPUT)  # the database will not have it twice
         return done(OUTPUT)
 
@@ -90,7 +90,7 @@ async def test_every_line_about_a_todo_bears_its_ids(tmp_path: Path, lines: io.S
     store, broker = SqliteStore(tmp_path / "a.db"), MemoryBroker()
     dispatch = Dispatch(store, broker)
     todos = [
-        NewTodo(id=new_id(), key=key, title="t", kind="task", document="{}") for key in ("works", "breaks", "refused")
+        NewTodo(id=new_id(), key=key, title="t", kind="task", document="{}") for key in ("works", "breaks", "doubled")
     ]
     run = new_id()
     await dispatch.one(SubmitRun(run, "r", None, QUEUE, 9, "person", "test", "{}", "{}", "h", todos))
@@ -116,9 +116,9 @@ async def test_every_line_about_a_todo_bears_its_ids(tmp_path: Path, lines: io.S
     assert {f"{key} {where}" for key in ids for where in WHERE} <= said
     assert "works published" in said
     assert "breaks: the executor broke" in said
-    assert any(message.startswith("refused: its result was refused") for message in said)
+    assert any(message.startswith("doubled: its result was refused") for message in said)
     (writer,) = (record for record in records if record["logger"] == "state.transaction")
-    assert writer["todo"] == ids["refused"], "the thread that writes for all says whose command was refused"
+    assert writer["todo"] == ids["doubled"], "the thread that writes for all says whose command was refused"
     assert [record for record in records if "todo" not in record] == []
 
 
