@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CHECK_SECONDS = 2.0
-"""A check that has not answered by then has failed."""
 READY_SECONDS = 5 * POLL_SECONDS
 """A worker that polls hears from its database within one poll and a commit, however busy it is."""
 _END_SECONDS = 1
 """What answers under way have, once the server is to end."""
+_LAST_PORT = 65_535
 
 Verdict = str | None
 """What is wrong, in words without names or secrets; None: nothing."""
@@ -69,19 +69,20 @@ def _older(seconds: float, limit: float, what: str) -> Verdict:
     return f"{what} for {seconds:.1f} s; the limit is {limit:g} s" if seconds >= limit else None
 
 
-async def failures(checks: Mapping[str, Check]) -> dict[str, str]:
-    """What the checks found, by name; empty: all is well. Of what a check raises only its kind is told."""
-    found = await asyncio.gather(*(_asked(check) for check in checks.values()))
+async def failures(checks: Mapping[str, Check], within: float = CHECK_SECONDS) -> dict[str, str]:
+    """What the checks found, by name; empty: all is well. A check that has not answered `within` so many seconds has
+    failed. Of what one raises only its kind is told."""
+    found = await asyncio.gather(*(_asked(check, within) for check in checks.values()))
     return {name: verdict for name, verdict in zip(checks, found, strict=True) if verdict is not None}
 
 
-async def _asked(check: Check) -> Verdict:
+async def _asked(check: Check, within: float) -> Verdict:
     try:
-        async with asyncio.timeout(CHECK_SECONDS):
+        async with asyncio.timeout(within):
             verdict = check()
             return await verdict if inspect.isawaitable(verdict) else verdict
     except TimeoutError:
-        return f"no answer within {CHECK_SECONDS:g} s"
+        return f"no answer within {within:g} s"
     except AtlasError as error:
         return error.code
     except Exception as error:
@@ -117,8 +118,10 @@ async def serving(health: Health, *, port: int, host: str = "127.0.0.1") -> Asyn
 
 def _listening(host: str, port: int) -> socket.socket:
     try:
+        if not 0 <= port <= _LAST_PORT:
+            raise OSError("no such port")
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise InputError(f"cannot listen on {host} port {port}: {error}", "Choose another.") from error
 
 
