@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from state.errors import StoreError
@@ -38,40 +38,53 @@ class FleetMetrics:
     """A collector of `ProcessMetrics`. `alive` counts the workers that are; it is called in the event loop and must
     not raise. Await `refresh` before each scrape: a collector can't wait for anything itself."""
 
-    def __init__(self, store: Store, alive: Callable[[], int], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        store: Store,
+        alive: Callable[[], int],
+        clock: Callable[[], float] = time.monotonic,
+        patience: float = ANSWER_SECONDS,
+    ) -> None:
         self._store = store
         self._alive = alive
         self._clock = clock
+        self._patience = patience
         self._spending = Spending()
         self._seen = _Seen(float("-inf"))
-        self._reading: asyncio.Task[None] | None = None
+        self._looking: asyncio.Task[_Seen] | None = None
 
     async def refresh(self) -> None:
-        """Look again if the last look is too old. However many ask, one looks. One that does not end keeps others from
-        looking too: they would only stand in line behind it."""
-        if self._reading is None and self._clock() - self._seen.at >= KEPT_SECONDS:
-            self._reading = asyncio.create_task(self._read())
-        if self._reading is not None:
-            await asyncio.wait({self._reading}, timeout=ANSWER_SECONDS)
-            if not self._reading.done() and self._clock() - self._seen.at >= KEPT_SECONDS + ANSWER_SECONDS:
-                self._seen = replace(self._seen, fleet=None, spend=None)
+        """Look again if the last look is too old. However many ask, one looks; and while that takes long, nobody else
+        does, who would only stand in line behind it."""
+        self._take()
+        if self._looking is None and self._clock() - self._seen.at >= KEPT_SECONDS:
+            self._looking = asyncio.create_task(self._look())
+        if self._looking is not None:
+            await asyncio.wait({self._looking}, timeout=self._patience)
+            self._take()
+
+    def _take(self) -> None:
+        """What the look under way has found; nothing, as long as it is: what was seen before is too old."""
+        if self._looking is not None:
+            looked, self._seen = self._looking.done(), _Seen(float("-inf"))
+            if looked:
+                found, self._looking = self._looking, None
+                self._seen = found.result()
 
     async def close(self) -> None:
         """Look no more."""
-        if self._reading is not None:
-            self._reading.cancel()
-            await asyncio.wait({self._reading})
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.wait({self._looking})
 
-    async def _read(self) -> None:
+    async def _look(self) -> _Seen:
         try:
             found = await self._store.read(fleet)
             spend = await self._spend()
-            self._seen = _Seen(self._clock(), found, spend, self._alive())
         except StoreError as error:
             log.warning("metrics: %s", error.message)
-            self._seen = _Seen(self._clock())
-        finally:
-            self._reading = None
+            return _Seen(self._clock())
+        return _Seen(self._clock(), found, spend, self._alive())
 
     async def _spend(self) -> dict[str, Spend] | None:
         """None: there is more than can be read at once."""
