@@ -39,7 +39,8 @@ class Publisher:
             try:
                 await outputs.publish(_output(row), self._stores)
             except AtlasError as error:
-                log.warning("%s could not be published yet: %s", row.remote, error.message)
+                whose = {"run": row.run_id, "todo": row.todo_id}
+                log.warning("%s could not be published yet: %s", row.remote, error.message, extra=whose)
                 continue
             await self._dispatch.persistently(Published(row.todo_id, [row.internal]))
 

@@ -19,17 +19,22 @@ HandOn = Callable[[Sequence[str]], None]
 
 
 class Waking:
-    """`hand_on` offers TODOs to the far broker. `event` is set when it may be worth looking."""
+    """`hand_on` offers TODOs to the far broker, `woken` counts. `event` is set when it may be worth looking."""
 
-    def __init__(self, near: Broker, far: Broker | None = None, hand_on: HandOn | None = None) -> None:
+    def __init__(
+        self,
+        near: Broker,
+        far: Broker | None = None,
+        hand_on: HandOn | None = None,
+        woken: Callable[[], None] | None = None,
+    ) -> None:
         self._near = near
         self._far = far
         self._hand_on = hand_on
         self._held: list[WakeUp] = []
         self._handed_on: set[int] = set()
+        self._woken = woken
         self.event = asyncio.Event()
-        self.heard = 0
-        """Wake-ups so far."""
 
     async def listen(self) -> None:
         """Until cancelled."""
@@ -72,12 +77,15 @@ class Waking:
 
     async def _listen_near(self) -> None:
         async for wake_up in self._near.wake_ups():
-            self.heard += 1
-            self.event.set()
+            self._hear()
             await wake_up.acknowledge()  # who is near looks again whenever there is room
 
     async def _listen_far(self, far: Broker) -> None:
         async for wake_up in far.wake_ups():
-            self.heard += 1
             self._held.append(wake_up)
-            self.event.set()
+            self._hear()
+
+    def _hear(self) -> None:
+        self.event.set()
+        if self._woken:
+            self._woken()

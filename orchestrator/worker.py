@@ -17,6 +17,8 @@ from typing import Literal
 from sqlmodel import Session, col, select
 
 from orchestrator.dispatch import Dispatch
+from orchestrator.logs import log_ids
+from orchestrator.metering import Unmetered, WorkerMeter
 from orchestrator.outcome import settlement
 from orchestrator.reporting import StoreReporter
 from orchestrator.waking import Waking
@@ -75,6 +77,7 @@ class Worker:
         executors: Mapping[TodoKind, Executor],
         claims: Claims,
         publish: Callable[[Claimed], Awaitable[None]] | None = None,
+        meter: WorkerMeter | None = None,
     ) -> None:
         self._dispatch = dispatch
         self._store = dispatch.store
@@ -82,6 +85,7 @@ class Worker:
         self._executors = executors
         self._claims = claims
         self._publish = publish
+        self._meter = meter or Unmetered()
         self._running: dict[str, _Running] = {}
         self._draining = False
 
@@ -89,6 +93,11 @@ class Worker:
     def busy(self) -> int:
         """TODOs in progress here."""
         return len(self._running)
+
+    @property
+    def draining(self) -> bool:
+        """Whether it claims nothing more."""
+        return self._draining
 
     async def run(self) -> None:
         """Work until `drain` or `stop` has been called and all is given back."""
@@ -144,8 +153,10 @@ class Worker:
     def _start(self, claim: Claimed) -> None:
         failpoint("worker.claimed")
         running = _Running(claim)
-        running.task = asyncio.create_task(self._carry_out(running), name=f"todo {claim.key}")
+        with log_ids(run=claim.run, todo=claim.todo):  # the task has them to its end
+            running.task = asyncio.create_task(self._carry_out(running), name=f"todo {claim.key}")
         self._running[claim.todo] = running
+        self._meter.claimed(claim)
         if self._draining:  # the claim was on its way when the drain began
             running.stop("drain")
 
@@ -201,6 +212,7 @@ class Worker:
             log.warning("%s: %s", claim.key, error)
         finally:
             del self._running[claim.todo]
+            self._meter.ended(claim)
             self._waking.event.set()
 
     async def _execute(self, claim: Claimed) -> Result:
@@ -227,6 +239,7 @@ class Worker:
         failpoint("worker.before_settle")
         command = settlement(claim, result, self._claims.boot)
         outcome = await self._dispatch.persistently(command)
+        self._meter.settled(claim, command, outcome)
         failpoint("worker.after_settle")
         if isinstance(outcome, Refused):
             if outcome.code == "head_moved" and isinstance(result, Worked) and result.again:
@@ -243,7 +256,8 @@ class Worker:
             await self._dispatch.persistently(settlement(claim, failure))
 
     async def _release(self, claim: Claimed, cause: ReleaseCause) -> None:
-        await self._dispatch.persistently(Release(claim.todo, claim.fence, cause, self._claims.boot))
+        release = Release(claim.todo, claim.fence, cause, self._claims.boot)
+        self._meter.settled(claim, release, await self._dispatch.persistently(release))
 
     async def _give_back(self, cause: ReleaseCause) -> None:
         for running in self._running.values():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import TypeVar
 
 from sqlalchemy import Engine
@@ -27,10 +28,11 @@ class Readers:
         self._closed = False
 
     async def read(self, query: Callable[[Session], T]) -> T:
-        """See `state.ports.Store.read`."""
+        """See `state.ports.Store.read`. In the caller's context: what is logged there bears its ids."""
         if self._closed:
             raise StoreUnavailable("the store is closed")
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._read, query)
+        loop, run = asyncio.get_running_loop(), copy_context().run
+        return await loop.run_in_executor(self._threads, lambda: run(self._read, query))
 
     def _read(self, query: Callable[[Session], T]) -> T:
         try:

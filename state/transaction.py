@@ -112,7 +112,8 @@ def _in_halves(
         if engine.failure(error):
             raise
         if len(commands) == 1:
-            log.warning("refused %s: %s", type(commands[0]).__name__, error, exc_info=True)
+            whose = {"todo": getattr(commands[0], "todo", None), "run": getattr(commands[0], "run", None)}
+            log.warning("refused %s: %s", type(commands[0]).__name__, error, exc_info=True, extra=whose)
             return [Refused("invalid", str(error) or type(error).__name__)]
     middle = len(commands) // 2
     before = _in_halves(engine, commands[:middle], now, new_id, first=first)

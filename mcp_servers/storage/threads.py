@@ -7,6 +7,7 @@ import threading
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from typing import TypeVar
 
 S = TypeVar("S")
@@ -60,10 +61,10 @@ class Stop:
 
 
 async def in_thread(work: Callable[[Stop], T], pool: ThreadPoolExecutor | None = None) -> T:
-    """Run `work` in a thread of `pool`, or in one that nobody else has. When cancelled: stop it, wait for its end, and
-    go on."""
+    """Run `work` in a thread of `pool`, or in one that nobody else has; in the caller's context, so that what is logged
+    there bears its ids. When cancelled: stop it, wait for its end, and go on."""
     stop = Stop()
-    running = (pool or _THREADS).submit(work, stop)
+    running = (pool or _THREADS).submit(copy_context().run, work, stop)
     future = asyncio.wrap_future(running)
     try:
         return await asyncio.shield(future)
