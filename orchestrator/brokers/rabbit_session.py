@@ -30,6 +30,8 @@ TROUBLE = CONNECTION_EXCEPTIONS
 
 HEARTBEAT_SECONDS = 5
 CALL_SECONDS = 10.0
+GONE_SECONDS = 0.5
+"""How long a queue that was deleted is left alone, so that its other consumers hear of it: see `Subscription`."""
 _CLOSE_SECONDS = 2.0
 
 
@@ -69,11 +71,12 @@ class Session:
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
 
     def repair(self) -> None:
-        """Declare again what somebody has deleted, in the background."""
+        """Declare again what somebody has deleted, in the background and not at once."""
         if self._repair is None or self._repair.done():
             self._repair = asyncio.create_task(self._declare())
 
     async def _declare(self) -> None:
+        await asyncio.sleep(GONE_SECONDS)
         try:
             await reached(self.topology.declare(self.admin))
         except TROUBLE as error:  # which has closed the channel, and so ends the session

@@ -39,11 +39,12 @@ Handle = Callable[[bytes, Mapping[str, object], str | None], Awaitable[str | Non
 
 class Rabbit:
     """A connection that is made again for as long as it takes, and what goes over it. `prefix` sets the names apart of
-    several installations on one server."""
+    several installations on one server; `patience`: see `Subscription`."""
 
-    def __init__(self, url: str, prefix: str = "atlas") -> None:
+    def __init__(self, url: str, prefix: str = "atlas", *, patience: float = 15.0) -> None:
         self.topology = Topology(prefix)
         self._url = _address(url)
+        self._patience = patience
         self._session: Session | None = None
         self._changed = asyncio.Event()
         self._trouble = "it was not asked yet"
@@ -139,7 +140,7 @@ class Rabbit:
 
     def subscribe(self, queue: str, prefetch: int) -> Subscription:
         """A consumer of one of the queues, which it starts at once."""
-        return Subscription(self, queue, prefetch)
+        return Subscription(self, queue, prefetch, self._patience)
 
     async def consume_intake(self, handle: Handle) -> None:
         """Have `handle` take what comes in, up to 20 at a time, until this is closed.

@@ -58,9 +58,9 @@ class Peer:
 
 
 @asynccontextmanager
-async def opened_rabbit(url: str, prefix: str) -> AsyncGenerator[Rabbit]:
+async def opened_rabbit(url: str, prefix: str, *, patience: float = 15.0) -> AsyncGenerator[Rabbit]:
     """Atlas's connection, open; nothing of this prefix is left on the server."""
-    rabbit = Rabbit(url, prefix)
+    rabbit = Rabbit(url, prefix, patience=patience)
     try:
         assert await rabbit.open(DEADLINE)
         yield rabbit
