@@ -31,6 +31,7 @@ ENVELOPE = 100
 CONFIRM_SECONDS = 10.0
 _INTAKE_PREFETCH = 20
 _FIRST_WAIT, _LONGEST_WAIT = 0.2, 1.0
+_LASTING_SECONDS = 5.0
 _REASON_LENGTH, _ID_LENGTH, _BODY_LENGTH = 1_000, 100, 100_000
 
 Handle = Callable[[bytes, Mapping[str, object], str | None], Awaitable[str | None]]
@@ -165,14 +166,17 @@ class Rabbit:
         return f"{self._url.host}:{self._url.port}"
 
     async def _keep(self) -> None:
-        """One session after the other. One warning per outage."""
+        """One session after the other. One warning per outage; sessions that do not last are part of it."""
         wait, told = _FIRST_WAIT, False
+        loop = asyncio.get_running_loop()
         while not self._closed:
             try:
                 async with opened(self._url, self.topology) as session:
-                    self._session, wait, told = session, _FIRST_WAIT, False
+                    self._session, wait, began = session, _FIRST_WAIT, loop.time()
                     self._changed.set()
+                    log.info("connected to RabbitMQ at %s", self._place)
                     await session.lost()
+                    told = told and loop.time() - began < _LASTING_SECONDS
                 self._trouble = "the connection was lost"
             except TROUBLE as error:
                 self._trouble = reason(error)

@@ -195,6 +195,18 @@ async def test_the_same_id_at_once_is_never_taken_for_delivered(rabbit: Rabbit, 
     assert [type(outcome) for outcome in outcomes] == [BrokerUnavailable] * 5
 
 
+async def test_a_message_that_breaks_the_connection_is_buried_by_the_broker(
+    rabbit: Rabbit, peer: Peer, consume: Consume
+) -> None:
+    """The client library ends the connection when it can't decode what comes by it: each time, for everybody."""
+    desk = Desk(accept)
+    consume(desk.handle)
+    await peer.send_undecodable("intake")
+    await peer.filled("dead")
+    await peer.send("intake", b"good")
+    await until(lambda: desk.bodies == [b"good"])
+
+
 async def test_consuming_ends_when_the_connection_is_closed(rabbit: Rabbit, consume: Consume) -> None:
     desk = Desk(accept)
     task = consume(desk.handle)
