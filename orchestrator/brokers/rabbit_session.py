@@ -17,7 +17,7 @@ from typing import TypeVar
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection
-from aio_pika.exceptions import CONNECTION_EXCEPTIONS
+from aio_pika.exceptions import CONNECTION_EXCEPTIONS, ChannelInvalidStateError
 from yarl import URL
 
 from orchestrator.brokers.rabbit_topology import Topology
@@ -52,6 +52,8 @@ def reason(error: BaseException) -> str:
     """What went wrong, in words; the library's errors may have none."""
     if isinstance(error, TimeoutError):
         return "no answer in time"
+    if isinstance(error, (asyncio.CancelledError, ChannelInvalidStateError)):
+        return "the connection was lost"
     return str(error) or type(error).__name__
 
 

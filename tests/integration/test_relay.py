@@ -8,7 +8,8 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from orchestrator.brokers.rabbitmq import Rabbit, RabbitBroker
+from orchestrator.brokers.rabbit_broker import RabbitBroker
+from orchestrator.brokers.rabbitmq import Rabbit
 from orchestrator.brokers.relay import LIMIT, Relay
 from state.commands import Command, Outcome
 from state.errors import BrokerUnavailable, StoreBusy
