@@ -177,6 +177,8 @@ class Worker:
         seen = dict(self._running)
         fences = await self._store.read(self._fences)
         for todo, running in seen.items():
+            if running.phase in ("settling", "settled"):
+                continue  # nobody owns it once it is settled, and what it left is still to be published
             if fences.get(todo) != running.claim.fence and self._running.get(todo) is running:
                 running.stop(None)
 

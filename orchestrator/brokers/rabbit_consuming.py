@@ -15,7 +15,7 @@ from typing import Protocol
 
 from aiormq.abc import DeliveredMessage
 
-from orchestrator.brokers.rabbit_session import CALL_SECONDS, TROUBLE, Session, reached, reason
+from orchestrator.brokers.rabbit_session import GONE_SECONDS, TROUBLE, Session, reached, reason
 from state.errors import AtlasError
 
 log = logging.getLogger(__name__)
@@ -33,13 +33,15 @@ class Sessions(Protocol):
 
 
 class Delivery:
-    """One message from `queue`, not yet acknowledged."""
+    """One message from `queue`; among `held` until it is acknowledged."""
 
-    def __init__(self, queue: str, message: DeliveredMessage) -> None:
+    def __init__(self, queue: str, message: DeliveredMessage, held: set[Delivery]) -> None:
         self.queue = queue
         self.body = message.body
         self._message = message
         self._acknowledged = False
+        self._held = held
+        held.add(self)
 
     @property
     def headers(self) -> Mapping[str, object]:
@@ -67,17 +69,26 @@ class Delivery:
         if self._message.delivery_tag is None or not self.ours:
             return
         self._acknowledged = True
+        self._held.discard(self)
         with suppress(*TROUBLE):
             await reached(self._message.channel.basic_ack(self._message.delivery_tag))
 
 
 class Subscription:
-    """One consumer of `queue` that holds at most `prefetch` messages at a time."""
+    """One consumer of `queue` that holds at most `prefetch` messages at a time.
 
-    def __init__(self, sessions: Sessions, queue: str, prefetch: int) -> None:
+    After `patience` seconds without a message it starts again, on a channel of its own: RabbitMQ may have forgotten it.
+    (3.10 does when a quorum queue is deleted and declared again within some 20 ms: nobody is told, the new queue counts
+    the old consumer, and what it delivers to it is lost on the way.)
+    """
+
+    def __init__(self, sessions: Sessions, queue: str, prefetch: int, patience: float) -> None:
         self._sessions = sessions
         self._queue = queue
         self._prefetch = prefetch
+        self._patience = patience
+        self._heard = 0
+        self._held: set[Delivery] = set()
         self._inbox: asyncio.Queue[Delivery | None] = asyncio.Queue()
         self._pump = asyncio.create_task(self._consume(), name=f"consumer of {queue}")
 
@@ -99,41 +110,53 @@ class Subscription:
     async def _consume(self) -> None:
         wait = _FIRST_WAIT
         while session := await self._sessions.session():
-            began = asyncio.get_running_loop().time()
             try:
                 await self._consume_on(session)
+                wait = _FIRST_WAIT
             except TROUBLE as error:
                 log.info("%s: the consumer starts again: %s", self._queue, reason(error))
             except Exception:
                 log.exception("%s: the consumer starts again", self._queue)
-            lasted = asyncio.get_running_loop().time() - began > _LONGEST_WAIT
-            wait = _FIRST_WAIT if lasted else min(wait * 2, _LONGEST_WAIT)
             await asyncio.sleep(wait)
+            wait = min(wait * 2, _LONGEST_WAIT)
         self._inbox.put_nowait(None)
 
     async def _consume_on(self, session: Session) -> None:
-        """Return, or raise TROUBLE, when it has ended."""
+        """Return when it has ended. Errors: TROUBLE, when it could not begin."""
         channel = session.connection.channel(publisher_confirms=False)
-        cancelled = asyncio.Event()
+        gone = asyncio.Event()
+        self._held = set()
         try:
             await reached(channel.initialize())
             await reached(session.topology.declare(channel))
             await reached(channel.set_qos(self._prefetch))
             raw = await channel.get_underlay_channel()
-            raw.on_consumer_cancel_callbacks.add(lambda _: cancelled.set())  # the queue was deleted
+            raw.on_consumer_cancel_callbacks.add(lambda _: gone.set())  # the queue was deleted
             await reached(raw.basic_consume(self._queue, self._put))
-            ends = [asyncio.ensure_future(channel.closed()), asyncio.ensure_future(cancelled.wait())]
-            try:
-                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                ends[1].cancel()
+            heard = -1
+            while not channel.is_closed and not gone.is_set() and (self._held or heard != self._heard):
+                heard = self._heard
+                await _first(self._patience, channel.closed(), gone.wait())
         finally:
             if channel.is_initialized:
                 with suppress(*TROUBLE):
-                    await reached(channel.close(), CALL_SECONDS)
+                    await reached(channel.close())
+        if gone.is_set():
+            await asyncio.sleep(GONE_SECONDS)
 
     async def _put(self, message: DeliveredMessage) -> None:
-        self._inbox.put_nowait(Delivery(self._queue, message))
+        self._heard += 1
+        self._inbox.put_nowait(Delivery(self._queue, message, self._held))
+
+
+async def _first(timeout: float, *events: Awaitable[object]) -> None:
+    """Return when one of them has come to pass, or it is time."""
+    tasks = [asyncio.ensure_future(event) for event in events]
+    try:
+        await asyncio.wait(tasks, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 async def settle(delivery: Delivery, judge: Judge, bury: Callable[[Delivery, str], Awaitable[None]]) -> None:

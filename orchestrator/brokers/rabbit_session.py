@@ -17,7 +17,7 @@ from typing import TypeVar
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection
-from aio_pika.exceptions import CONNECTION_EXCEPTIONS
+from aio_pika.exceptions import CONNECTION_EXCEPTIONS, ChannelInvalidStateError
 from yarl import URL
 
 from orchestrator.brokers.rabbit_topology import Topology
@@ -30,6 +30,8 @@ TROUBLE = CONNECTION_EXCEPTIONS
 
 HEARTBEAT_SECONDS = 5
 CALL_SECONDS = 10.0
+GONE_SECONDS = 0.5
+"""How long a queue that was deleted is left alone, so that its other consumers hear of it: see `Subscription`."""
 _CLOSE_SECONDS = 2.0
 
 
@@ -50,6 +52,8 @@ def reason(error: BaseException) -> str:
     """What went wrong, in words; the library's errors may have none."""
     if isinstance(error, TimeoutError):
         return "no answer in time"
+    if isinstance(error, (asyncio.CancelledError, ChannelInvalidStateError)):
+        return "the connection was lost"
     return str(error) or type(error).__name__
 
 
@@ -69,11 +73,12 @@ class Session:
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
 
     def repair(self) -> None:
-        """Declare again what somebody has deleted, in the background."""
+        """Declare again what somebody has deleted, in the background and not at once."""
         if self._repair is None or self._repair.done():
             self._repair = asyncio.create_task(self._declare())
 
     async def _declare(self) -> None:
+        await asyncio.sleep(GONE_SECONDS)
         try:
             await reached(self.topology.declare(self.admin))
         except TROUBLE as error:  # which has closed the channel, and so ends the session

@@ -7,12 +7,10 @@ while it is away, since nothing is kept here; what has to arrive is in the outbo
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import cast
 from weakref import WeakValueDictionary
 
 from aio_pika import DeliveryMode, Message
@@ -23,16 +21,14 @@ from orchestrator.brokers.rabbit_consuming import Delivery, Subscription, settle
 from orchestrator.brokers.rabbit_session import HEARTBEAT_SECONDS, TROUBLE, Session, opened, reached, reason
 from orchestrator.brokers.rabbit_topology import Topology
 from state.errors import BrokerUnavailable, SettingsError
-from state.ports import WakeUp
 
 log = logging.getLogger(__name__)
 
-ENVELOPE = 100
-"""TODO ids of one message."""
 CONFIRM_SECONDS = 10.0
 _INTAKE_PREFETCH = 20
 _FIRST_WAIT, _LONGEST_WAIT = 0.2, 1.0
-_REASON_LENGTH, _ID_LENGTH, _BODY_LENGTH = 1_000, 100, 100_000
+_LASTING_SECONDS = 5.0
+_REASON_LENGTH = 1_000
 
 _JSON = "application/json"
 
@@ -51,11 +47,12 @@ class Event:
 
 class Rabbit:
     """A connection that is made again for as long as it takes, and what goes over it. `prefix` sets the names apart of
-    several installations on one server."""
+    several installations on one server; `patience`: see `Subscription`."""
 
-    def __init__(self, url: str, prefix: str = "atlas") -> None:
+    def __init__(self, url: str, prefix: str = "atlas", *, patience: float = 15.0) -> None:
         self.topology = Topology(prefix)
         self._url = _address(url)
+        self._patience = patience
         self._session: Session | None = None
         self._changed = asyncio.Event()
         self._trouble = "it was not asked yet"
@@ -90,10 +87,9 @@ class Rabbit:
 
     # --- publishing --------------------------------------------------------------------------------------------------
 
-    async def publish_todos(self, todos: Sequence[str]) -> None:
-        """In envelopes, persistent; returns once all are confirmed. Errors: `BrokerUnavailable`."""
-        bodies = [_envelope(todos[at : at + ENVELOPE]) for at in range(0, len(todos), ENVELOPE)]
-        messages = [(self.topology.todos, _message(body, content_type=_JSON)) for body in bodies]
+    async def publish_todos(self, envelopes: Sequence[bytes]) -> None:
+        """Wake-ups, persistent; returns once all are confirmed. Errors: `BrokerUnavailable`."""
+        messages = [(self.topology.todos, _message(body, content_type=_JSON)) for body in envelopes]
         await self._publish("", messages)
 
     async def publish_events(self, events: Sequence[Event]) -> None:
@@ -153,7 +149,7 @@ class Rabbit:
 
     def subscribe(self, queue: str, prefetch: int) -> Subscription:
         """A consumer of one of the queues, which it starts at once."""
-        return Subscription(self, queue, prefetch)
+        return Subscription(self, queue, prefetch, self._patience)
 
     async def consume_intake(self, handle: Handle) -> None:
         """Have `handle` take what comes in, up to 20 at a time, until this is closed.
@@ -178,14 +174,17 @@ class Rabbit:
         return f"{self._url.host}:{self._url.port}"
 
     async def _keep(self) -> None:
-        """One session after the other. One warning per outage."""
+        """One session after the other. One warning per outage; sessions that do not last are part of it."""
         wait, told = _FIRST_WAIT, False
+        loop = asyncio.get_running_loop()
         while not self._closed:
             try:
                 async with opened(self._url, self.topology) as session:
-                    self._session, wait, told = session, _FIRST_WAIT, False
+                    self._session, wait, began = session, _FIRST_WAIT, loop.time()
                     self._changed.set()
+                    log.info("connected to RabbitMQ at %s", self._place)
                     await session.lost()
+                    told = told and loop.time() - began < _LASTING_SECONDS
                 self._trouble = "the connection was lost"
             except TROUBLE as error:
                 self._trouble = reason(error)
@@ -201,42 +200,6 @@ class Rabbit:
             told = True
             await asyncio.sleep(wait)
             wait = min(wait * 2, _LONGEST_WAIT)
-
-
-class RabbitBroker:
-    """`state.ports.Broker` over RabbitMQ. The connection is its owner's to open and to close."""
-
-    def __init__(self, rabbit: Rabbit) -> None:
-        self._rabbit = rabbit
-        self._subscriptions: set[Subscription] = set()
-        self._closed = False
-
-    async def publish(self, todos: Sequence[str]) -> None:
-        """See the port. Errors: `BrokerUnavailable`; some may have arrived all the same."""
-        if todos:
-            await self._rabbit.publish_todos(todos)
-
-    async def wake_ups(self) -> AsyncGenerator[WakeUp]:
-        """See the port. The next one comes once the last is acknowledged."""
-        if self._closed:
-            return
-        rabbit = self._rabbit
-        subscription = rabbit.subscribe(rabbit.topology.todos, prefetch=1)
-        self._subscriptions.add(subscription)
-        try:
-            async with aclosing(subscription.deliveries()) as deliveries:
-                async for delivery in deliveries:
-                    if todos := _todos(delivery.body):
-                        yield WakeUp(todos, delivery.acknowledge)
-                    else:
-                        await settle(delivery, _foreign, rabbit.dead_letter)
-        finally:
-            self._subscriptions.discard(subscription)
-
-    async def close(self) -> None:
-        """End the iterators."""
-        self._closed = True
-        await asyncio.gather(*(subscription.end() for subscription in set(self._subscriptions)))
 
 
 def _address(url: str) -> URL:
@@ -265,24 +228,3 @@ def _message(
         content_type=content_type,
         delivery_mode=DeliveryMode.PERSISTENT,
     )
-
-
-def _envelope(todos: Sequence[str]) -> bytes:
-    return json.dumps({"todos": list(todos)}, separators=(",", ":")).encode()
-
-
-def _todos(body: bytes) -> tuple[str, ...] | None:
-    """What an envelope holds; None: it is none of ours."""
-    try:
-        found: object = json.loads(body) if len(body) <= _BODY_LENGTH else None
-    except (ValueError, RecursionError):
-        return None
-    todos = cast("dict[str, object]", found).get("todos") if isinstance(found, dict) else None
-    if not isinstance(todos, list) or len(todos := cast("list[object]", todos)) > ENVELOPE:
-        return None
-    ids = tuple(todo for todo in todos if isinstance(todo, str) and 0 < len(todo) <= _ID_LENGTH)
-    return ids if len(ids) == len(todos) else None
-
-
-async def _foreign(_: Delivery) -> str:
-    return 'not a wake-up: {"todos": [at most 100 ids]} is'

@@ -35,6 +35,11 @@ class Relay:
         self._closed = False
         self._away = False
 
+    @property
+    def waiting(self) -> int:
+        """TODO ids that were offered and are not being published yet."""
+        return len(self._offered)
+
     def offer(self, todos: Iterable[str]) -> None:
         """TODOs that became claimable, durably. Never blocks, never raises; may drop them."""
         if self._closed:

@@ -75,7 +75,7 @@ class House:
 
         if self.rabbit is None or self.relay is None or placement != QUEUE:
             return Waking(self.broker)
-        from orchestrator.brokers.rabbitmq import RabbitBroker
+        from orchestrator.brokers.rabbit_broker import RabbitBroker
 
         return Waking(self.broker, RabbitBroker(self.rabbit), self.relay.offer)
 
@@ -143,7 +143,8 @@ async def house() -> AsyncGenerator[House]:
     artifacts = Artifacts(stores, found.store_url.rstrip("/") + "/", scratch=scratch)
     broker, rabbit, relay = MemoryBroker(), None, None
     if found.broker_url:
-        from orchestrator.brokers.rabbitmq import Rabbit, RabbitBroker
+        from orchestrator.brokers.rabbit_broker import RabbitBroker
+        from orchestrator.brokers.rabbitmq import Rabbit
         from orchestrator.brokers.relay import Relay
 
         rabbit = Rabbit(found.broker_url)

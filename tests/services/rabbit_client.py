@@ -10,6 +10,10 @@ import aio_pika
 import pytest
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from aio_pika.exceptions import QueueEmpty
+from aiormq.abc import ChannelFrame
+from pamqp.body import ContentBody
+from pamqp.commands import Basic
+from pamqp.header import ContentHeader
 
 from orchestrator.brokers.rabbitmq import Rabbit
 
@@ -36,6 +40,20 @@ class Peer:
         message = aio_pika.Message(body, **properties)  # pyright: ignore[reportArgumentType]
         await self.channel.default_exchange.publish(message, f"{self.prefix}.{queue}")
 
+    async def send_undecodable(self, queue: str) -> None:
+        """What the broker takes and the client library can't read: a property that is not UTF-8."""
+        channel = await self.channel.get_underlay_channel()
+        raw = await channel.connection.channel(publisher_confirms=False)
+        frames = [
+            Basic.Publish(routing_key=f"{self.prefix}.{queue}"),
+            ContentHeader(properties=Basic.Properties(content_type="QQQQ"), body_size=1),
+            ContentBody(b"x"),
+        ]
+        good = ChannelFrame.marshall(raw.number, frames)  # pyright: ignore[reportUnknownMemberType]
+        bad = ChannelFrame(good.payload.replace(b"QQQQ", b"\xff\xfe\xfd\xfc"), should_close=False)
+        await raw.connection.write_queue.put(bad)  # pyright: ignore[reportUnknownMemberType]
+        await raw.close()
+
     async def take(self, queue: str) -> AbstractIncomingMessage:
         """The next message of one of Atlas's queues, once there is one."""
         ensured = await self.channel.get_queue(f"{self.prefix}.{queue}")
@@ -52,15 +70,21 @@ class Peer:
         ensured = await self.channel.get_queue(f"{self.prefix}.{queue}")
         return ensured.declaration_result.message_count or 0
 
+    async def filled(self, queue: str) -> None:
+        """Return once something is in it that nobody holds."""
+        async with asyncio.timeout(DEADLINE):
+            while not await self.ready(queue):  # noqa: ASYNC110 - the broker does not tell
+                await asyncio.sleep(_LOOK_SECONDS)
+
     async def delete_queue(self, queue: str) -> None:
         """With everything in it."""
         await self.channel.queue_delete(f"{self.prefix}.{queue}")
 
 
 @asynccontextmanager
-async def opened_rabbit(url: str, prefix: str) -> AsyncGenerator[Rabbit]:
+async def opened_rabbit(url: str, prefix: str, *, patience: float = 15.0) -> AsyncGenerator[Rabbit]:
     """Atlas's connection, open; nothing of this prefix is left on the server."""
-    rabbit = Rabbit(url, prefix)
+    rabbit = Rabbit(url, prefix, patience=patience)
     try:
         assert await rabbit.open(DEADLINE)
         yield rabbit

@@ -19,6 +19,7 @@ from orchestrator.health import Health, database_answers, failures, lease_fresh,
 from orchestrator.heartbeat import Heartbeat
 from orchestrator.measured_store import MeasuredStore
 from orchestrator.metrics import CONTENT_TYPE, ProcessMetrics
+from orchestrator.waking import Waking
 from orchestrator.worker import Claims, Worker
 from state.errors import InputError, StoreUnavailable
 from state.liveness import FileLiveness
@@ -192,7 +193,7 @@ async def test_a_real_worker_is_well_until_it_drains(tmp_path: Path) -> None:
     store = MeasuredStore(SqliteStore(tmp_path / "a.db"), metrics)
     broker, liveness = MemoryBroker(), FileLiveness(tmp_path / "workers")
     claims = Claims(boot=liveness.boot, placement=QUEUE, slots=2)
-    worker = Worker(Dispatch(store, broker), broker, {}, claims, meter=metrics)
+    worker = Worker(Dispatch(store, broker), Waking(broker), {}, claims, meter=metrics)
     heartbeat = Heartbeat(liveness, Idle(), worker.lease_lost)
     metrics.lease_age(lambda: heartbeat.age)
     running = asyncio.create_task(worker.run())

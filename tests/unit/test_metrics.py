@@ -16,6 +16,7 @@ from orchestrator.dispatch import Dispatch
 from orchestrator.measured_store import MeasuredStore
 from orchestrator.metering import settled_as
 from orchestrator.metrics import ProcessMetrics
+from orchestrator.waking import Waking
 from orchestrator.worker import Claims, Worker
 from state.commands import Cancel, Claimed, Command, Done, NewTodo, Outcome, Say, SubmitRun
 from state.errors import StoreUnavailable
@@ -74,7 +75,13 @@ class Rig:
         self.dispatch = Dispatch(self.store, self.broker)
         self.executor = Plays({key: list(part) for key, part in parts.items()})
         claims = Claims(boot="boot", placement=QUEUE, slots=5)
-        self.worker = Worker(self.dispatch, self.broker, {"task": self.executor}, claims, meter=self.metrics)
+        self.worker = Worker(
+            self.dispatch,
+            Waking(self.broker, woken=self.metrics.woken),
+            {"task": self.executor},
+            claims,
+            meter=self.metrics,
+        )
         self.run = new_id()
         self._keys = list(parts)
 

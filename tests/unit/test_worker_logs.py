@@ -18,6 +18,7 @@ from mcp_servers.storage.threads import in_thread
 from orchestrator.brokers.memory import MemoryBroker
 from orchestrator.dispatch import Dispatch
 from orchestrator.logs import KnownSecrets, configure
+from orchestrator.waking import Waking
 from orchestrator.worker import Claims, Worker
 from state.commands import Claimed, NewTodo, SubmitRun
 from state.ports import Reporter, Result
@@ -96,7 +97,7 @@ async def test_every_line_about_a_todo_bears_its_ids(tmp_path: Path, lines: io.S
     await dispatch.one(SubmitRun(run, "r", None, QUEUE, 9, "person", "test", "{}", "{}", "h", todos))
     with ThreadPoolExecutor(1) as pool:
         claims = Claims(boot="boot", placement=QUEUE, slots=TODOS)
-        worker = Worker(dispatch, broker, {"task": Talks(store, pool)}, claims, _published)
+        worker = Worker(dispatch, Waking(broker), {"task": Talks(store, pool)}, claims, _published)
         running = asyncio.create_task(worker.run())
         async with asyncio.timeout(PATIENCE):
             number = 0
