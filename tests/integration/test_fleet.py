@@ -115,23 +115,11 @@ async def test_a_todo_waits_since_its_last_need_was_met(now: World) -> None:
 
 async def test_a_todo_waits_since_its_last_attempt_and_its_backoff(now: World) -> None:
     await now.submit(task("a"))
-    now.clock.advance(200)
-    claim = await now.claim("a")
-    now.clock.advance(100)
-    await now.done(Fail(claim.todo, claim.fence, "exit", "no", 0.0))
-    now.clock.advance(300)
-    assert await waits(now) == near(300)
-    claim = await now.claim("a")
-    await now.done(Fail(claim.todo, claim.fence, "exit", "no", 250.0))
-    now.clock.advance(400)
-    assert await waits(now) == near(150)
-
-
-async def test_a_todo_that_may_not_be_claimed_yet_does_not_wait_for_a_worker(now: World) -> None:
-    await now.submit(task("a"))
-    claim = await now.claim("a")
-    await now.done(Fail(claim.todo, claim.fence, "exit", "no", 10 * AGO))
-    assert await waits(now) is None
+    for backoff, wanted in ((0.0, near(300)), (200.0, near(100)), (10 * AGO, None)):
+        claim = await now.claim("a")
+        await now.done(Fail(claim.todo, claim.fence, "exit", "no", backoff))
+        now.clock.advance(300)
+        assert await waits(now) == wanted, "None: it may not be claimed yet"
 
 
 async def test_a_todo_waits_since_its_question_was_answered(now: World) -> None:
