@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -35,13 +35,13 @@ class _Seen:
 
 
 class FleetMetrics:
-    """A collector of `ProcessMetrics`. `alive` counts the workers that are; it is called in the event loop and must
-    not raise. Await `refresh` before each scrape: a collector can't wait for anything itself."""
+    """A collector of `ProcessMetrics`. `alive` counts the workers that are; what it raises counts as
+    no answer of the database. Await `refresh` before each scrape: a collector can't wait for anything itself."""
 
     def __init__(
         self,
         store: Store,
-        alive: Callable[[], int],
+        alive: Callable[[], Awaitable[int]],
         clock: Callable[[], float] = time.monotonic,
         patience: float = ANSWER_SECONDS,
     ) -> None:
@@ -80,11 +80,11 @@ class FleetMetrics:
     async def _look(self) -> _Seen:
         try:
             found = await self._store.read(fleet)
-            spend = await self._spend()
+            spend, workers = await self._spend(), await self._alive()
         except StoreError as error:
             log.warning("metrics: %s", error.message)
             return _Seen(self._clock())
-        return _Seen(self._clock(), found, spend, self._alive())
+        return _Seen(self._clock(), found, spend, workers)
 
     async def _spend(self) -> dict[str, Spend] | None:
         """None: there is more than can be read at once."""

@@ -53,6 +53,7 @@ class Settings:
     secrets_directory: Path | None = None
     worker_concurrency: int = 4
     worker_labels: tuple[str, ...] = ()
+    worker_health: str | None = None
     cache_bytes: int = 20 * GB
     s3_endpoint: str | None = None
     s3_region: str | None = None
@@ -266,6 +267,7 @@ _KEYS: dict[str, tuple[str, Callable[[object], object]]] = {
     "secrets.directory": ("secrets_directory", _directory),
     "worker.concurrency": ("worker_concurrency", _concurrency),
     "worker.labels": ("worker_labels", _labels),
+    "worker.health": ("worker_health", _text),
     "cache.bytes": ("cache_bytes", _size),
     "s3.endpoint": ("s3_endpoint", _url("http", "https")),
     "s3.region": ("s3_region", _text),

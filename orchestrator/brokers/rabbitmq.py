@@ -77,6 +77,11 @@ class Rabbit:
             self._keeper.cancel()
             await asyncio.wait({self._keeper})
 
+    @property
+    def connected(self) -> bool:
+        """Whether there is a session now."""
+        return self._session is not None
+
     async def session(self) -> Session | None:
         """The present session, or the next one; None once this is closed."""
         while not self._closed:
@@ -182,7 +187,7 @@ class Rabbit:
                 async with opened(self._url, self.topology) as session:
                     self._session, wait, began = session, _FIRST_WAIT, loop.time()
                     self._changed.set()
-                    log.info("connected to RabbitMQ at %s", self._place)
+                    log.debug("connected to RabbitMQ at %s", self._place)
                     await session.lost()
                     told = told and loop.time() - began < _LASTING_SECONDS
                 self._trouble = "the connection was lost"

@@ -6,9 +6,9 @@ import contextlib
 import gc
 import os
 import socket
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from orchestrator.cli.persistence import Kept
     from orchestrator.dispatch import Dispatch
     from orchestrator.heartbeat import Heartbeat
+    from orchestrator.measured_store import CommitMeter
+    from orchestrator.metering import WorkerMeter
     from orchestrator.publishing import Publisher
     from orchestrator.run_spec import PinnedRepository
     from orchestrator.sandboxes import Containers, Sandboxes
@@ -62,22 +64,29 @@ class House:
     @property
     def store(self) -> Store:
         """Of the database."""
-        return self.kept.store
+        return self.dispatch.store
+
+    def metered(self, meter: CommitMeter) -> House:
+        """The same, for a worker whose commits are counted."""
+        from orchestrator.dispatch import Dispatch
+        from orchestrator.measured_store import MeasuredStore
+
+        return replace(self, dispatch=Dispatch(MeasuredStore(self.store, meter), self.broker, self.relay))
 
     @property
     def census(self) -> Census:
         """Of the workers on this database."""
         return self.kept.census
 
-    def waking(self, placement: str) -> Waking:
+    def waking(self, placement: str, woken: Callable[[], None] | None = None) -> Waking:
         """Of a worker for this placement: who works on a run of its own is woken by nobody else."""
         from orchestrator.waking import Waking
 
         if self.rabbit is None or self.relay is None or placement != QUEUE:
-            return Waking(self.broker)
+            return Waking(self.broker, woken=woken)
         from orchestrator.brokers.rabbit_broker import RabbitBroker
 
-        return Waking(self.broker, RabbitBroker(self.rabbit), self.relay.offer)
+        return Waking(self.broker, RabbitBroker(self.rabbit), self.relay.offer, woken)
 
     async def look_round(self) -> None:
         """Hold the runs whose own process is gone, and give back what dead workers own. Everybody who looks does it:
@@ -101,13 +110,16 @@ class Workshop:
     publisher: Publisher
     sweeper: Sweeper
 
-    def worker(self, house: House, *, placement: str, slots: int, run: str | None = None) -> Worker:
+    def worker(
+        self, house: House, *, placement: str, slots: int, run: str | None = None, meter: WorkerMeter | None = None
+    ) -> Worker:
         """A worker in this workshop."""
         from orchestrator.worker import Claims, Worker
 
         labels = frozenset(house.settings.worker_labels)
         claims = Claims(boot=self.liveness.boot, placement=placement, slots=slots, run=run, labels=labels)
-        return Worker(house.dispatch, house.waking(placement), self.executors, claims, self.publisher.of_todo)
+        waking = house.waking(placement, meter.woken if meter else None)
+        return Worker(house.dispatch, waking, self.executors, claims, self.publisher.of_todo, meter)
 
     def heartbeat(self, worker: Worker) -> Heartbeat:
         """Starts beating."""

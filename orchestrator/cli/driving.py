@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import sys
 from collections.abc import Callable
 from typing import TextIO
 
@@ -15,6 +16,7 @@ from orchestrator.cli.following import follow
 from orchestrator.cli.output import Watch, watch
 from orchestrator.cli.picture import Picture
 from orchestrator.cli.tellers import tellers
+from orchestrator.cli.wellness import Watched, endpoint
 from orchestrator.views import as_json
 from orchestrator.worker import Worker
 from state.errors import Conflict
@@ -119,13 +121,17 @@ class LocalWork:
         return 128 + interrupted if interrupted is not None and run.state == "held" else EXIT.get(run.state, 1)
 
 
-async def serve_queue(house: House, shop: Workshop, slots: int) -> int:
+async def serve_queue(house: House, shop: Workshop, slots: int, watched: Watched | None = None) -> int:
     """Be a worker for every run that is placed in the queue, until told to stop; then finish what runs, or give it
-    back after half a minute."""
-    worker = shop.worker(house, placement=QUEUE, slots=slots)
+    back after half a minute. The house is metered by who is `watched`."""
+    worker = shop.worker(house, placement=QUEUE, slots=slots, meter=watched and watched.metrics)
     interruption = Interruption(shop.sandboxes.kill_all)
     heartbeat = shop.heartbeat(worker)
-    async with tellers(house, shop.liveness.boot) as telling:
+    async with contextlib.AsyncExitStack() as stack:
+        telling = await stack.enter_async_context(tellers(house, shop.liveness.boot))
+        if watched:
+            port = await stack.enter_async_context(endpoint(watched, house, worker, heartbeat))
+            print(f"health and metrics on http://{watched.address.host}:{port}", file=sys.stderr, flush=True)
         aside = [asyncio.create_task(each.run()) for each in (shop.sweeper, *telling)]
         working = asyncio.create_task(worker.run())
         stopping = asyncio.create_task(interruption.wait())

@@ -189,19 +189,38 @@ async def _take_up(house: House, found: Run, *, detach: bool, as_json: bool) -> 
 
 def worker(
     concurrency: Annotated[int | None, typer.Option(min=1, help="TODOs at a time; default: the settings'.")] = None,
+    health: Annotated[
+        str | None, typer.Option(metavar="[HOST:]PORT", help="Serve /healthz, /readyz and /metrics there.")
+    ] = None,
 ) -> None:
     """Carry out whatever is in the queue, until stopped: SIGTERM finishes what runs, Ctrl-C gives it back at once."""
 
-    async def use(house: House) -> int:
-        from orchestrator.cli.compose import workshop
-        from orchestrator.cli.driving import serve_queue
+    def prepare() -> Callable[[House], Awaitable[int]]:
+        from orchestrator.cli.compose import settings
+        from orchestrator.cli.wellness import Address
 
-        async with workshop(house) as shop:
-            slots = concurrency or house.settings.worker_concurrency
-            print(f"worker {shop.liveness.boot[-8:]}: {slots} at a time from {house.kept.name}", file=sys.stderr)
-            return await serve_queue(house, shop, slots)
+        found = settings()
+        asked = health or found.worker_health
+        address = Address.read(asked) if asked else None
 
-    with_house(use)
+        async def use(house: House) -> int:
+            from orchestrator.cli.compose import workshop
+            from orchestrator.cli.driving import serve_queue
+
+            slots = concurrency or found.worker_concurrency
+            async with workshop(house) as shop:
+                print(f"worker {shop.liveness.boot[-8:]}: {slots} at a time from {house.kept.name}", file=sys.stderr)
+                if address is None:
+                    return await serve_queue(house, shop, slots)
+                from orchestrator.cli.wellness import Watched
+                from orchestrator.metrics import ProcessMetrics
+
+                metrics = ProcessMetrics(slots=slots)
+                return await serve_queue(house.metered(metrics), shop, slots, Watched(address, metrics))
+
+        return use
+
+    prepared(prepare)
 
 
 async def go_on(

@@ -311,13 +311,17 @@ class Counted:
         return await self._store.read(query)
 
 
+async def _two() -> int:
+    return 2
+
+
 class Scraped:
     """The fleet's numbers as they are shown, and a clock for their age."""
 
     def __init__(self, world: World, patience: float = PATIENCE) -> None:
         self.time = 0.0
         self.store = Counted(world.store)
-        self.fleet = FleetMetrics(self.store, lambda: 2, lambda: self.time, patience)
+        self.fleet = FleetMetrics(self.store, _two, lambda: self.time, patience)
         self._metrics = ProcessMetrics(slots=1)
         self._metrics.add(self.fleet)
 

@@ -147,7 +147,9 @@ async def test_what_is_in_progress_is_shown_and_what_is_given_back_is_released(t
     assert samples(rig.metrics.text())["atlas_todos_in_progress", ()] == 1
     assert outcomes(rig.metrics) == {}
     await rig.end(grace=0.0)
-    assert outcomes(rig.metrics) == {"released": 1}
+    found = outcomes(rig.metrics)
+    assert set(found) == {"released"}
+    assert found["released"] in (1, 2), "twice, when another claim was on its way"
     assert samples(rig.metrics.text())["atlas_todos_in_progress", ()] == 0
 
 

@@ -1,0 +1,79 @@
+"""The health endpoint of a worker, and what it shows: composed of what the worker is made of."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from orchestrator.cli.compose import House
+from state.errors import InputError
+
+if TYPE_CHECKING:
+    from orchestrator.heartbeat import Heartbeat
+    from orchestrator.metrics import ProcessMetrics
+    from orchestrator.worker import Worker
+
+_HERE = "127.0.0.1"
+_LAST_PORT = 65_535
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where it listens; port 0 is any that is free."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def read(cls, text: str) -> Address:
+        """``PORT``, or ``HOST:PORT``. `InputError`: it is neither."""
+        host, _, port = text.rpartition(":")
+        if not port.isascii() or not port.isdigit() or int(port) > _LAST_PORT:
+            raise InputError(f"{text!r} is no address to listen on", "Write 9464, or 0.0.0.0:9464.")
+        return cls(host.strip("[]") or _HERE, int(port))
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What somebody may look at, and where."""
+
+    address: Address
+    metrics: ProcessMetrics
+
+
+@asynccontextmanager
+async def endpoint(watched: Watched, house: House, worker: Worker, heartbeat: Heartbeat) -> AsyncGenerator[int]:
+    """Served meanwhile; the port. `house` is metered by what is watched."""
+    from orchestrator.fleet_metrics import FleetMetrics
+    from orchestrator.health import Health, database_answers, lease_fresh, not_draining, serving
+    from orchestrator.measured_store import MeasuredStore
+    from state import reading
+
+    metrics, address, measured = watched.metrics, watched.address, house.store
+    assert isinstance(measured, MeasuredStore), "a house that is metered"  # noqa: S101
+
+    async def alive() -> int:
+        boots = await house.store.read(reading.queue_workers)
+        return sum(verdict == "alive" for verdict in (await house.census.verdicts(boots)).values())
+
+    metrics.lease_age(lambda: heartbeat.age)
+    if (rabbit := house.rabbit) is not None:
+        metrics.broker_connected(lambda: rabbit.connected)
+    metrics.add(fleet := FleetMetrics(house.store, alive))
+
+    async def text() -> bytes:
+        await fleet.refresh()
+        return metrics.text()
+
+    health = Health(
+        {"lease": lease_fresh(lambda: heartbeat.age)},
+        {"database": database_answers(lambda: measured.silent), "worker": not_draining(lambda: worker.draining)},
+        text,
+    )
+    try:
+        async with serving(health, port=address.port, host=address.host) as port:
+            yield port
+    finally:
+        await fleet.close()
