@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 
 import aio_pika
 import pytest
-from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 from aio_pika.exceptions import QueueEmpty
 from aiormq.abc import ChannelFrame
 from pamqp.body import ContentBody
@@ -53,6 +53,13 @@ class Peer:
         bad = ChannelFrame(good.payload.replace(b"QQQQ", b"\xff\xfe\xfd\xfc"), should_close=False)
         await raw.connection.write_queue.put(bad)  # pyright: ignore[reportUnknownMemberType]
         await raw.close()
+
+    async def take_from(self, queue: AbstractQueue) -> AbstractIncomingMessage:
+        """The next message of a queue of its own, once there is one."""
+        async with asyncio.timeout(DEADLINE):
+            while (message := await queue.get(fail=False)) is None:  # noqa: ASYNC110
+                await asyncio.sleep(_LOOK_SECONDS)
+        return message
 
     async def take(self, queue: str) -> AbstractIncomingMessage:
         """The next message of one of Atlas's queues, once there is one."""

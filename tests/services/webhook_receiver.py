@@ -1,0 +1,59 @@
+"""Somebody's HTTP endpoint for webhooks: takes down what it is sent, and answers as it is told."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Received:
+    """One request; names of headers in lower case."""
+
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def event(self) -> dict[str, Any]:
+        """What it tells."""
+        return json.loads(self.body)
+
+
+@dataclass
+class Receiver:
+    """`answers` are statuses for the next requests, or 0 to hang up; then 204. `received` is all that came."""
+
+    url: str = ""
+    answers: list[int] = field(default_factory=list[int])
+    received: list[Received] = field(default_factory=list[Received])
+    extra: str = ""
+    """Header lines of each answer."""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode()
+                lines = [line.split(": ", 1) for line in head.split("\r\n")[1:] if ": " in line]
+                headers = {name.lower(): value for name, value in lines}
+                body = await reader.readexactly(int(headers.get("content-length", "0")))
+                self.received.append(Received(headers, body))
+                status = self.answers.pop(0) if self.answers else 204
+                if not status:
+                    break
+                writer.write(f"HTTP/1.1 {status} Told\r\n{self.extra}content-length: 0\r\n\r\n".encode())
+                await writer.drain()
+        writer.close()
+
+
+@asynccontextmanager
+async def receiver() -> AsyncGenerator[Receiver]:
+    """One that listens meanwhile."""
+    found = Receiver()
+    server = await asyncio.start_server(found.serve, "127.0.0.1", 0)
+    found.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hook"
+    async with server:
+        yield found
