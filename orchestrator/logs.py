@@ -121,6 +121,8 @@ def configure(
         "httpcore2",
     ):
         logging.getLogger(chatty).setLevel("WARNING")
+    for told_by_us in ("aio_pika", "aiormq"):  # they call every try to reconnect an error
+        logging.getLogger(told_by_us).setLevel("CRITICAL")
     return handler
 
 

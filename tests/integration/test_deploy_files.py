@@ -152,6 +152,7 @@ def inside(url: str, image: str, *command: str, entrypoint: str | None = None) -
 
 
 @pytest.mark.docker
+@pytest.mark.long
 @pytest.mark.timeout(BUILD_SECONDS + 60)
 async def test_the_image(docker_url: str, image: str) -> None:
     told = inside(docker_url, image, "--help")
