@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -249,6 +250,18 @@ def queue_workers(session: Session) -> list[str]:
     """Boot ids of the workers that take from the queue and have not said that they end. Not all of them are alive."""
     its_own = select(Run.id).where(col(Run.ended_at).is_(None), Run.placement == literal("local:") + col(Worker.id))
     return list(session.exec(select(Worker.id).where(col(Worker.ended_at).is_(None), ~its_own.exists())))
+
+
+def labels_of(session: Session, workers: Sequence[str]) -> list[set[str]]:
+    """What each of these workers wears."""
+    rows = session.exec(select(Worker.labels).where(col(Worker.id).in_(workers))).all()
+    return [set(json.loads(labels)) for labels in rows]
+
+
+def labels_wanted(session: Session, run: str) -> list[set[str]]:
+    """What the ready TODOs of a run want of a worker, each once."""
+    ready = select(Todo.labels).where(Todo.run_id == run, Todo.state == "ready", col(Todo.labels).is_not(None))
+    return [set(json.loads(labels)) for labels in session.exec(ready.distinct()).all() if labels]
 
 
 def now(session: Session) -> float:

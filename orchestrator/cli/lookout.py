@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from orchestrator.cli.compose import House
 from state import reading
@@ -13,6 +13,7 @@ _SECONDS = 1.0
 _NO_WORKER = "no worker is there; start one: atlas worker"
 _SILENT_WORKERS = "no worker answers; start another one: atlas worker"
 _SILENT_PROCESS = "the process that works on it does not answer"
+_TAKEN = "a worker may take it now"
 _AGAIN = {
     _NO_WORKER: "a worker is there now", _SILENT_WORKERS: "a worker is there now",
     _SILENT_PROCESS: "the process that works on it answers again",
@@ -43,19 +44,30 @@ class Lookout:
         run = await self._house.service.find(self._run)
         if run.state in RUN_ENDED | RUN_WAITING:
             return
-        wrong = await self._workers() if run.placement == QUEUE else await self._process(run.placement)
+        wrong = await self._workers(run.id) if run.placement == QUEUE else await self._process(run.placement)
         if wrong == self._seen and wrong != self._told:
-            self._note(wrong or _AGAIN[self._told or ""])
+            self._note(wrong or _AGAIN.get(self._told or "", _TAKEN))
             self._told = wrong
         self._seen = wrong
 
-    async def _workers(self) -> str | None:
+    async def _workers(self, run: str) -> str | None:
         """What is wrong with those who might take it from the queue."""
         boots = await self._house.store.read(reading.queue_workers)
-        found = (await self._house.census.verdicts(boots)).values()
-        if "alive" in found:
-            return None
-        return _SILENT_WORKERS if "expired" in found else _NO_WORKER
+        found = await self._house.census.verdicts(boots)
+        if alive := [boot for boot, verdict in found.items() if verdict == "alive"]:
+            return await self._labels(run, alive)
+        return _SILENT_WORKERS if "expired" in found.values() else _NO_WORKER
+
+    async def _labels(self, run: str, workers: Sequence[str]) -> str | None:
+        """What is ready and what nobody of them may take."""
+        read = self._house.store.read
+        wanted = await read(lambda session: reading.labels_wanted(session, run))
+        worn = await read(lambda session: reading.labels_of(session, workers)) if wanted else []
+        for labels in wanted:
+            if not any(labels <= each for each in worn):
+                missing = ", ".join(sorted(labels))
+                return f"no worker has the labels of a TODO that is ready ({missing}); start one: ATLAS_WORKER_LABELS"
+        return None
 
     async def _process(self, placement: str) -> str | None:
         """What is wrong with the one that has it for itself. If it is dead, the run is held in the same breath."""

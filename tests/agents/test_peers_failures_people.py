@@ -209,3 +209,17 @@ def test_a_run_that_no_worker_takes_shown_as_silence(tmp_path: Path) -> None:
         assert re.fullmatch(r"waits \w{8}: in_progress, 0/1 settled\n", watching.out)
         person.atlas.start("worker")
         assert watching.ended(SOON).code == 0
+
+
+def test_a_todo_that_no_worker_may_take_shown_as_silence(tmp_path: Path) -> None:
+    """13: workers are there, and none has the labels that it wants."""
+    with a_person(tmp_path) as person:
+        worker = person.atlas.start("worker")
+        plan = person.plan({"id": "train", "run": "true", "labels": ["gpu"]}, name="waits")
+        person.atlas("run", plan, "--detach", code=0)
+        watching = person.atlas.start("watch", "waits")
+        told = "no worker has the labels of a TODO that is ready (gpu); start one: ATLAS_WORKER_LABELS\n"
+        wait_until(lambda: watching.err.endswith(told), f"it is told: {watching.err}", SOON)
+        person.atlas.start("worker", ATLAS_WORKER_LABELS="gpu")
+        assert watching.ended(SOON).code == 0
+        worker.send(signal.SIGTERM)
