@@ -63,6 +63,7 @@ class Sweeper:
         self._census = census
         self._boot = boot
         self._chores = chores
+        self._troubled = False
 
     async def run(self) -> None:
         """Sweep until cancelled."""
@@ -74,8 +75,11 @@ class Sweeper:
                 if loop.time() >= slow:
                     slow = loop.time() + _SLOW_SWEEP_SECONDS
                     await self.slow()
+                    self._troubled = False
             except AtlasError as error:
-                log.warning("sweep: %s", error.message)
+                if not self._troubled:
+                    log.warning("sweep: %s; trying again until it is better", error.message)
+                self._troubled = True
             await asyncio.sleep(SWEEP_SECONDS)
 
     async def fast(self) -> None:

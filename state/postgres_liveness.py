@@ -89,7 +89,8 @@ class PostgresLiveness:
                 self._renew()
             except psycopg.Error as error:
                 self._hang_up()
-                raise StoreUnavailable(f"{self._name} does not renew the lease: {error}", "Try again.") from first
+                said = " ".join(str(error).split())
+                raise StoreUnavailable(f"{self._name} does not renew the lease: {said}", "Try again.") from first
         held = now < self._until or self._until == 0.0
         self._until = now + self._lease
         return held

@@ -240,7 +240,8 @@ def connect(conninfo: str) -> Connection:
 
 def unavailable(name: str, error: BaseException) -> StoreUnavailable:
     """In Atlas's words."""
-    return StoreUnavailable(f"{name}: {str(error).strip()}", "Check that the server runs, and ATLAS_DATABASE_URL.")
+    said = " ".join(str(error).split())
+    return StoreUnavailable(f"{name}: {said}", "Check that the server runs, and ATLAS_DATABASE_URL.")
 
 
 def postgres_failure(name: str, error: BaseException) -> StoreError | None:

@@ -31,6 +31,9 @@ _LASTING_SECONDS = 5.0
 _REASON_LENGTH = 1_000
 
 _JSON = "application/json"
+_AWAY = "Is it running, and is ATLAS_BROKER_URL right? It is tried again all the time; TODOs are found by polling."
+_DECLARED_OTHERWISE = "PRECONDITION_FAILED"
+_OTHERWISE = "Another version of Atlas made it. Delete the queue or exchange on the server: nothing is lost with it."
 
 Handle = Callable[[bytes, Mapping[str, object], str | None], Awaitable[str | None]]
 """Takes (body, headers, message id) from the intake queue; returns None, or why it will never be accepted."""
@@ -146,8 +149,7 @@ class Rabbit:
 
     def _unavailable(self, what: str) -> BrokerUnavailable:
         return BrokerUnavailable(
-            f"RabbitMQ at {self._place} did not take it: {what}",
-            "Is it running, and is ATLAS_BROKER_URL right? It is tried again all the time; TODOs are found by polling.",
+            f"RabbitMQ at {self._place} did not take it: {what}", _OTHERWISE if _DECLARED_OTHERWISE in what else _AWAY
         )
 
     # --- consuming ---------------------------------------------------------------------------------------------------
