@@ -121,6 +121,7 @@ def configure(
         "httpcore2",
     ):
         logging.getLogger(chatty).setLevel("WARNING")
+    logging.getLogger("aiormq.connection").setLevel("CRITICAL")  # each try to connect; `Rabbit` tells of outages, once
     return handler
 
 
