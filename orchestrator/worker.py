@@ -166,7 +166,8 @@ class Worker:
         seen = dict(self._running)
         fences = await self._store.read(self._fences)
         for todo, running in seen.items():
-            if fences.get(todo) != running.claim.fence and self._running.get(todo) is running:
+            working = running.phase in ("starting", "working")  # what has settled here has no owner any more
+            if working and fences.get(todo) != running.claim.fence and self._running.get(todo) is running:
                 running.stop(None)
 
     def _fences(self, session: Session) -> dict[str, int]:
