@@ -37,7 +37,7 @@ class Intake:
                 task = await in_thread(lambda stop: read_task(None, body, json_only=True))
             submitted = await self._service.submit_task(task, provenance="outside", source="intake")
         except InputError as error:
-            named = await in_thread(lambda stop: key_of(body)) or message_id or "a message without an id"
+            named = key_of(body) or message_id or "a message without an id"
             log.warning("%s is refused: %s", named, error.message)
             return f"{named}: {error.message}"
         for warning in submitted.warnings:

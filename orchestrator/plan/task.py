@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 from pydantic import Field, ValidationError
 
@@ -19,7 +19,6 @@ from orchestrator.plan.spec import When
 from orchestrator.plan.todo_checks import no_directory, output_problems, path_problems, placed_output
 from orchestrator.plan.wording import worded
 from state import limits
-from state.errors import InputError
 
 _SHOWN = 200
 
@@ -103,11 +102,14 @@ def read_task(path: Path | None, data: bytes | str, *, json_only: bool = False) 
 def key_of(data: bytes) -> str | None:
     """Source and id of what may not be a task document at all, as far as they can be read."""
     try:
-        root = read_source(data, "task", json_only=True).root
-    except InputError:
+        root: object = json.loads(data) if len(data) <= limits.DOCUMENT_BYTES else None
+    except (ValueError, RecursionError):
         return None
+    if not isinstance(root, dict):
+        return None
+    root = cast("dict[str, object]", root)
     parts = [str(root[name])[:_SHOWN] for name in ("source", "id") if isinstance(root.get(name), str)]
-    return "/".join(parts) if len(parts) > 1 else None
+    return "/".join(parts).encode("utf-8", "replace").decode() if len(parts) > 1 else None
 
 
 def _problems(task: TaskDocument) -> Iterator[Problem]:

@@ -56,6 +56,7 @@ class TaskWorkshop:
     publisher: Publisher
     stdout_bytes: int = 1 << 30
     publishes: bool = True
+    allow_host: bool = False
 
     @property
     def remote(self) -> Path:
@@ -113,7 +114,9 @@ class TaskWorkshop:
     async def _working(self) -> AsyncGenerator[None]:
         liveness = FileLiveness(self.path / "workers")
         home = self.path / liveness.boot
-        sandboxes = Sandboxes(HostSandbox(scratch=private_directory(home / "tmp")), _no_docker, Policy())
+        sandboxes = Sandboxes(
+            HostSandbox(scratch=private_directory(home / "tmp")), _no_docker, Policy(allow_host=self.allow_host)
+        )
         around = Surroundings(
             store=self.store, stores=self.stores, artifacts=self.service_artifacts(), sandboxes=sandboxes,
             cache=Cache(home / "cache", self.stores), checkouts=Checkouts(home / "git", self.service_artifacts()),
