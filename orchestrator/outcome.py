@@ -49,6 +49,6 @@ def settlement(claim: Claimed, result: Result, by: str = "") -> Command:
             return AskPerson(claim.todo, claim.fence, result.key, result.text, result.choices)
         case Failure():
             wait = RetryPolicy.of(claim.document).wait(claim.attempt)
-            return Fail(claim.todo, claim.fence, result.reason, result.detail, wait, result.evidence)
+            return Fail(claim.todo, claim.fence, result.reason, result.detail, wait, result.evidence, result.outputs)
         case Blockage():
             return Block(claim.todo, claim.fence, result.reason, result.detail)

@@ -25,7 +25,7 @@ class Publisher:
         self._stores = stores
 
     async def of_todo(self, claim: Claimed) -> None:
-        """Publish what this TODO has just completed with."""
+        """Publish what this TODO has just ended with."""
         await self._publish(await self._dispatch.store.read(lambda session: reading.artifacts(session, claim.todo)))
 
     async def everything(self, run: str | None = None) -> None:
@@ -34,15 +34,21 @@ class Publisher:
 
     async def _publish(self, rows: Sequence[ArtifactRow]) -> None:
         for row in rows:
-            if row.published_at is not None:
-                continue
-            try:
-                await outputs.publish(_output(row), self._stores)
-            except AtlasError as error:
-                whose = {"run": row.run_id, "todo": row.todo_id}
-                log.warning("%s could not be published yet: %s", row.remote, error.message, extra=whose)
-                continue
-            await self._dispatch.persistently(Published(row.todo_id, [row.internal]))
+            if row.published_at is None:
+                await self._copy(row)
+
+    async def _copy(self, row: ArtifactRow) -> None:
+        try:
+            await outputs.publish(_output(row), self._stores)
+        except AtlasError as error:
+            whose = {"run": row.run_id, "todo": row.todo_id}
+            log.warning("%s could not be published yet: %s", row.remote, error.message, extra=whose)
+            return
+        await self._dispatch.persistently(Published(row.todo_id, row.fence, [row.internal]))
+        # A failed TODO can be retried while its outputs are copied: the later attempt's must be what stays.
+        for later in await self._dispatch.store.read(lambda session: reading.artifacts(session, row.todo_id)):
+            if later.fence > row.fence and later.remote == row.remote:
+                await self._copy(later)
 
 
 def _output(row: ArtifactRow) -> Output:

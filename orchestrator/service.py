@@ -12,7 +12,8 @@ from orchestrator.budget import check_prices, new_limits, new_wall_clock, option
 from orchestrator.dispatch import Dispatch
 from orchestrator.plan.document import Budget, Plan, SandboxChoice
 from orchestrator.plan.reading import canonical, canonical_hash
-from orchestrator.plan.todos import new_todos, planning_todo, report_todo
+from orchestrator.plan.task import TaskDocument
+from orchestrator.plan.todos import new_todos, planning_todo, report_todo, task_todo
 from orchestrator.references import named
 from orchestrator.replanning import replan_command
 from orchestrator.run_spec import PinnedRepository, RunSpec
@@ -42,6 +43,7 @@ from state.tables import Run
 
 _AGAIN = 5
 _FOLLOW_SECONDS = 1.0
+_OTHER_DOCUMENT = "{} was handed in before with another document, which is the one that counts; give this one a new id"
 _GATHER_SECONDS = 0.05
 """A busy run commits hundreds of times a second; watchers get what happened in batches."""
 
@@ -56,10 +58,11 @@ class Pin(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """`warnings` are for the person who submitted it."""
+    """`warnings` are for the person who submitted it. `repeated`: it was there already, and nothing has changed."""
 
     run: str
     warnings: list[str]
+    repeated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +118,27 @@ class Service:
         await self._do(command)
         failpoint("submit.after_commit")
         return Submission(command.run, warnings)
+
+    async def submit_task(self, task: TaskDocument, *, provenance: Provenance, source: str) -> Submission:
+        """Make a run of one TODO, in the queue, of a task that `read_task` returned. The same (source, id) again
+        changes nothing and gives the first run, whatever else the document says. `source` is the face that took it:
+        the document's own proves nothing."""
+        text = canonical(task)
+        command = SubmitRun(
+            run=new_id(), name=task.run_name, goal=None, placement=QUEUE, concurrency=1, provenance=provenance,
+            source=source, spec=RunSpec().to_json(), plan=text, plan_hash=canonical_hash(text),
+            todos=[task_todo(task)], once=task.once,
+        )  # fmt: skip
+        failpoint("submit.before_commit")
+        outcome = await self._dispatch.one(command)
+        failpoint("submit.after_commit")
+        if not isinstance(outcome, Refused):
+            return Submission(command.run, [])
+        if outcome.code != "repeated":
+            raise _error(outcome)
+        first = await self._read(lambda session: reading.first_plan(session, outcome.message))
+        same = first.hash == command.plan_hash
+        return Submission(outcome.message, [] if same else [_OTHER_DOCUMENT.format(task.key)], repeated=True)
 
     # --- looking ---------------------------------------------------------------------------------------------------
 

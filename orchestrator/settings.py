@@ -54,6 +54,8 @@ class Settings:
     worker_concurrency: int = 4
     worker_labels: tuple[str, ...] = ()
     worker_health: str | None = None
+    worker_intake: bool = True
+    """Whether `atlas worker` takes task documents from the broker's intake queue."""
     cache_bytes: int = 20 * GB
     s3_endpoint: str | None = None
     s3_region: str | None = None
@@ -268,6 +270,7 @@ _KEYS: dict[str, tuple[str, Callable[[object], object]]] = {
     "worker.concurrency": ("worker_concurrency", _concurrency),
     "worker.labels": ("worker_labels", _labels),
     "worker.health": ("worker_health", _text),
+    "worker.intake": ("worker_intake", _flag),
     "cache.bytes": ("cache_bytes", _size),
     "s3.endpoint": ("s3_endpoint", _url("http", "https")),
     "s3.region": ("s3_region", _text),

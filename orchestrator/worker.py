@@ -22,7 +22,7 @@ from orchestrator.metering import Unmetered, WorkerMeter
 from orchestrator.outcome import settlement
 from orchestrator.reporting import StoreReporter
 from orchestrator.waking import Waking
-from state.commands import Claimed, ClaimedMany, ClaimNext, Complete, Refused, Release, WorkerEnded, WorkerStarted
+from state.commands import Claimed, ClaimedMany, ClaimNext, Complete, Fail, Refused, Release, WorkerEnded, WorkerStarted
 from state.errors import AtlasError, LeaseLost, StoreError
 from state.failpoints import failpoint
 from state.limits import POLL_SECONDS
@@ -68,7 +68,7 @@ class _Running:
 
 
 class Worker:
-    """See the module. `publish` is called when it is durable that a TODO completed with outputs."""
+    """See the module. `publish` is called when it is durable that a TODO ended with outputs."""
 
     def __init__(
         self,
@@ -237,7 +237,7 @@ class Worker:
             return Failure("internal", f"{type(error).__name__}: {error}")
 
     async def _settle(self, claim: Claimed, result: Result) -> tuple[bool, Again | None]:
-        """(whether the TODO is now completed with outputs, what to do when the run's head has moved)"""
+        """(whether the TODO has now ended with outputs, what to do when the run's head has moved)"""
         failpoint("worker.before_settle")
         command = settlement(claim, result, self._claims.boot)
         outcome = await self._dispatch.persistently(command)
@@ -248,7 +248,7 @@ class Worker:
                 return False, result.again
             await self._refused(claim, outcome)
             return False, None
-        return isinstance(command, Complete) and bool(command.outputs), None
+        return isinstance(command, Complete | Fail) and bool(command.outputs), None
 
     async def _refused(self, claim: Claimed, refusal: Refused) -> None:
         """Too late, or not even storable; the latter must not be tried for ever."""

@@ -96,14 +96,11 @@ def _of_attempt(command: Complete | Fail | ExtendRun) -> Texts:
     texts: list[str | None] = [command.todo]
     for item in command.evidence:
         texts += (item.subject, item.item, item.item_hash, item.command, item.output_tail, item.digest, item.verifier)
-    if isinstance(command, Fail):
-        texts += (command.reason, command.detail)
-    elif isinstance(command, ExtendRun):
-        texts += (command.plan, command.plan_hash, *_of_todos(command.todos))
-    else:
-        texts += command.head or ()
-        for output in command.outputs:
-            texts += (output.internal, output.remote, output.staged, output.digest, output.listing)
+    if isinstance(command, ExtendRun):
+        return [*texts, command.plan, command.plan_hash, *_of_todos(command.todos)]
+    texts += (command.reason, command.detail) if isinstance(command, Fail) else command.head or ()
+    for output in command.outputs:
+        texts += (output.internal, output.remote, output.staged, output.digest, output.listing)
     return texts
 
 
@@ -184,7 +181,7 @@ def _keys_of_memory(command: Remember) -> Iterable[str]:
         yield from (pack.oid, pack.base)
 
 
-def _keys_of_outputs(command: Complete) -> Iterable[str]:
+def _keys_of_outputs(command: Complete | Fail) -> Iterable[str]:
     for output in command.outputs:
         yield from (output.internal, output.remote)
 
@@ -200,6 +197,7 @@ _KEYS: dict[type[Any], Callable[[Any], Iterable[str]]] = {
     Claim: lambda c: (c.worker,),
     ClaimNext: lambda c: (c.worker,),
     Complete: _keys_of_outputs,
+    Fail: _keys_of_outputs,
     Resume: lambda c: (c.placement,),
     TakeSink: lambda c: (c.sink, c.worker),
     AdvanceSink: lambda c: (c.sink, c.worker, *(run for run, _ in c.told)),
@@ -235,8 +233,8 @@ def _in_attempt(command: Complete | Fail | ExtendRun) -> str | None:
             return bad
     if isinstance(command, ExtendRun):
         return _in_todos(command.todos)
-    if isinstance(command, Fail):
-        return _out_of_range("retry_after", command.retry_after)
+    if isinstance(command, Fail) and (bad := _out_of_range("retry_after", command.retry_after)):
+        return bad
     sizes = (_out_of_range("size", output.size, BIG_INTEGER) for output in command.outputs)
     return next(filter(None, sizes), None)
 

@@ -123,7 +123,8 @@ class Complete:
 
 @dataclass(slots=True)
 class Fail:
-    """An attempt failed. `retry_after` seconds when the policy grants another one, None when it does not."""
+    """An attempt failed. `retry_after` seconds when the policy grants another one, None when it does not: then
+    `outputs`, which were wanted whatever came of it, are its manifest."""
 
     todo: str
     fence: int
@@ -131,6 +132,7 @@ class Fail:
     detail: str
     retry_after: float | None = None
     evidence: Sequence[Evidence] = ()
+    outputs: Sequence[Output] = ()
 
 
 @dataclass(slots=True)
@@ -239,9 +241,11 @@ class Delivered:
 
 @dataclass(slots=True)
 class Published:
-    """The canonical copies of these outputs (internal paths) of a completed TODO exist."""
+    """The canonical copies of these outputs (internal paths) exist; of the attempt with this fence, which ended its
+    TODO."""
 
     todo: str
+    fence: int
     internals: Sequence[str]
 
 

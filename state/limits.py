@@ -37,6 +37,8 @@ DURATION_SECONDS = 30 * 24 * 3600.0
 
 LOG_BYTES = 64 * MB
 """One attempt's log; what comes after is dropped, and the log says so."""
+STDOUT_BYTES = GB
+"""A command's standard output, where its task wants it as an object."""
 LOG_CHUNK = 256 * KB
 LOG_TAIL_LINES = 5
 LOG_LINE_CHARACTERS = 500

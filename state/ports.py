@@ -278,11 +278,13 @@ class Planned:
 
 @dataclass(slots=True)
 class Failure:
-    """It ran and did not succeed; the retry policy decides what follows."""
+    """It ran and did not succeed; the retry policy decides what follows. `outputs` were wanted all the same, and count
+    when nothing follows."""
 
     reason: FailureReason
     detail: str
     evidence: list[Evidence] = field(default_factory=list[Evidence])
+    outputs: list[Output] = field(default_factory=list[Output])
 
 
 @dataclass(slots=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from sqlalchemy import ColumnElement, false, func, literal, text
+from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
 from state.agent_tables import BudgetRow, ModelCall
@@ -140,10 +141,15 @@ def evidence(session: Session, todo: str) -> Sequence[EvidenceRow]:
 
 
 def artifacts(session: Session, todo: str) -> Sequence[ArtifactRow]:
-    """The manifest of a TODO's outputs."""
-    return session.exec(
-        select(ArtifactRow).where(ArtifactRow.todo_id == todo).order_by(col(ArtifactRow.internal))
-    ).all()
+    """The manifest of a TODO's outputs: of the attempt that ended it, the last one if it was retried."""
+    query = select(ArtifactRow).where(ArtifactRow.todo_id == todo, _of_the_last_attempt())
+    return session.exec(query.order_by(col(ArtifactRow.internal))).all()
+
+
+def _of_the_last_attempt() -> ColumnElement[bool]:
+    other = aliased(ArtifactRow)
+    newest = select(func.max(other.fence)).where(other.todo_id == ArtifactRow.todo_id).scalar_subquery()
+    return col(ArtifactRow.fence) == newest
 
 
 def questions(session: Session, run: str | None = None, *, pending: bool = True) -> Sequence[Question]:
@@ -170,8 +176,9 @@ def manifest(session: Session, run: str, remote: str) -> ArtifactRow | None:
 
 
 def unpublished(session: Session, run: str | None = None) -> Sequence[ArtifactRow]:
-    """Outputs whose canonical copy is not known to exist."""
-    query = select(ArtifactRow).where(col(ArtifactRow.published_at).is_(None)).limit(PAGE)
+    """Outputs whose canonical copy is not known to exist. What a later attempt left instead of them is not among
+    them."""
+    query = select(ArtifactRow).where(col(ArtifactRow.published_at).is_(None), _of_the_last_attempt()).limit(PAGE)
     return session.exec(query.where(ArtifactRow.run_id == run) if run else query).all()
 
 

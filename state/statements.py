@@ -234,7 +234,7 @@ UPDATES: dict[str, Update] = {
     ),
     "question": Update(Question, ("state", "answer", "answered_by", "answered_at"), ("id",)),
     "attempt_ended": Update(Attempt, ("ended_at", "outcome", "reason", "detail"), ("todo_id", "fence")),
-    "published": Update(ArtifactRow, ("published_at",), ("todo_id", "internal")),
+    "published": Update(ArtifactRow, ("published_at",), ("todo_id", "fence", "internal")),
     "worker_ended": Update(Worker, ("ended_at",), ("id",)),
     "budget": Update(BudgetRow, BUDGET_COLUMNS[1:], ("run_id",)),
     "call_settled": Update(

@@ -97,6 +97,11 @@ async def stage(declared: Sequence[Declared], todo: str, fence: int, stores: Obj
     ]
 
 
+async def present(declared: Sequence[Declared]) -> list[Declared]:
+    """Those that are there. `OutputRefused`: the way to one of them leads astray."""
+    return await in_thread(lambda stop: [one for one in declared if _there(one)])
+
+
 async def publish(output: Output, stores: ObjectStore) -> None:
     """Copy a staged output to its canonical remote. May be repeated at any time, also after a crash half way."""
     failpoint("outputs.before_publish")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -33,6 +34,7 @@ EXIT = {
     "budget_exhausted": 5,
 }
 _DRAIN_SECONDS = 30.0
+log = logging.getLogger(__name__)
 
 
 class Interruption:
@@ -135,13 +137,33 @@ async def serve_queue(house: House, shop: Workshop, slots: int, watched: Watched
         aside = [asyncio.create_task(each.run()) for each in (shop.sweeper, *telling)]
         working = asyncio.create_task(worker.run())
         stopping = asyncio.create_task(interruption.wait())
+        intake = asyncio.create_task(_take_in(house))
         try:
             await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
+            await _ended(intake)  # what it has not acknowledged, another worker takes
             await worker.drain(0.0 if interruption.number == signal.SIGINT else _DRAIN_SECONDS)
             await working
         finally:
-            for task in (*aside, stopping):
+            for task in (*aside, stopping, intake):
                 task.cancel()
-            await asyncio.gather(*aside, stopping, return_exceptions=True)
+            await asyncio.gather(*aside, stopping, intake, return_exceptions=True)
             await heartbeat.close()
     return 0
+
+
+async def _take_in(house: House) -> None:
+    """What other programs hand in, if this worker is to. It outlives whatever goes wrong: TODOs are worked on without
+    it, and the messages stay where they are."""
+    if house.rabbit is None or not house.settings.worker_intake:
+        return
+    from orchestrator.brokers.intake import take_in
+
+    try:
+        await take_in(house.rabbit, house.service)
+    except Exception:
+        log.exception("the intake has ended; other workers go on with it, and this one when it is started again")
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait({task})

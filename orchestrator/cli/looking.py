@@ -74,28 +74,33 @@ def watch(
     """Follow a run until it ends or waits for somebody; Ctrl-C stops watching, not the run."""
 
     async def use(house: House) -> int:
-        from orchestrator.cli.conclusion import conclude
-        from orchestrator.cli.driving import EXIT
-        from orchestrator.cli.following import follow
-        from orchestrator.cli.lookout import Lookout
-        from orchestrator.cli.output import watch as view_of
-        from orchestrator.cli.picture import Picture
-        from state.records import RUN_ENDED, RUN_WAITING
-
-        service = house.service
-        found = await service.standing(run)
-        id = found.run.id
-        start = after if as_json else found.last_event
-        with view_of(Picture.of(found.run, found.todos), as_lines_of_json=as_json) as view:
-            if found.run.state not in RUN_ENDED | RUN_WAITING:  # else it is told at the end, which is now
-                view.begin()
-            await follow(service, view, id, start, Lookout(house, id, view.note).look)
-        last = await service.run(id)
-        if not as_json:
-            await conclude(house, last)
-        return EXIT.get(last.state, 1)
+        return await followed(house, run, after, as_json=as_json)
 
     with_house(use, as_lines_of_json=as_json)
+
+
+async def followed(house: House, run: str, after: int = 0, *, as_json: bool = False) -> int:
+    """Show what happens to a run until it ends or waits for somebody; the exit code that says how it stands then."""
+    from orchestrator.cli.conclusion import conclude
+    from orchestrator.cli.driving import EXIT
+    from orchestrator.cli.following import follow
+    from orchestrator.cli.lookout import Lookout
+    from orchestrator.cli.output import watch as view_of
+    from orchestrator.cli.picture import Picture
+    from state.records import RUN_ENDED, RUN_WAITING
+
+    service = house.service
+    found = await service.standing(run)
+    id = found.run.id
+    start = after if as_json else found.last_event
+    with view_of(Picture.of(found.run, found.todos), as_lines_of_json=as_json) as view:
+        if found.run.state not in RUN_ENDED | RUN_WAITING:  # else it is told at the end, which is now
+            view.begin()
+        await follow(service, view, id, start, Lookout(house, id, view.note).look)
+    last = await service.run(id)
+    if not as_json:
+        await conclude(house, last)
+    return EXIT.get(last.state, 1)
 
 
 def evidence(

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
+from orchestrator.executors.captured_output import CapturedOutput
 from orchestrator.secrets import Redactor
 from state.limits import EVIDENCE_TAIL, LOG_BYTES, LOG_CHUNK, LOG_LINE_CHARACTERS, LOG_TAIL_LINES
 from state.ports import ArtifactStore, Reporter, Stream
@@ -52,9 +53,9 @@ class AttemptLog:
         if kind is None or issubclass(kind, Exception):
             await self._flush()
 
-    def command(self) -> CommandOutput:
-        """The output of the next command goes here."""
-        return CommandOutput(self, self._secrets)
+    def command(self, stdout: CapturedOutput | None = None) -> CommandOutput:
+        """The output of the next command goes here; its standard output to `stdout`, too."""
+        return CommandOutput(self, self._secrets, stdout)
 
     async def take(self, data: bytes) -> None:
         """Add redacted output; waits while a full chunk is being stored, which slows the command down in turn."""
@@ -94,20 +95,23 @@ class AttemptLog:
 class CommandOutput:
     """One command's output on its way into the log: what to hand to a sandbox, and afterwards its tail and digest."""
 
-    def __init__(self, log: AttemptLog, secrets: Mapping[str, str]) -> None:
+    def __init__(self, log: AttemptLog, secrets: Mapping[str, str], stdout: CapturedOutput | None = None) -> None:
         self._log = log
-        self._redactors = {"stdout": Redactor(secrets), "stderr": Redactor(secrets)}
+        self._stdout = stdout
+        self._redactors: dict[Stream, Redactor] = {"stdout": Redactor(secrets), "stderr": Redactor(secrets)}
         self._digest = hashlib.sha256()
         self._tail = b""
 
     async def write(self, stream: Stream, data: bytes) -> None:
-        """`state.ports.WriteOutput`."""
-        await self._pass_on(self._redactors[stream].feed(data))
+        """`state.ports.WriteOutput`. `OutputRefused`: more than is taken of it."""
+        await self._pass_on(stream, self._redactors[stream].feed(data))
 
     async def end(self) -> None:
         """The command has ended: what a redactor held back comes now."""
-        for redactor in self._redactors.values():
-            await self._pass_on(redactor.flush())
+        for stream, redactor in self._redactors.items():
+            await self._pass_on(stream, redactor.flush())
+        if self._stdout:
+            await self._stdout.end()
 
     @property
     def digest(self) -> str:
@@ -119,8 +123,10 @@ class CommandOutput:
         """The last `limits.EVIDENCE_TAIL` bytes as text."""
         return readable(self._tail)
 
-    async def _pass_on(self, data: bytes) -> None:
+    async def _pass_on(self, stream: Stream, data: bytes) -> None:
         if data:
+            if self._stdout and stream == "stdout":
+                await self._stdout.take(data)
             self._digest.update(data)
             self._tail = (self._tail + data[-EVIDENCE_TAIL:])[-EVIDENCE_TAIL:]
             await self._log.take(data)

@@ -8,7 +8,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -18,6 +18,8 @@ from mcp_servers.storage.cache import Cache
 from mcp_servers.storage.outputs import OutputError
 from mcp_servers.storage.trees import digest_tree
 from orchestrator.executors.attempt_log import AttemptLog
+from orchestrator.executors.captured_output import CapturedOutput
+from orchestrator.executors.leftovers import with_leftovers
 from orchestrator.executors.workplace import Workplace
 from orchestrator.logs import KnownSecrets
 from orchestrator.plan.spec import TaskSpec
@@ -29,6 +31,7 @@ from state import reading
 from state.commands import Claimed
 from state.errors import AtlasError, LeaseLost, LimitExceeded, RemoteError, RemoteMissing, SandboxError
 from state.failpoints import failpoint
+from state.limits import STDOUT_BYTES
 from state.ports import (
     ArtifactStore,
     Blockage,
@@ -51,6 +54,8 @@ if TYPE_CHECKING:
 
 BELT_SECONDS = 10.0
 """Past the timeout: what hangs outside the sandbox is ended too."""
+_LEFTOVER_SECONDS = 8.0
+"""Past the timeout, and before that: for what a failed attempt leaves."""
 
 
 class Checkouts(Protocol):
@@ -73,6 +78,7 @@ class Surroundings:
     known_secrets: KnownSecrets
     work: Path
     boot: str
+    stdout_bytes: int = STDOUT_BYTES
 
 
 class TaskExecutor:
@@ -139,6 +145,7 @@ class _Attempt:
         self._run = run
         self._spec = TaskSpec.from_json(claim.document)
         self._image: str | None = None
+        self._tree = ""
         self._end = time.monotonic() + claim.timeout
 
     async def carry_out(self) -> Result:
@@ -157,7 +164,8 @@ class _Attempt:
             stack.enter_context(around.known_secrets.hiding(secrets.values()))
             await self._prepare(workplace, repository, stack)
             log = await stack.enter_async_context(AttemptLog(log_name, around.artifacts, self._report, secrets))
-            return await self._work(workplace, sandbox, log, secrets)
+            result = await self._work(workplace, sandbox, log, secrets)
+            return await self._leave(result, workplace) if isinstance(result, Failure) else result
 
     async def _branch(self) -> Repository | None:
         """Of a run with roles: its branch has moved on from where it was pinned."""
@@ -199,9 +207,14 @@ class _Attempt:
 
     async def _work(self, workplace: Workplace, sandbox: Sandbox, log: AttemptLog, secrets: dict[str, str]) -> Result:
         spec, by = self._spec, f"{sandbox.kind} sandbox of worker {self._around.boot[-8:]}"
-        output = log.command()
-        ended = await self._sandboxed(sandbox, workplace, spec.run, workplace.directory, output.write, secrets)
-        await output.end()
+        with ExitStack() as stack:
+            wanted = CapturedOutput(workplace.stdout, self._around.stdout_bytes) if spec.stdout else None
+            output = log.command(stack.enter_context(wanted) if wanted else None)
+            try:
+                ended = await self._sandboxed(sandbox, workplace, spec.run, workplace.directory, output.write, secrets)
+                await output.end()
+            except OutputError as error:
+                return Failure("output", str(error))
         failpoint("task.command_ended")
         item = json.dumps({"run": list(spec.run)}, ensure_ascii=False)
         gathered = [of_command(item, spec.command, ended, output, by)]
@@ -211,20 +224,27 @@ class _Attempt:
         async def check(argv: tuple[str, ...], directory: Path, write: WriteOutput) -> Exit:
             return await self._sandboxed(sandbox, workplace, argv, directory, write, {})
 
-        tree = ""
         if spec.verify:
             await self._report.verifying()
-            tree = await digest_tree(workplace.directory)
+            self._tree = await digest_tree(workplace.directory)
             gathered += await verify(workplace, spec.verify, check, log, by)
         failpoint("task.verified")
         if not gathered[-1].passed:
-            return _not_verified(gathered[-1], _on_subject(gathered, tree))
+            return _not_verified(gathered[-1], _on_subject(gathered, self._tree))
         try:
             staged = await outputs.stage(workplace.declared(), self._claim.todo, self._claim.fence, self._around.stores)
         except OutputError as error:
-            return Failure("output", str(error), _on_subject(gathered, tree))
+            return Failure("output", str(error), _on_subject(gathered, self._tree))
         failpoint("task.outputs_staged")
-        return Worked(_on_subject(gathered, tree, staged), staged)
+        return Worked(_on_subject(gathered, self._tree, staged), staged)
+
+    async def _leave(self, failure: Failure, workplace: Workplace) -> Failure:
+        wanted, left = workplace.declared(always=True), self._end + _LEFTOVER_SECONDS - time.monotonic()
+        failed = await with_leftovers(failure, wanted, self._claim, self._around.stores, left)
+        if failed.outputs and failed.evidence:
+            _on_subject(failed.evidence, self._tree, failed.outputs)
+        failpoint("leftovers.staged")
+        return failed
 
     async def _sandboxed(
         self, sandbox: Sandbox, workplace: Workplace, argv: tuple[str, ...], directory: Path, write: WriteOutput,

@@ -20,6 +20,8 @@ from state.ports import Mount
 from state.tables import ArtifactRow
 
 WORKDIR = "work"
+STDOUT = "(stdout)"
+"""What a command's standard output is called among its outputs."""
 
 
 @dataclass(slots=True)
@@ -38,6 +40,11 @@ class Workplace:
     def directory(self) -> Path:
         """The working directory."""
         return self.scratch / WORKDIR
+
+    @property
+    def stdout(self) -> Path:
+        """Where its standard output is kept, if it is wanted."""
+        return self.scratch / "stdout"
 
     def copied(self, directory: Path) -> Workplace:
         """The same, over another working directory."""
@@ -83,11 +90,17 @@ class Workplace:
             source.mkdir(parents=True)
             self.mounts.append(Mount(source, target, writable=True))
 
-    def declared(self) -> list[Declared]:
-        """The outputs, as `outputs.stage` takes them."""
-        return [
-            Declared(output.internal, *self._place_of(output.internal), output.remote) for output in self.spec.outputs
+    def declared(self, *, always: bool = False) -> list[Declared]:
+        """The outputs, as `outputs.stage` takes them; with `always`, those that are wanted whatever the exit."""
+        found = [
+            Declared(output.internal, *self._place_of(output.internal), output.remote)
+            for output in self.spec.outputs
+            if output.on == "always" or not always
         ]
+        stdout = self.spec.stdout
+        if stdout and (stdout.on == "always" or not always):
+            found.append(Declared(STDOUT, self.stdout.parent, self.stdout.name, stdout.remote))
+        return found
 
     def _place_of(self, internal: str) -> tuple[Path, str]:
         """(directory on this host, path below it) of a path as the command sees it."""

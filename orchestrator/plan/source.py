@@ -70,8 +70,8 @@ def read_bytes(path: FilePath) -> bytes:
     return data
 
 
-def read_source(data: bytes | str, name: str) -> Source:
-    """Read a document. `name` stands in the messages; one that ends in ``.json`` must be JSON.
+def read_source(data: bytes | str, name: str, *, json_only: bool = False) -> Source:
+    """Read a document. `name` stands in the messages; one that ends in ``.json`` must be JSON; with `json_only`, any.
 
     Raises `DocumentError`, or `LimitExceeded` naming the bound.
     """
@@ -85,7 +85,7 @@ def read_source(data: bytes | str, name: str) -> Source:
     builder = TreeBuilder(name)
     if text.lstrip()[:1] in ("{", "[") and is_json(text, name):
         feed_json(text, builder)
-    elif name.endswith(".json"):
+    elif json_only or name.endswith(".json"):
         refuse_json(text, name)
     else:
         feed_yaml(text, builder)

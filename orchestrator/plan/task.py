@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 from pydantic import Field, ValidationError
 
@@ -17,6 +19,8 @@ from orchestrator.plan.spec import When
 from orchestrator.plan.todo_checks import no_directory, output_problems, path_problems, placed_output
 from orchestrator.plan.wording import worded
 from state import limits
+
+_SHOWN = 200
 
 
 class TaskInput(Document):
@@ -62,9 +66,19 @@ class TaskDocument(Document):
     traceparent: f.Traceparent | None = Field(default=None, description="W3C trace context of the sender.")
 
     @property
+    def key(self) -> str:
+        """What people call it by: source and id."""
+        return f"{self.source}/{self.id}"
+
+    @property
+    def once(self) -> str:
+        """What is the same for the same (source, id), and for no other: a digest."""
+        return hashlib.sha256(json.dumps([self.source, self.id]).encode()).hexdigest()
+
+    @property
     def run_name(self) -> str:
         """The name of its run."""
-        return self.name or f"{self.source}/{self.id}"[: limits.TITLE_CHARACTERS]
+        return self.name or self.key[: limits.TITLE_CHARACTERS]
 
 
 def load_task(path: Path) -> TaskDocument:
@@ -72,9 +86,10 @@ def load_task(path: Path) -> TaskDocument:
     return read_task(path, read_bytes(path))
 
 
-def read_task(path: Path | None, data: bytes | str) -> TaskDocument:
-    """Read and check a task document. Raises `DocumentError` with one line per problem, or `LimitExceeded`."""
-    source = read_source(data, str(path) if path else "task")
+def read_task(path: Path | None, data: bytes | str, *, json_only: bool = False) -> TaskDocument:
+    """Read and check a task document; with `json_only`, YAML is refused whatever the file is called. Raises
+    `DocumentError` with one line per problem, or `LimitExceeded`."""
+    source = read_source(data, str(path) if path else "task", json_only=json_only)
     try:
         task = TaskDocument.model_validate(source.root)
     except ValidationError as error:
@@ -82,6 +97,19 @@ def read_task(path: Path | None, data: bytes | str) -> TaskDocument:
     if problems := [*source.problems, *_problems(task)]:
         raise source.error(problems)
     return task
+
+
+def key_of(data: bytes) -> str | None:
+    """Source and id of what may not be a task document at all, as far as they can be read."""
+    try:
+        root: object = json.loads(data) if len(data) <= limits.DOCUMENT_BYTES else None
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(root, dict):
+        return None
+    root = cast("dict[str, object]", root)
+    parts = [str(root[name])[:_SHOWN] for name in ("source", "id") if isinstance(root.get(name), str)]
+    return "/".join(parts).encode("utf-8", "replace").decode() if len(parts) > 1 else None
 
 
 def _problems(task: TaskDocument) -> Iterator[Problem]:

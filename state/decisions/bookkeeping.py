@@ -14,14 +14,14 @@ def delivered(work: Work, command: Delivered) -> Done:
 
 
 def published(work: Work, command: Published) -> Done | Refused:
-    """The canonical copies exist. Only what is completed has a manifest."""
+    """The canonical copies exist. Only what has ended has a manifest, or had one before somebody retried it."""
     todo = work.todos.get(command.todo)
     if todo is None:
         return Refused("missing", f"no TODO {command.todo}")
-    if todo.state != "completed":
-        return Refused("not_ready", f"{todo.key} is {todo.state}; only what is completed has outputs")
+    if todo.state not in ("completed", "failed") and not todo.epoch:
+        return Refused("not_ready", f"{todo.key} is {todo.state}; only what has ended has outputs")
     for internal in command.internals:
-        work.update("published", (work.now, command.todo, internal))
+        work.update("published", (work.now, command.todo, command.fence, internal))
     return Done()
 
 

@@ -8,7 +8,7 @@ from state.commands import Block, Complete, Done, Fail, Refused
 from state.decisions import scheduling
 from state.decisions.ownership import end_attempt, owned
 from state.limits import DETAIL_CHARACTERS
-from state.records import Evidence
+from state.records import Evidence, Output
 from state.work import TodoState, Work, encode, quote
 
 
@@ -26,14 +26,7 @@ def complete(work: Work, command: Complete) -> Done | Refused:
     record(work, todo, evidence)
     if command.head:
         run.head = command.head[1]
-    for output in command.outputs:
-        work.insert(
-            "artifact",
-            (
-                todo.id, todo.fence, output.internal, todo.run_id, output.remote, output.staged, output.digest,
-                output.size, output.tree, output.listing, work.now,
-            ),
-        )  # fmt: skip
+    _list(work, todo, command.outputs)
     end_attempt(work, todo, "completed")
     todo.ended_at = work.now
     work.move(todo, "completed")
@@ -56,6 +49,7 @@ def fail(work: Work, command: Fail) -> Done | Refused:
         todo.not_before = work.now + command.retry_after
         work.move(todo, "ready", command.reason, detail)
     else:
+        _list(work, todo, command.outputs)
         todo.ended_at = work.now
         work.move(todo, "failed", command.reason, detail)
         scheduling.settled(work, todo)
@@ -71,6 +65,18 @@ def block(work: Work, command: Block) -> Done | Refused:
     end_attempt(work, todo, "blocked", command.reason, detail)
     work.move(todo, "blocked", command.reason, detail)
     return Done()
+
+
+def _list(work: Work, todo: TodoState, outputs: Sequence[Output]) -> None:
+    """The manifest of the attempt that ends the TODO."""
+    for output in outputs:
+        work.insert(
+            "artifact",
+            (
+                todo.id, todo.fence, output.internal, todo.run_id, output.remote, output.staged, output.digest,
+                output.size, output.tree, output.listing, work.now,
+            ),
+        )  # fmt: skip
 
 
 def record(work: Work, todo: TodoState, evidence: Sequence[Evidence]) -> None:

@@ -18,7 +18,8 @@ _ALL = [
     f"{label}@{hit}"
     for label in LABELS
     for hit in (1, 3)
-    if not label.startswith(("sweeper.", "agent.")) and (hit == 1 or not label.startswith("submit."))
+    if not label.startswith(("sweeper.", "agent.", "leftovers.", "intake."))
+    and (hit == 1 or not label.startswith("submit."))
 ]
 
 

@@ -152,7 +152,8 @@ class Story:
         todo, fence = self._owned()
         reason = self._random.choice(("exit", "verification"))
         again = self._random.choice((None, 0.0, 20.0))
-        return Fail(todo, fence, reason, 'it "broke"', again, [proof(False)])
+        outputs = [output(path) for path in ("/out/a", "/out/b") if self._random.random() < 0.2]
+        return Fail(todo, fence, reason, 'it "broke"', again, [proof(False)], outputs)
 
     def block(self) -> Command:
         return Block(*self._owned(), "image", "no such image")
@@ -200,7 +201,8 @@ class Story:
         return Delivered([row.get("todo_id") or row["id"] for row in chosen])
 
     def publish(self) -> Command:
-        return Published(self._todo("completed")["id"], ["/out/a"])
+        row = self._todo("completed", "failed")
+        return Published(row["id"], row["fence"] - (self._random.random() < 0.1), ["/out/a"])
 
     # --- what roles ask for: `store_role_stories` ---------------------------------------------------------------------
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from sqlmodel import select
 
+from state import reading
 from state.commands import BeginVerifying, Block, Claim, Complete, Fail, Published, Refused, Retry
 from state.limits import DETAIL_CHARACTERS
 from state.records import QUEUE, Evidence
@@ -63,7 +66,7 @@ async def test_published_outputs_are_marked(world: World) -> None:
     fence = (await world.claim("x")).fence
     await world.done(Complete(X, fence, [proof()], [output("/a"), output("/b")]))
     world.clock.advance(5.0)
-    await world.done(Published(X, ["/a"]))
+    await world.done(Published(X, fence, ["/a"]))
     outputs = await world.store.read(lambda session: session.exec(select(ArtifactRow)).all())
     assert {row.internal: row.published_at for row in outputs} == {"/a": START + 5.0, "/b": None}
 
@@ -71,9 +74,9 @@ async def test_published_outputs_are_marked(world: World) -> None:
 async def test_nothing_is_published_before_it_is_completed(world: World) -> None:
     await world.submit(task("x"))
     fence = (await world.claim("x")).fence
-    assert await world.refused(Published(X, ["/a"])) == "not_ready"
-    assert await world.refused(Published("nowhere", ["/a"])) == "missing"
-    await world.do(Published(X, ["/a"]), Complete(X, fence, [proof()], [output("/a")]))
+    assert await world.refused(Published(X, fence, ["/a"])) == "not_ready"
+    assert await world.refused(Published("nowhere", 1, ["/a"])) == "missing"
+    await world.do(Published(X, fence, ["/a"]), Complete(X, fence, [proof()], [output("/a")]))
     outputs = await world.store.read(lambda session: session.exec(select(ArtifactRow)).all())
     assert [row.published_at for row in outputs] == [None]
 
@@ -97,6 +100,46 @@ async def test_a_failed_attempt_keeps_its_evidence(world: World) -> None:
     ]
     risks = [event.data["text"] for event in await world.events() if event.type == "todo.risk"]
     assert risks == ["x: one test fails"]
+
+
+async def _manifest(world: World) -> list[tuple[int, str, float | None]]:
+    """(fence, path, when it was published), as read for people and publishers."""
+    rows = await world.store.read(lambda session: reading.artifacts(session, X))
+    unpublished = await world.store.read(reading.unpublished)
+    assert {row.internal for row in unpublished} == {row.internal for row in rows if row.published_at is None}
+    return [(row.fence, row.internal, row.published_at) for row in rows]
+
+
+async def test_the_last_failure_leaves_what_was_wanted_whatever_happens(world: World) -> None:
+    await world.submit(task("x"))
+    await world.done(Fail(X, (await world.claim("x")).fence, "exit", "no", 0.0, outputs=[output("/a")]))
+    assert await _manifest(world) == [], "another attempt follows"
+    fence = (await world.claim("x")).fence
+    await world.done(Fail(X, fence, "exit", "no", outputs=[output("/a"), output("/b")]))
+    assert (await world.todo("x")).state == "failed"
+    assert await _manifest(world) == [(fence, "/a", None), (fence, "/b", None)]
+    await world.done(Published(X, fence, ["/a"]))
+    assert await _manifest(world) == [(fence, "/a", START), (fence, "/b", None)]
+    assert await world.refused(Fail(X, fence, "exit", "again", outputs=[output("/c")])) == "lease_lost"
+
+
+async def test_what_a_retry_leaves_comes_instead(world: World) -> None:
+    await world.submit(task("x"))
+    first = (await world.claim("x")).fence
+    await world.done(Fail(X, first, "exit", "no", outputs=[output("/a"), output("/b")]))
+    await world.done(Retry(X, "me"))
+    await world.done(Published(X, first, ["/a"]))
+    assert await _manifest(world) == [(first, "/a", START), (first, "/b", None)]
+    second = (await world.claim("x")).fence
+    await world.done(Complete(X, second, [proof()], [output("/a")]))
+    await world.done(Published(X, first, ["/a", "/b"]))
+    assert await _manifest(world) == [(second, "/a", None)], "the first attempt's copies are not the second's"
+
+
+async def test_an_output_of_a_failure_twice_is_refused_whole(world: World) -> None:
+    await world.submit(task("x"))
+    fence = (await world.claim("x")).fence
+    assert await world.refused(Fail(X, fence, "exit", "", outputs=[output("/a"), output("/a")])) == "invalid"
 
 
 async def test_another_attempt_waits_its_time(world: World) -> None:
@@ -139,6 +182,9 @@ ABSURD: dict[str, Complete | Fail] = {
     "NUL": Complete(X, 1, [proof(output_tail="a\0b")]),
     "surrogate": Fail(X, 1, "exit", "\udfff"),
     "NUL in a path": Complete(X, 1, [proof()], [output("/a\0")]),
+    "NUL in a failure's path": Fail(X, 1, "exit", "", outputs=[output("/a\0")]),
+    "a failure's long path": Fail(X, 1, "exit", "", outputs=[output("/" + "a" * 5_000)]),
+    "a failure's size": Fail(X, 1, "exit", "", outputs=[replace(output(), size=1 << 63)]),
 }
 
 

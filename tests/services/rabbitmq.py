@@ -136,6 +136,12 @@ class RabbitServer:
         """As an operator would."""
         self.control("close_all_connections", "a test")
 
+    def virtual_host(self, name: str) -> str:
+        """A world of its own, for programs that can't set their names apart; its URL."""
+        self.control("add_vhost", name, "--default-queue-type", "quorum")
+        self.control("set_permissions", "-p", name, "guest", ".*", ".*", ".*")
+        return f"{self.url}{name}"
+
     def delete_queue(self, name: str) -> None:
         """With everything in it."""
         self.control("delete_queue", name)
@@ -189,6 +195,12 @@ def rabbitmq_own(rabbitmq_server: str | RabbitServer) -> RabbitServer:
     if isinstance(rabbitmq_server, str):
         missing("needs a RabbitMQ server that may be stopped: unset ATLAS_TEST_RABBITMQ_URL")
     return rabbitmq_server
+
+
+@pytest.fixture
+def rabbitmq_alone(rabbitmq_own: RabbitServer, rabbitmq_prefix: str) -> str:
+    """URL of a virtual host of this test, for the command line, whose names have no prefix of their own."""
+    return rabbitmq_own.virtual_host(rabbitmq_prefix)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from orchestrator.outcome import LONGEST_BACKOFF, RetryPolicy, settlement
 from state.commands import Block, Claimed, Complete, Fail
 from state.limits import RETRIES
 from state.ports import Blockage, Failure, Worked
+from state.records import Output
 
 
 def claim(attempt: int = 0, **document: object) -> Claimed:
@@ -41,5 +42,7 @@ def test_without_a_policy_there_is_no_retry() -> None:
 def test_each_result_has_its_command() -> None:
     assert settlement(claim(), Worked([], [])) == Complete("t", 3, [], [])
     assert settlement(claim(), Blockage("image", "none")) == Block("t", 3, "image", "none")
-    assert settlement(claim(1, retries=2, backoff=1), Failure("exit", "1")) == Fail("t", 3, "exit", "1", 2.0, [])
-    assert settlement(claim(2, retries=2, backoff=1), Failure("exit", "1")) == Fail("t", 3, "exit", "1", None, [])
+    assert settlement(claim(1, retries=2, backoff=1), Failure("exit", "1")) == Fail("t", 3, "exit", "1", 2.0, [], [])
+    left = Output("(stdout)", "s3://b/log", "s3://b/.atlas/log", "sha256:0", 1, False, None)
+    last = Failure("exit", "1", outputs=[left])
+    assert settlement(claim(2, retries=2, backoff=1), last) == Fail("t", 3, "exit", "1", None, [], [left])

@@ -14,7 +14,8 @@ from orchestrator.dispatch import Dispatch
 from orchestrator.waking import Waking
 from orchestrator.worker import Claims, Worker
 from state.commands import Claimed, ClaimNext, Command, Complete, NewTodo, Outcome, SubmitRun
-from state.ports import Reporter, Result, Worked
+from state.limits import POLL_SECONDS
+from state.ports import Failure, Reporter, Result, Worked
 from state.records import QUEUE, Evidence, Output, new_id
 from state.sqlite import SqliteStore
 from state.tables import Outbox, Todo
@@ -154,3 +155,15 @@ async def test_a_broken_executor_fails_its_todo(tmp_path: Path, caplog: pytest.L
     await rig.worker.drain(PATIENCE)
     assert await rig.end() == "failed"
     assert "no such thing" in caplog.text
+
+
+@pytest.mark.parametrize("result", [done(OUTPUT), Failure("exit", "1", outputs=[OUTPUT])])
+async def test_publishing_is_not_taken_for_work_that_others_have_now(tmp_path: Path, result: Result) -> None:
+    """The TODO has ended, so it has no owner: what is copied for it is nobody else's all the same."""
+    rig = Rig(tmp_path / "a.db", Does(lambda claim: asyncio.sleep(0, result)))
+    rig.publish_takes = 2.5 * POLL_SECONDS
+    await rig.submit()
+    await asyncio.wait_for(rig.publishing.wait(), PATIENCE)
+    await rig.worker.drain(PATIENCE)
+    await rig.end()
+    assert rig.published == ["t"]

@@ -1,0 +1,59 @@
+"""Task documents that other programs put into the intake queue (design §3). Every worker may take them: what comes
+twice is the same run."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+
+from mcp_servers.storage.threads import in_thread
+from orchestrator.brokers.rabbitmq import Rabbit
+from orchestrator.plan.task import key_of, read_task
+from orchestrator.service import Service
+from state.errors import InputError
+from state.failpoints import failpoint
+
+log = logging.getLogger(__name__)
+
+_ID_BYTES = 255
+"""AMQP's bound on a message id."""
+
+
+class Intake:
+    """Makes runs of the messages; whether and when to acknowledge them is `Rabbit`'s to decide."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._reading = asyncio.Lock()
+
+    async def handle(self, body: bytes, headers: Mapping[str, object], message_id: str | None) -> str | None:
+        """`rabbitmq.Handle`: None once the task is in the database, or why it never will be. Raises what may be
+        different the next time: `StoreError`."""
+        failpoint("intake.received")
+        try:
+            # In a thread, and one at a time: a large document must not keep the worker from its heartbeat.
+            async with self._reading:
+                task = await in_thread(lambda stop: read_task(None, body, json_only=True))
+            submitted = await self._service.submit_task(task, provenance="outside", source="intake")
+        except InputError as error:
+            named = key_of(body) or message_id or "a message without an id"
+            log.warning("%s is refused: %s", named, error.message)
+            return f"{named}: {error.message}"
+        for warning in submitted.warnings:
+            log.warning("%s", warning)
+        if not submitted.repeated:
+            log.info("%s is run %s", task.key, submitted.run[-8:])
+        return None
+
+
+async def take_in(rabbit: Rabbit, service: Service) -> None:
+    """Make runs of what other programs put into the intake queue, until the connection is closed for good. What is no
+    task document goes to the dead letters, with the reason."""
+    await rabbit.consume_intake(Intake(service).handle)
+
+
+def message_id(body: bytes) -> str | None:
+    """Source and id, as far as the body has them and an id can hold them."""
+    key = key_of(body)
+    return key if key and len(key.encode()) <= _ID_BYTES else None
