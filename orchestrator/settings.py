@@ -55,6 +55,7 @@ class Settings:
     worker_labels: tuple[str, ...] = ()
     worker_health: str | None = None
     worker_intake: bool = True
+    intake_remotes: tuple[str, ...] = ("s3://",)
     """Whether `atlas worker` takes task documents from the broker's intake queue."""
     cache_bytes: int = 20 * GB
     s3_endpoint: str | None = None
@@ -165,7 +166,7 @@ def _refuse_near_miss(variable: str, known: Collection[str]) -> None:
 
 def _spelled(value: str, check: Callable[[object], object]) -> object:
     """The value of a variable as the file would spell it."""
-    if check in (_names, _labels, _models):
+    if check in (_names, _labels, _models, _prefixes):
         return [item.strip() for item in value.split(",") if item.strip()]
     if check is _flag:
         return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}.get(value.lower(), value)
@@ -248,6 +249,16 @@ def _labels(value: object) -> tuple[str, ...]:
     return _texts(value, key)
 
 
+def _prefixes(value: object) -> tuple[str, ...]:
+    def prefix(item: object) -> str:
+        text = _text(item)
+        if not text.startswith(("s3://", "file:///")) or not text.endswith("/"):
+            raise ValueError(f"{text} must begin with s3:// or file:///, and end with a slash")
+        return text
+
+    return _texts(value, prefix)
+
+
 def _models(value: object) -> tuple[str, ...]:
     if not isinstance(value, list):
         raise ValueError('must be a list of models, such as ["anthropic/claude-sonnet-5-5"]')
@@ -271,6 +282,7 @@ _KEYS: dict[str, tuple[str, Callable[[object], object]]] = {
     "worker.labels": ("worker_labels", _labels),
     "worker.health": ("worker_health", _text),
     "worker.intake": ("worker_intake", _flag),
+    "intake.remotes": ("intake_remotes", _prefixes),
     "cache.bytes": ("cache_bytes", _size),
     "s3.endpoint": ("s3_endpoint", _url("http", "https")),
     "s3.region": ("s3_region", _text),

@@ -5,26 +5,31 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from mcp_servers.storage.threads import in_thread
 from orchestrator.brokers.rabbitmq import Rabbit
-from orchestrator.plan.task import key_of, read_task
+from orchestrator.plan.task import TaskDocument, key_of, read_task
 from orchestrator.service import Service
 from state.errors import InputError
 from state.failpoints import failpoint
 
 log = logging.getLogger(__name__)
 
+REMOTES = ("s3://",)
+"""What a document from outside may name, unless the operator says otherwise: no files of the workers' hosts."""
 _ID_BYTES = 255
 """AMQP's bound on a message id."""
 
 
 class Intake:
-    """Makes runs of the messages; whether and when to acknowledge them is `Rabbit`'s to decide."""
+    """Makes runs of the messages; whether and when to acknowledge them is `Rabbit`'s to decide. `remotes`: what they
+    may name as inputs and outputs begins with one of these, which end with a slash. Workers move data with their own
+    rights, wherever the command runs."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, remotes: Sequence[str] = REMOTES) -> None:
         self._service = service
+        self._remotes = tuple(remotes)
         self._reading = asyncio.Lock()
 
     async def handle(self, body: bytes, headers: Mapping[str, object], message_id: str | None) -> str | None:
@@ -35,6 +40,7 @@ class Intake:
             # In a thread, and one at a time: a large document must not keep the worker from its heartbeat.
             async with self._reading:
                 task = await in_thread(lambda stop: read_task(None, body, json_only=True))
+            self._check(task)
             submitted = await self._service.submit_task(task, provenance="outside", source="intake")
         except InputError as error:
             named = key_of(body) or message_id or "a message without an id"
@@ -46,11 +52,20 @@ class Intake:
             log.info("%s is run %s", task.key, submitted.run[-8:])
         return None
 
+    def _check(self, task: TaskDocument) -> None:
+        for remote in task.remotes:
+            if not remote.startswith(self._remotes) or "/../" in f"{remote}/":
+                allowed = ", ".join(self._remotes) or "none"
+                raise InputError(
+                    f"{remote} may not be named from outside; allowed: {allowed}",
+                    "The workers' operator says so: remotes under [intake] of their settings.",
+                )
 
-async def take_in(rabbit: Rabbit, service: Service) -> None:
+
+async def take_in(rabbit: Rabbit, service: Service, remotes: Sequence[str] = REMOTES) -> None:
     """Make runs of what other programs put into the intake queue, until the connection is closed for good. What is no
     task document goes to the dead letters, with the reason."""
-    await rabbit.consume_intake(Intake(service).handle)
+    await rabbit.consume_intake(Intake(service, remotes).handle)
 
 
 def message_id(body: bytes) -> str | None:

@@ -159,7 +159,7 @@ async def _take_in(house: House) -> None:
     from orchestrator.brokers.intake import take_in
 
     try:
-        await take_in(house.rabbit, house.service)
+        await take_in(house.rabbit, house.service, house.settings.intake_remotes)
     except Exception:
         log.exception("the intake has ended; other workers go on with it, and this one when it is started again")
 

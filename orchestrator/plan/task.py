@@ -76,6 +76,12 @@ class TaskDocument(Document):
         return hashlib.sha256(json.dumps([self.source, self.id]).encode()).hexdigest()
 
     @property
+    def remotes(self) -> list[str]:
+        """All that it names, to be read and to be written."""
+        named = [*(item.remote for item in self.inputs), *(item.remote for item in self.outputs)]
+        return [*named, self.stdout.remote] if self.stdout else named
+
+    @property
     def run_name(self) -> str:
         """The name of its run."""
         return self.name or self.key[: limits.TITLE_CHARACTERS]

@@ -30,7 +30,11 @@ T = TypeVar("T")
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def intake(atlas: Atlas, request: pytest.FixtureRequest, rabbitmq_alone: str) -> Atlas:
     """An installation with a broker of its own, whose workers may use this host."""
-    atlas.variables |= {"ATLAS_BROKER_URL": rabbitmq_alone, "ATLAS_ALLOW_HOST": "true"}
+    atlas.variables |= {
+        "ATLAS_BROKER_URL": rabbitmq_alone,
+        "ATLAS_ALLOW_HOST": "true",
+        "ATLAS_INTAKE_REMOTES": "file:///",
+    }
     if request.param == "postgres":
         atlas.variables["ATLAS_DATABASE_URL"] = request.getfixturevalue("postgres_database")
     return atlas
@@ -110,7 +114,11 @@ def test_killed_between_receipt_and_acknowledgement_it_is_one_run(intake: Atlas,
 
 
 def test_a_worker_that_is_not_to_leaves_the_queue_alone(atlas: Atlas, rabbitmq_alone: str) -> None:
-    atlas.variables |= {"ATLAS_BROKER_URL": rabbitmq_alone, "ATLAS_ALLOW_HOST": "true"}
+    atlas.variables |= {
+        "ATLAS_BROKER_URL": rabbitmq_alone,
+        "ATLAS_ALLOW_HOST": "true",
+        "ATLAS_INTAKE_REMOTES": "file:///",
+    }
     idle = worker(atlas, intake=False)
     atlas("submit", written(atlas, document(atlas)), "--amqp", code=0)
     atlas("submit", written(atlas, document(atlas, id="2"), "other.json"), "--wait", code=0)  # it works, all the same
@@ -122,7 +130,11 @@ def test_a_worker_that_is_not_to_leaves_the_queue_alone(atlas: Atlas, rabbitmq_a
 def test_a_broker_that_comes_back_is_listened_to_again(
     atlas: Atlas, rabbitmq_alone: str, rabbitmq_own: RabbitServer
 ) -> None:
-    atlas.variables |= {"ATLAS_BROKER_URL": rabbitmq_alone, "ATLAS_ALLOW_HOST": "true"}
+    atlas.variables |= {
+        "ATLAS_BROKER_URL": rabbitmq_alone,
+        "ATLAS_ALLOW_HOST": "true",
+        "ATLAS_INTAKE_REMOTES": "file:///",
+    }
     hand = worker(atlas)
     path = written(atlas, document(atlas))
     rabbitmq_own.stop_app()
@@ -137,7 +149,11 @@ def test_a_broker_that_comes_back_is_listened_to_again(
 
 
 def test_the_producer_of_the_manual_works(atlas: Atlas, rabbitmq_alone: str) -> None:
-    atlas.variables |= {"ATLAS_BROKER_URL": rabbitmq_alone, "ATLAS_ALLOW_HOST": "true"}
+    atlas.variables |= {
+        "ATLAS_BROKER_URL": rabbitmq_alone,
+        "ATLAS_ALLOW_HOST": "true",
+        "ATLAS_INTAKE_REMOTES": "file:///",
+    }
     hand = worker(atlas)
     manual = (Path(__file__).resolve().parents[2] / "docs" / "tasks.md").read_text()
     [program] = re.findall(r"```python\n(.*?)```", manual, re.DOTALL)

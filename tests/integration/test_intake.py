@@ -43,7 +43,7 @@ async def shop(
 
 @asynccontextmanager
 async def taking_in(rabbit: Rabbit, shop: TaskWorkshop) -> AsyncGenerator[None]:
-    task = asyncio.create_task(take_in(rabbit, shop.service))
+    task = asyncio.create_task(take_in(rabbit, shop.service, ["file:///", "s3://"]))
     try:
         yield
         assert not task.done(), task
@@ -200,7 +200,7 @@ async def test_a_large_document_does_not_hold_up_the_worker(shop: TaskWorkshop) 
     body = json.dumps({**GOOD, "outputs": [{"x": number} for number in range(200_000)]}).encode()
     assert len(body) > DOCUMENT_BYTES // 2
     loop, longest = asyncio.get_running_loop(), 0.0
-    handling = asyncio.ensure_future(Intake(shop.service).handle(body, {}, None))
+    handling = asyncio.ensure_future(Intake(shop.service, ["file:///", "s3://"]).handle(body, {}, None))
     while not handling.done():
         before = loop.time()
         await asyncio.sleep(0.001)
@@ -221,3 +221,27 @@ async def test_a_large_document_does_not_hold_up_the_worker(shop: TaskWorkshop) 
 )
 def test_a_message_id_is_one_that_amqp_can_have(body: bytes, expected: str | None) -> None:
     assert message_id(body) == expected
+
+
+@pytest.mark.parametrize(
+    ("remote", "allowed", "taken"),
+    [
+        ("file:///etc/passwd", ["s3://"], False),
+        ("file:///srv/exchange/a", ["file:///srv/exchange/"], True),
+        ("file:///srv/exchange/../a", ["file:///srv/exchange/"], False),
+        ("file:///srv/exchanged/a", ["file:///srv/exchange/"], False),
+        ("s3://bills/a", ["s3://bills/"], True),
+        ("s3://others/a", ["s3://bills/"], False),
+        ("s3://bills/a", [], False),
+    ],
+)
+@pytest.mark.parametrize("place", ["inputs", "outputs", "stdout"])
+async def test_only_what_the_operator_allows_is_named(
+    shop: TaskWorkshop, remote: str, allowed: list[str], taken: bool, place: str
+) -> None:
+    named = {"inputs": [{"remote": remote, "internal": "a"}], "outputs": [{"internal": "a", "remote": remote}]}
+    document = {**GOOD, place: {"remote": remote} if place == "stdout" else named[place]}
+    said = await Intake(shop.service, allowed).handle(json.dumps(document).encode(), {}, None)
+    assert (said is None) == taken
+    if said is not None:
+        assert said.startswith("billing/42: ")
