@@ -33,7 +33,7 @@ def intake(atlas: Atlas, request: pytest.FixtureRequest, rabbitmq_alone: str) ->
     atlas.variables |= {
         "ATLAS_BROKER_URL": rabbitmq_alone,
         "ATLAS_ALLOW_HOST": "true",
-        "ATLAS_INTAKE_REMOTES": "file:///",
+        "ATLAS_INTAKE_REMOTES": "file:///,s3://",
     }
     if request.param == "postgres":
         atlas.variables["ATLAS_DATABASE_URL"] = request.getfixturevalue("postgres_database")
@@ -117,7 +117,7 @@ def test_a_worker_that_is_not_to_leaves_the_queue_alone(atlas: Atlas, rabbitmq_a
     atlas.variables |= {
         "ATLAS_BROKER_URL": rabbitmq_alone,
         "ATLAS_ALLOW_HOST": "true",
-        "ATLAS_INTAKE_REMOTES": "file:///",
+        "ATLAS_INTAKE_REMOTES": "file:///,s3://",
     }
     idle = worker(atlas, intake=False)
     atlas("submit", written(atlas, document(atlas)), "--amqp", code=0)
@@ -133,7 +133,7 @@ def test_a_broker_that_comes_back_is_listened_to_again(
     atlas.variables |= {
         "ATLAS_BROKER_URL": rabbitmq_alone,
         "ATLAS_ALLOW_HOST": "true",
-        "ATLAS_INTAKE_REMOTES": "file:///",
+        "ATLAS_INTAKE_REMOTES": "file:///,s3://",
     }
     hand = worker(atlas)
     path = written(atlas, document(atlas))
@@ -152,7 +152,7 @@ def test_the_producer_of_the_manual_works(atlas: Atlas, rabbitmq_alone: str) -> 
     atlas.variables |= {
         "ATLAS_BROKER_URL": rabbitmq_alone,
         "ATLAS_ALLOW_HOST": "true",
-        "ATLAS_INTAKE_REMOTES": "file:///",
+        "ATLAS_INTAKE_REMOTES": "file:///,s3://",
     }
     hand = worker(atlas)
     manual = (Path(__file__).resolve().parents[2] / "docs" / "tasks.md").read_text()
