@@ -11,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -64,7 +65,7 @@ def test_a_first_run_without_a_key(tmp_path: Path, arguments: Sequence[str], wor
 def test_a_first_run_whose_sandbox_image_is_not_found(tmp_path: Path, docker_url: str, busybox_image: str) -> None:
     """14: a first run that fails, sandbox image not found. That is told before a model is asked, with the image's name
     and how to get it; when it is there, `retry` as it was told completes the run."""
-    image = f"atlas-test/none-{tmp_path.name.lower()}:1"
+    image = f"atlas-test/none-{uuid.uuid4().hex}:1"
     with a_person(tmp_path, cast={"hephaestus": acts(runs("ls"), writes(), DONE)}) as person:
         person.atlas.variables |= {"DOCKER_HOST": docker_url, "ATLAS_DOCKER_NETWORK": "host"}
         ended = person.atlas("run", person.plan(todo(image=image), sandbox="docker"), code=3)
@@ -85,7 +86,7 @@ def test_a_sandbox_image_that_is_not_found_any_more(
 ) -> None:
     """14: a first run that fails, sandbox image not found: gone while the role is at work. The first command that meets
     it ends the attempt; no model is told."""
-    image = f"atlas-test/gone-{tmp_path.name.lower()}:1"
+    image = f"atlas-test/gone-{uuid.uuid4().hex}:1"
     image_under_name(docker_url, busybox_image, image)
     plays = acts(tool, [tool, tool], writes(), DONE)
 
