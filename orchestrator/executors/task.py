@@ -52,6 +52,8 @@ from state.tables import ArtifactRow, Run
 if TYPE_CHECKING:
     from orchestrator.agents.workspace import Repository
 
+_KEPT_RUNS = 1_000
+"""Whose specifications a worker remembers."""
 BELT_SECONDS = 10.0
 """Past the timeout: what hangs outside the sandbox is ended too."""
 _LEFTOVER_SECONDS = 8.0
@@ -107,6 +109,8 @@ class TaskExecutor:
     async def _run_spec(self, run: str) -> RunSpec:
         if run not in self._runs:
             row = await self._around.store.read(lambda session: session.get(Run, run))
+            if len(self._runs) >= _KEPT_RUNS:
+                self._runs.clear()
             self._runs[run] = RunSpec.from_json(row.spec if row else "{}")
         return self._runs[run]
 

@@ -72,8 +72,9 @@ class Teller:
             except _NotOurs:
                 await asyncio.sleep(_POLL_SECONDS)
             except SinkAway as error:
-                log.warning("%s; trying again in %.0f s", error.message, error.after or wait)
-                await asyncio.sleep(error.after or wait)
+                pause = min(error.after or wait, _LONGEST_WAIT)
+                log.warning("%s; trying again in %.0f s", error.message, pause)
+                await asyncio.sleep(pause)
                 wait = min(2 * wait, _LONGEST_WAIT)
             except StoreError as error:
                 log.warning("%s: %s", self._sink.name, error.message)
