@@ -27,7 +27,7 @@ _SAME: dict[None, None] = {}
 sqlite3.register_adapter(type(None), _SAME.get)
 sqlite3.register_adapter(bool, int)
 
-_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "temp_store=MEMORY", "cache_size=-65536", "busy_timeout=1000")
+_PRAGMAS = ("busy_timeout=1000", "synchronous=FULL", "temp_store=MEMORY", "cache_size=-65536")
 
 
 class SqliteWriter:

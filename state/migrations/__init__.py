@@ -24,7 +24,11 @@ READ_VERSION = f"SELECT version_num FROM {VERSION_TABLE}"  # noqa: S608
 
 
 def upgrade_sqlite(path: Path) -> None:
-    """Make the file, or bring it to `HEAD`. Cheap when there is nothing to do: Alembic is not even imported."""
+    """Make the file, or bring it to `HEAD`, in WAL mode. Cheap when there is nothing to do: Alembic is not even imported.
+
+    One at a time (the caller holds the turnstile): SQLite refuses at once, whatever the busy timeout, to change a file's
+    mode while another connection does the same.
+    """
     connection = sqlite3.connect(path, isolation_level=None)
     try:
         connection.execute("PRAGMA busy_timeout=60000")
@@ -34,6 +38,12 @@ def upgrade_sqlite(path: Path) -> None:
         connection.close()
     if check_version(row[0] if row else None, tables, str(path)) != HEAD:
         upgrade(f"sqlite:///{path}")
+    connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        connection.execute("PRAGMA busy_timeout=60000")
+        connection.execute("PRAGMA journal_mode=WAL")
+    finally:
+        connection.close()
 
 
 def check_version(revision: str | None, tables: Collection[str], name: str) -> str | None:

@@ -137,14 +137,19 @@ async def test_a_connection_is_dropped(area: Area, transport: Transport, era: Er
 
 @everywhere
 async def test_a_deadline_passes(area: Area, transport: Transport, era: Era) -> None:
-    async with connected(area, transport, era) as server, area.calls() as calls:
-        asking = [asyncio.create_task(server.call_tool(call.tool, call.within(area.seconds))) for call in calls]
-        await asyncio.gather(*(under_way([call], asking) for call in calls))
-        await over(asking, area.seconds)
-        for call, each in zip(calls, asking, strict=True):
-            assert "was stopped after" in said(each.result())
-            await assert_gone(call)
-            await at_once(call, lambda tool, arguments: called(server, tool, **arguments))
+    async with connected(area, transport, era) as server:
+        for seconds in (area.seconds, 10 * area.seconds):
+            async with area.calls() as calls:
+                asking = [asyncio.create_task(server.call_tool(call.tool, call.within(seconds))) for call in calls]
+                begun = await asyncio.gather(*(under_way([call], asking) for call in calls), return_exceptions=True)
+                await over(asking, seconds)
+                for call, each in zip(calls, asking, strict=True):
+                    assert "was stopped after" in said(each.result())
+                    await assert_gone(call)
+                    await at_once(call, lambda tool, arguments: called(server, tool, **arguments))
+            if not any(begun):  # else this machine is too busy to begin them all in so short a time
+                return
+        raise AssertionError(begun)
 
 
 async def one_after_the_other(calls: list[Call], end: Callable[[int], Awaitable[None]], ask: Ask) -> None:
@@ -190,7 +195,7 @@ async def ended(condition: Callable[[], bool]) -> None:
 def deadline(area: Area, transport: Transport, era: Era) -> tuple[float, float]:
     """The calls' own, and how much later than at once they may be gone."""
     unseen = (transport, era) == ("http", "2025")
-    return (area.seconds, area.seconds) if unseen else (60.0, 0.0)
+    return (3 * area.seconds, 3 * area.seconds) if unseen else (60.0, 0.0)
 
 
 def children(process: int) -> list[int]:

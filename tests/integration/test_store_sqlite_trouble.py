@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import threading
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from sqlmodel import select
 
 from state.commands import Done, SubmitRun
 from state.errors import StoreBusy, StoreError, StoreFull, StoreUnavailable
+from state.migrations import upgrade
 from state.sqlite import SqliteStore
 from state.tables import Run
 from tests.contract.store_world import submission, task
@@ -199,6 +201,25 @@ def test_a_directory_that_may_not_be_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no /proc")
+async def test_a_new_file_is_opened_by_many_at_once(tmp_path: Path) -> None:
+    """To change a file to WAL while another does is refused at once, whatever the busy timeout."""
+    made = tmp_path / "made.db"
+    upgrade(f"sqlite:///{made}")
+    for number in range(100):
+        path = tmp_path / f"{number}.db"
+        shutil.copy(made, path)
+        together = threading.Barrier(4)
+
+        def open_it(path: Path = path, together: threading.Barrier = together) -> SqliteStore:
+            together.wait(30.0)
+            return SqliteStore(path)
+
+        with ThreadPoolExecutor(4) as pool:
+            stores = [each.result() for each in [pool.submit(open_it) for _ in range(4)]]
+        for store in stores:
+            await store.close()
+
+
 async def test_nothing_is_left_open(tmp_path: Path) -> None:
     def descriptors() -> int:
         return len(list(Path("/proc/self/fd").iterdir()))
