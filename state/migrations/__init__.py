@@ -24,10 +24,10 @@ READ_VERSION = f"SELECT version_num FROM {VERSION_TABLE}"  # noqa: S608
 
 
 def upgrade_sqlite(path: Path) -> None:
-    """Make the file, or bring it to `HEAD`, in WAL mode. Cheap when there is nothing to do: Alembic isn't even imported.
+    """Make the file, or bring it to `HEAD`, in WAL mode. Cheap when there is nothing to do: no Alembic is imported.
 
-    One at a time (the caller holds the turnstile): SQLite refuses at once, whatever the busy timeout, to change the
-    mode of a file while another connection does the same.
+    One at a time (the caller holds the turnstile): SQLite refuses at once, whatever the busy timeout, to change
+    the mode of a file while another connection does the same.
     """
     connection = sqlite3.connect(path, isolation_level=None)
     try:
