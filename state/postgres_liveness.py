@@ -23,6 +23,7 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from state.errors import StoreUnavailable
+from state.failpoints import failpoint
 from state.limits import LEASE_SECONDS
 from state.migrations import driver_url
 from state.ports import Store, Verdict
@@ -116,6 +117,7 @@ class PostgresLiveness:
             # the lease says so.
             self._lock = secrets.randbits(63)
             run_sql(self._connection, "SELECT pg_advisory_lock(%s)", (self._lock,))
+            failpoint("liveness.locked")
             run_sql(self._connection, _TIDY, (_FORGOTTEN_SECONDS,))
         run_sql(self._connection, _TAKE, {"boot": self._boot, "lock": self._lock, "lease": self._lease})
 
