@@ -146,7 +146,7 @@ _BROKEN: list[tuple[str, str, Break]] = [
     ("ended_as_promised", "r/b ended ('completed', None)", lambda w: w.todos[1].update(state="completed", reason=None)),
     ("ended_as_promised", "r/a ended ('failed', 'exit')", lambda w: w.todos[0].update(state="failed", reason="exit")),
     ("ended_as_promised", "r/a ended ('cancelled', None)", lambda w: w.todos[0].update(state="cancelled")),
-    ("needs_respected", "r/b was started", lambda w: w.todos[0].update(ended_at=6.0)),
+    ("needs_respected", "r/b was started", lambda w: w.events[10].update(seq=20)),
     ("needs_respected", "r/c is skipped", lambda w: w.todos[1].update(state="completed")),
     ("events_dense", "events [9]", lambda w: w.events.pop(8)),
     ("events_dense", "events [17]", lambda w: w.runs[0].update(last_event=17)),

@@ -84,6 +84,10 @@ class PostgresServer:
                 user=self._user, cwd=self._directory, stdout=log, stderr=log,
             )  # fmt: skip
         wait_for_port(self.port)
+        self.wait()
+
+    def wait(self) -> None:
+        """Until it answers."""
         end = time.monotonic() + _START_SECONDS
         while True:  # it listens before it has recovered
             try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from roles.models.port import Usage
@@ -16,19 +16,18 @@ _NANO = 1_000_000_000
 def worked_by_claims(world: Aftermath) -> Iterator[str]:
     """Nothing was done but under a claim, once for each; and what is completed was done from beginning to end."""
     claims = {(row["todo_id"], row["fence"]): row for row in world.attempts}
-    done = Counter((effect.what, effect.todo, effect.fence) for effect in world.effects if effect.what != "tool")
-    for (what, todo, fence), times in done.items():
+    steps: dict[tuple[str, int], set[str]] = defaultdict(set)
+    for effect in world.effects:
+        steps[effect.todo, effect.fence].add(effect.what)
+    for effect, times in Counter(effect for effect in world.effects if effect.what != "tool").items():
+        what, todo, fence = effect.what, effect.todo, effect.fence
         if (todo, fence) not in claims:
             yield f"{world.name(todo)}: {what} under fence {fence}, which nobody has claimed"
         if times > 1:
             yield f"{world.name(todo)}: {what} {times} times under fence {fence}"
     for row in world.todos:
         won = world.winner(row["id"])
-        if (
-            row["kind"] == "task"
-            and won is not None
-            and not (done["start", row["id"], won] and done["end", row["id"], won])
-        ):
+        if row["kind"] == "task" and won is not None and {"start", "end"} - steps[row["id"], won]:
             yield f"{world.name(row['id'])} is completed, and was not carried out under its fence {won}"
 
 

@@ -22,6 +22,8 @@ from tests.services.postgres import PostgresServer, statement
 from tests.services.rabbitmq import RabbitServer
 
 _HOSTS = 2
+_STACKS = Path(__file__).parent / "stacks"
+"""What a worker does that is asked where it hangs."""
 WORKERS = 4
 
 
@@ -92,5 +94,5 @@ def _prepare(ground: Ground) -> None:
             "ATLAS_DATABASE_URL": ground.database, "ATLAS_BROKER_URL": ground.rabbit.url,
             "ATLAS_STORE_URL": ground.store, "ATLAS_ALLOW_HOST": "true", "ATLAS_INTAKE_REMOTES": "file:///,s3://",
             "ANTHROPIC_API_KEY": KEY, "ANTHROPIC_BASE_URL": ground.models.url, "ANTHROPIC_AUTH_TOKEN": "",
-            "OPENAI_API_KEY": "",
+            "OPENAI_API_KEY": "", "PYTHONPATH": str(_STACKS),
         }  # fmt: skip

@@ -97,7 +97,9 @@ class Workers:
             while hand.running and hand.running.alive and time.monotonic() < until:  # noqa: ASYNC110 - it does not tell
                 await asyncio.sleep(_LOOK_SECONDS)
             if hand.running and hand.running.alive:
-                self.broken.append(f"{hand.name} does not end: {hand.running.err[-2000:]}")
+                self.end(hand, signal.SIGUSR2)  # says where it is
+                ended = await asyncio.to_thread(hand.running.ended)
+                self.broken.append(f"{hand.name} did not end: {ended.err[-12_000:]}")
             elif hand.running:
                 self._bury(hand)
 
