@@ -88,6 +88,8 @@ class Worker:
         self._meter = meter or Unmetered()
         self._running: dict[str, _Running] = {}
         self._draining = False
+        self._unsure = False
+        """Something may have been claimed that the database did not come to tell."""
 
     @property
     def busy(self) -> int:
@@ -141,14 +143,26 @@ class Worker:
             return
         mine = self._claims
         try:
+            await self._give_back_unheard()
             outcome = await self._dispatch.one(ClaimNext(mine.boot, mine.placement, free, mine.labels, mine.run))
         except StoreError as error:
             log.warning("%s; trying again", error.message)
+            self._unsure = True
             return
         claims = outcome.claims if isinstance(outcome, ClaimedMany) else []
         for claim in claims:
             self._start(claim)
         await self._waking.looked({claim.todo for claim in claims}, full=len(claims) == free)
+
+    async def _give_back_unheard(self) -> None:
+        """Nobody else would take it, as its owner lives."""
+        if self._unsure:
+            owned, running = await self._store.read(self._fences), self._running
+            unheard = [
+                each for each in owned.items() if each[0] not in running or running[each[0]].claim.fence != each[1]
+            ]
+            await self._dispatch.apply([Release(*each, "lease_lost", self._claims.boot) for each in unheard])
+            self._unsure = False
 
     def _start(self, claim: Claimed) -> None:
         failpoint("worker.claimed")

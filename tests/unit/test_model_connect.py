@@ -185,3 +185,31 @@ def test_a_script_opens_no_other_files(tmp_path: Path, name: str) -> None:
     (inside / "link.yaml").symlink_to(tmp_path / "secret.yaml")
     with pytest.raises(SettingsError, match="outside"):
         connect(f"scripted/{name}", {}, inside)
+
+
+WATCHED = """
+import asyncio, sys, threading
+from pathlib import Path
+from orchestrator.agents.models import Models
+from roles.role import DUTIES
+
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name in ("anthropic", "openai"):
+            print(name, threading.current_thread() is threading.main_thread())
+
+async def use():
+    models = Models({"ANTHROPIC_API_KEY": "k", "OPENAI_API_KEY": "k"}, {}, ["anthropic/a", "openai/o"])
+    await models.load(DUTIES["work"], {})
+    models.chain(DUTIES["work"], {}, Path())
+    await models.close()
+
+sys.meta_path.insert(0, Watch())
+asyncio.run(use())
+"""
+
+
+def test_makers_libraries_are_loaded_beside_the_event_loop() -> None:
+    """On a busy machine that takes longer than a lease lasts."""
+    told = subprocess.run([sys.executable, "-c", WATCHED], capture_output=True, text=True, check=True).stdout
+    assert sorted(told.splitlines()) == ["anthropic False", "openai False"]

@@ -14,7 +14,7 @@ from orchestrator.dispatch import Dispatch
 from orchestrator.executors.task import as_result
 from orchestrator.waking import Waking
 from orchestrator.worker import Claims, Worker
-from state.commands import Claimed, ClaimNext, Command, Complete, NewTodo, Outcome, SubmitRun
+from state.commands import Claimed, ClaimedMany, ClaimNext, Command, Complete, NewTodo, Outcome, SubmitRun
 from state.errors import StoreUnavailable
 from state.limits import POLL_SECONDS
 from state.ports import Failure, Reporter, Result, Worked
@@ -66,9 +66,9 @@ class Gate(Dispatch):
 
 
 class Rig:
-    def __init__(self, path: Path, executor: Does, held: type[Command] | None = None) -> None:
+    def __init__(self, path: Path, executor: Does, held: type[Command] | None = None, kind: type[Gate] = Gate) -> None:
         self.store, broker = SqliteStore(path), MemoryBroker()
-        self.dispatch = Gate(self.store, broker, held)
+        self.dispatch = kind(self.store, broker, held)
         self.published: list[str] = []
         self.publishing = asyncio.Event()
         self.publish_takes = 0.0
@@ -202,3 +202,26 @@ async def test_a_database_that_is_away_says_nothing_about_the_todo(tmp_path: Pat
     await rig.worker.drain(PATIENCE)
     assert await rig.end() == "completed"
     assert away.attempts == [0, 0], "nothing is counted against it"
+
+
+class Silent(Gate):
+    """The first claim is committed, and the database breaks off before it says so."""
+
+    silent = True
+
+    async def apply(self, commands: Sequence[Command]) -> list[Outcome]:
+        outcomes = await super().apply(commands)
+        if self.silent and any(isinstance(outcome, ClaimedMany) and outcome.claims for outcome in outcomes):
+            self.silent = False
+            raise StoreUnavailable("it is not known whether it was committed")
+        return outcomes
+
+
+async def test_a_claim_that_nobody_has_heard_of_is_given_back(tmp_path: Path) -> None:
+    """Its owner lives, so that nobody else would take it."""
+    executor = Does(lambda claim: asyncio.sleep(0, done()))
+    rig = Rig(tmp_path / "a.db", executor, kind=Silent)
+    await rig.submit()
+    await asyncio.wait_for(executor.started.wait(), PATIENCE)
+    await rig.worker.drain(PATIENCE)
+    assert await rig.end() == "completed"
