@@ -189,7 +189,7 @@ async def workshop(house: House) -> AsyncGenerator[Workshop]:
     from mcp_servers.git.checkouts import Checkouts
     from mcp_servers.storage.cache import Cache
     from orchestrator.agents.models import Models
-    from orchestrator.cli.orphans import Orphans, host_scratch
+    from orchestrator.cli.orphans import Orphans, host_scratch, kept
     from orchestrator.executors.roles import WithRoles
     from orchestrator.executors.task import Surroundings, TaskExecutor
     from orchestrator.logs import KnownSecrets, configure
@@ -228,6 +228,7 @@ async def workshop(house: House) -> AsyncGenerator[Workshop]:
     orphans = Orphans(work, liveness.boot, house.census, sandboxes, cache, found.cache_bytes)
     sweeper = Sweeper(house.dispatch, house.census, liveness.boot, (publisher.everything, orphans.remove))
     async with AsyncExitStack() as stack:
+        stack.enter_context(kept(own))
         stack.callback(liveness.close)
         stack.push_async_callback(sandboxes.close)
         stack.push_async_callback(models.close)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import tempfile
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 from mcp_servers.storage.cache import Cache
@@ -21,6 +23,32 @@ def host_scratch(boot: str) -> Path:
     """Where this worker's host commands have HOME and TMPDIR. Short: sockets are made below it, and their names have
     room for a hundred characters."""
     return Path(tempfile.gettempdir()) / f"atlas-{boot[-12:]}"
+
+
+@contextmanager
+def kept(directory: Path) -> Generator[None]:
+    """A worker's directory, as long as its process lives: then nobody takes it for an orphan."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _abandoned(directory: Path) -> bool:
+    """Whether no process keeps it."""
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
 
 
 async def surviving(census: Census, boots: Collection[str]) -> set[str]:
@@ -60,7 +88,12 @@ class Orphans:
 
     async def _directories(self) -> None:
         boots = await asyncio.to_thread(os.listdir, self._work)
-        dead = set(boots) - await surviving(self._census, boots) - {self._boot}
+        verdicts = await self._census.verdicts(boots)
+        dead = {boot for boot in boots if verdicts[boot] == "dead"} - {self._boot}
+        # Of those whose lease ran out nobody can tell whether they live, once the database has been restarted. Here the
+        # kernel can.
+        expired = {boot for boot in boots if verdicts[boot] == "expired"} - {self._boot}
+        dead |= {boot for boot in expired if await asyncio.to_thread(_abandoned, self._work / boot)}
         for boot in dead:
             await asyncio.to_thread(self._remove, boot)
         await self._census.forget(dead)

@@ -10,11 +10,15 @@ from mcp_servers.container.host import HostSandbox
 from mcp_servers.storage.cache import Cache
 from mcp_servers.storage.s3_calls import S3Settings
 from mcp_servers.storage.stores import ObjectStores
-from orchestrator.cli.orphans import Orphans, host_scratch
+from orchestrator.cli.orphans import Orphans, host_scratch, kept
 from orchestrator.sandboxes import Containers, Policy, Sandboxes
 from state.errors import SandboxUnavailable
 from state.liveness import FileCensus, FileLiveness
+from state.migrations import upgrade
+from state.postgres import PostgresStore
+from state.postgres_liveness import PostgresCensus, PostgresLiveness
 from state.records import new_id
+from tests.services.postgres import private_server
 
 
 async def no_docker() -> Containers:
@@ -43,3 +47,30 @@ async def test_only_directories_of_the_dead_go(tmp_path: Path, monkeypatch: pyte
     assert not (work / neighbour.boot).exists()
     own.close()
     await stores.close()
+
+
+@pytest.mark.postgres
+async def test_who_died_before_the_database_was_restarted_is_an_orphan_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lease has run out, which says no more of it than of one that hangs. That one is left alone."""
+    server = private_server(durable=True)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    try:
+        upgrade(server.url)
+        store, work = PostgresStore(server.url), tmp_path / "work"
+        own, dead, hangs = (PostgresLiveness(server.url, lease=0.05) for _ in range(3))
+        for each in (own, dead, hangs):
+            (work / each.boot).mkdir(parents=True)
+        server.stop()
+        server.start()
+        stores = ObjectStores(S3Settings(), scratch=tmp_path)
+        sandboxes = Sandboxes(HostSandbox(), no_docker, Policy())
+        orphans = Orphans(work, own.boot, PostgresCensus(store), sandboxes, Cache(tmp_path / "cache", stores), 1 << 30)
+        with kept(work / hangs.boot):
+            await orphans.remove()
+        assert {each.name for each in work.iterdir()} == {own.boot, hangs.boot}
+        await stores.close()
+        await store.close()
+    finally:
+        server.remove()

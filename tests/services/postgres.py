@@ -38,7 +38,7 @@ _FAST = {
 }
 
 
-_START_SECONDS = 30.0
+_START_SECONDS = 120.0
 
 
 def binaries() -> Path | None:
@@ -83,7 +83,7 @@ class PostgresServer:
                 [self._programs / "postgres", "-D", self._data, "-p", str(self.port), *settings],
                 user=self._user, cwd=self._directory, stdout=log, stderr=log,
             )  # fmt: skip
-        wait_for_port(self.port)
+        wait_for_port(self.port, _START_SECONDS)
         self.wait()
 
     def wait(self) -> None:

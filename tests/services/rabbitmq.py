@@ -22,7 +22,7 @@ from tests.services.availability import missing
 from tests.services.ports import free_port, wait_for_port
 
 _PLACES = "/usr/lib/rabbitmq/bin", "/opt/homebrew/opt/rabbitmq/sbin"
-_START_SECONDS = 60.0
+_START_SECONDS = 180.0
 _STOP_SECONDS = 30.0
 
 

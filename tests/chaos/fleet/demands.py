@@ -162,8 +162,9 @@ class Writer:
         self._ends = {"fix": _DONE, "check": _DONE}
         log = self.places.log
         check = f"set -e; {WHO}; {says(log, 'start')}; grep -qx right answer.txt; {says(log, 'end')}"
+        prompt = f"Make answer.txt say right. ({name})"
         fix: Todo = {
-            "id": "fix", "role": "hephaestus", "prompt": "Make answer.txt say right.", "touches": ["answer.txt"],
+            "id": "fix", "role": "hephaestus", "prompt": prompt, "touches": ["answer.txt"],
             "verify": [{"run": "sh check.sh"}], "retries": {"max": 3, "backoff": 0.1},
         }  # fmt: skip
         todos = [fix, {"id": "check", "needs": ["fix"], "run": check, "retries": {"max": 2, "backoff": 0.1}}]

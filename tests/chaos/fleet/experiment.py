@@ -24,6 +24,8 @@ from tests.chaos.fleet.troubles import OF_SERVICES, OF_WORKERS, troubled
 STUCK_SECONDS = 240.0
 """Without an event, though there is work and nobody makes trouble."""
 _STOP_SECONDS = 120.0
+_START_SECONDS, _SLOWEST = 3.0, 5.0
+"""Until a worker is up on an idle machine; and how far the pace of troubles follows a slower one."""
 _LOOK_SECONDS, _TELL_SECONDS = 0.25, 10.0
 _OPEN = """
 SELECT (SELECT count(*) FROM run) AS runs, (SELECT count(*) FROM run WHERE ended_at IS NULL) AS open,
@@ -59,6 +61,7 @@ class Experiment:
     say: Callable[[str], None]
     troubles: Counter[str] = field(default_factory=Counter[str])
     begun: float = field(default_factory=time.monotonic)
+    slowness: float = 1.0
     summary: str = ""
 
     async def carry_out(self) -> list[str]:
@@ -87,21 +90,24 @@ class Experiment:
             return self._reckon(world, ground)
 
     async def _up(self, ground: Ground) -> None:
-        """Return when a first worker is."""
+        """Return when a first worker is. How long that takes tells how often workers may be killed: who is
+        killed before it begins has nothing to lose."""
+        begun = time.monotonic()
         async with asyncio.timeout(STUCK_SECONDS):
             while not any(hand.up for hand in ground.workers.hands):  # noqa: ASYNC110 - it does not tell
                 await asyncio.sleep(_LOOK_SECONDS)
-        self._note("up")
+        self.slowness = min(max((time.monotonic() - begun) / _START_SECONDS, 1.0), _SLOWEST)
+        self._note(f"up; troubles of workers are {self.slowness:.1f} times rarer than on an idle machine")
 
     async def _trouble(self, ground: Ground, load: Load, chance: random.Random) -> None:
-        end = time.monotonic() + self.size.seconds
+        end, slow = time.monotonic() + self.size.seconds, self.slowness
 
         def over() -> bool:
             return time.monotonic() >= end
 
         async with asyncio.TaskGroup() as group:
             group.create_task(load.hand_out(self.size.seconds))
-            for kinds, pause in ((OF_WORKERS, (1.0, 6.0)), (OF_SERVICES, (0.5, 5.0))):
+            for kinds, pause in ((OF_WORKERS, (1.0 * slow, 6.0 * slow)), (OF_SERVICES, (0.5, 5.0))):
                 own = random.Random(chance.random())
                 group.create_task(troubled(ground, own, kinds, pause, over, self._happened))
         ground.workers.heal()
