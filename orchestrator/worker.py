@@ -18,10 +18,12 @@ from sqlmodel import Session, col, select
 
 from orchestrator.dispatch import Dispatch
 from orchestrator.logs import log_ids
-from orchestrator.metering import Unmetered, WorkerMeter
+from orchestrator.metering import Unmetered, WorkerMeter, settled_as
 from orchestrator.outcome import settlement
 from orchestrator.reporting import StoreReporter
+from orchestrator.run_spec import Traces
 from orchestrator.waking import Waking
+from state import tracing
 from state.commands import Claimed, ClaimedMany, ClaimNext, Complete, Fail, Refused, Release, WorkerEnded, WorkerStarted
 from state.errors import AtlasError, LeaseLost, StoreError
 from state.failpoints import failpoint
@@ -86,6 +88,7 @@ class Worker:
         self._claims = claims
         self._publish = publish
         self._meter = meter or Unmetered()
+        self._traces = Traces(self._store)
         self._running: dict[str, _Running] = {}
         self._draining = False
 
@@ -154,7 +157,8 @@ class Worker:
         failpoint("worker.claimed")
         running = _Running(claim)
         with log_ids(run=claim.run, todo=claim.todo):  # the task has them to its end
-            running.task = asyncio.create_task(self._carry_out(running), name=f"todo {claim.key}")
+            work = self._traced(running) if tracing.on() else self._carry_out(running)
+            running.task = asyncio.create_task(work, name=f"todo {claim.key}")
         self._running[claim.todo] = running
         self._meter.claimed(claim)
         if self._draining:  # the claim was on its way when the drain began
@@ -188,6 +192,19 @@ class Worker:
 
     # --- carrying out ------------------------------------------------------------------------------------------------
 
+    async def _traced(self, running: _Running) -> None:
+        """As `_carry_out`, in the trace of who submitted the run, whoever had the TODO before."""
+        claim = running.claim
+        about = {
+            "atlas.run.id": claim.run, "atlas.todo.id": claim.todo, "atlas.todo.key": claim.key,
+            "atlas.todo.kind": claim.kind, "atlas.fence": claim.fence, "atlas.attempt": claim.attempt,
+            "atlas.epoch": claim.epoch, "atlas.crashes": claim.crash_count, "atlas.worker": self._claims.boot,
+            "atlas.outcome": "dropped",
+        }  # fmt: skip
+        parent = await self._traces.of(claim.run) or "none"
+        with tracing.span("atlas.todo", about, "consumer", parent):
+            await self._carry_out(running)
+
     async def _carry_out(self, running: _Running) -> None:
         claim = running.claim
         try:
@@ -203,7 +220,8 @@ class Worker:
                 result = await self._repeat(claim, again) if again and not running.stopped else None
             running.phase = "settled"
             if with_outputs and self._publish and not running.stopped:
-                await self._publish(claim)
+                with tracing.span("atlas.publish"):
+                    await self._publish(claim)
         except asyncio.CancelledError:
             cause = running.stopped[0] if running.stopped else "drain"
             if running.phase in ("starting", "working") and cause is not None:
@@ -242,6 +260,7 @@ class Worker:
         command = settlement(claim, result, self._claims.boot)
         outcome = await self._dispatch.persistently(command)
         self._meter.settled(claim, command, outcome)
+        tracing.say({"atlas.outcome": settled_as(command, outcome)})
         failpoint("worker.after_settle")
         if isinstance(outcome, Refused):
             if outcome.code == "head_moved" and isinstance(result, Worked) and result.again:
@@ -259,7 +278,9 @@ class Worker:
 
     async def _release(self, claim: Claimed, cause: ReleaseCause) -> None:
         release = Release(claim.todo, claim.fence, cause, self._claims.boot)
-        self._meter.settled(claim, release, await self._dispatch.persistently(release))
+        outcome = await self._dispatch.persistently(release)
+        self._meter.settled(claim, release, outcome)
+        tracing.say({"atlas.outcome": settled_as(release, outcome), "atlas.cause": cause})
 
     async def _give_back(self, cause: ReleaseCause) -> None:
         for running in self._running.values():

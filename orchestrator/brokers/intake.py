@@ -11,6 +11,7 @@ from mcp_servers.storage.threads import in_thread
 from orchestrator.brokers.rabbitmq import Rabbit
 from orchestrator.plan.task import TaskDocument, key_of, read_task
 from orchestrator.service import Service
+from state import tracing
 from state.errors import InputError
 from state.failpoints import failpoint
 
@@ -41,7 +42,10 @@ class Intake:
             async with self._reading:
                 task = await in_thread(lambda stop: read_task(None, body, json_only=True))
             self._check(task)
-            submitted = await self._service.submit_task(task, provenance="outside", source="intake")
+            trace = tracing.valid(headers.get("traceparent"))
+            submitted = await self._service.submit_task(
+                task, provenance="outside", source="intake", traceparent=trace
+            )  # fmt: skip
         except InputError as error:
             named = key_of(body) or message_id or "a message without an id"
             log.warning("%s is refused: %s", named, error.message)

@@ -106,9 +106,11 @@ class Rabbit:
         messages = [(each.key, _message(each.body, message_id=each.id, content_type=_JSON)) for each in events]
         await self._publish(self.topology.events, messages, mandatory=False)
 
-    async def submit(self, body: bytes, message_id: str) -> None:
+    async def submit(self, body: bytes, message_id: str, traceparent: str | None = None) -> None:
         """To the intake queue, confirmed: what any other program would do. Errors: `BrokerUnavailable`."""
-        await self._publish_alone("", self.topology.intake, _message(body, message_id=message_id), message_id)
+        headers = {"traceparent": traceparent} if traceparent else None
+        message = _message(body, headers=headers, message_id=message_id)
+        await self._publish_alone("", self.topology.intake, message, message_id)
 
     async def dead_letter(self, delivery: Delivery, why: str) -> None:
         """Publish a copy of it to the dead letters, confirmed; it is not acknowledged here. Its own headers stay

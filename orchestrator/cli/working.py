@@ -80,14 +80,15 @@ def begin(document: Plan, directory: Path, how: How) -> Callable[[House], Awaita
         document = document.model_copy(update={"models": {**document.models, "default": list(how.models)}})
 
     async def use(house: House) -> int:
-        from orchestrator.cli.compose import workshop
+        from orchestrator.cli.compose import callers_trace, workshop
         from orchestrator.cli.preflight import looked_at
 
         _warn(await looked_at(house.settings, document, directory, how))
         if how.detach:
             submitted = await house.service.submit(
-                document, directory, placement=QUEUE, sandbox=how.sandbox, approve=how.approve
-            )
+                document, directory, placement=QUEUE, sandbox=how.sandbox, approve=how.approve,
+                traceparent=callers_trace(),
+            )  # fmt: skip
             _warn(submitted.warnings)
             text = "submitted; `atlas worker` carries it out, `atlas watch` shows it"
             await _say(house, submitted.run, how.as_json, text)
@@ -96,7 +97,7 @@ def begin(document: Plan, directory: Path, how: How) -> Callable[[House], Awaita
             placement = local_placement(shop.liveness.boot)
             submitted = await house.service.submit(
                 document, directory, placement=placement, sandbox=how.sandbox, approve=how.approve,
-                plan_only=how.plan_only,
+                plan_only=how.plan_only, traceparent=callers_trace(),
             )  # fmt: skip
             _warn(submitted.warnings)
             code = await _here(house, shop, submitted.run, 0, how.as_json, how.out)

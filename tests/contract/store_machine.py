@@ -281,6 +281,16 @@ class StoreMachine(RuleBasedStateMachine):
         for id, fence in had * 2:
             self.do(Release(id, fence, "died", "sweeper"))
 
+    @precondition(somebody_waits)
+    @rule(number=ANY, times=st.sampled_from((2, 3, 3, 4)))
+    def kill(self, number: int, times: int) -> None:
+        """Whoever takes it dies."""
+        id = self.todo(number, "ready")
+        place = self.model.runs[self.model.todos[id]["run"]]["placement"]
+        for _ in range(times):
+            self.do(Claim(id, "w1", place, frozenset(("gpu",))))
+            self.do(Release(id, self.model.todos[id]["fence"], "died", "w2"))
+
     @precondition(somebody_works)
     @rule(number=ANY, wrong=FENCES, tokens=st.sampled_from((5, 25, 70)), old=ANY)
     def reserve(self, number: int, wrong: int, tokens: int, old: int) -> None:
