@@ -82,7 +82,7 @@ def test_a_command_may_go_on_with_the_trace(atlas: Atlas, traces: Collector) -> 
     atlas("run", atlas.plan([todo]), code=0)
     own = (atlas.work / "out.txt").read_text().strip()
     command = next(span for span in traces.named("atlas.sandbox") if traces.above(span)[0] == "atlas.todo")
-    assert own == f"00-{command.trace}-{command.id}-01"
+    assert own.startswith(f"00-{command.trace}-{command.id}-")
     assert command.attributes["process.exit.code"] == 0
     check = next(span for span in traces.named("atlas.sandbox") if span is not command)
     assert traces.above(check) == ["atlas.verify", "atlas.todo", "atlas.submit"]
