@@ -27,7 +27,7 @@ from state.commands import Claimed, ClaimedMany, ClaimNext, Complete, Fail, Refu
 from state.errors import AtlasError, LeaseLost, StoreError
 from state.failpoints import failpoint
 from state.limits import POLL_SECONDS
-from state.ports import Executor, Failure, Result, Worked
+from state.ports import Deferral, Executor, Failure, Result, Worked
 from state.records import ReleaseCause, TodoKind
 from state.room import Room
 from state.tables import Todo
@@ -217,7 +217,7 @@ class Worker:
                 running.phase = "settling"
                 with_outputs, again = await self._settle(claim, result)
                 running.phase = "working" if again else "settling"
-                result = await self._repeat(claim, again) if again and not running.stopped else None
+                result = await self._judged(claim, again) if again and not running.stopped else None
             running.phase = "settled"
             if with_outputs and self._publish and not running.stopped:
                 await self._publish(claim)
@@ -236,19 +236,17 @@ class Worker:
 
     async def _execute(self, claim: Claimed) -> Result:
         reporter = StoreReporter(self._dispatch, claim)
-        try:
-            return await self._executors[claim.kind].execute(claim, reporter)
-        except LeaseLost:
-            raise
-        except Exception as error:
-            log.exception("%s: the executor broke", claim.key)
-            return Failure("internal", f"{type(error).__name__}: {error}")
+        return await self._judged(claim, lambda: self._executors[claim.kind].execute(claim, reporter))
 
-    async def _repeat(self, claim: Claimed, again: Again) -> Result:
+    async def _judged(self, claim: Claimed, work: Again) -> Result:
+        """What comes of the work. That the database is away says nothing about the TODO: it goes on later."""
         try:
-            return await again()
+            return await work()
         except LeaseLost:
             raise
+        except StoreError as error:
+            log.warning("%s goes on later: %s", claim.key, error.message)
+            return Deferral("waiting", POLL_SECONDS)
         except Exception as error:
             log.exception("%s: the executor broke", claim.key)
             return Failure("internal", f"{type(error).__name__}: {error}")

@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from orchestrator.secret_files import with_files
-from roles.models.connect import PROVIDERS, Provider, connect
+from roles.models.connect import PROVIDERS, Provider, connect, load
 from roles.models.limited import LimitedModel
 from roles.models.port import ChatModel
 from roles.role import Duty
@@ -33,6 +33,7 @@ class Models:
         self._providers = {**PROVIDERS, **providers}
         self._environ = with_files(environ, key_variables(self._providers))
         self._default = list(default)
+        self._loaded: set[str] = set()
         self._connected: dict[tuple[str, Path], ChatModel] = {}
         limits = {label: provider.concurrency for label, provider in self._providers.items()}
         self._turns = {label: asyncio.Semaphore(limit) for label, limit in limits.items() if limit}
@@ -45,6 +46,13 @@ class Models:
             worker = self._connect(self.names_of("hephaestus", named)[0], directory)
             models.sort(key=lambda model: model.maker == worker.maker)
         return models
+
+    async def load(self, duty: Duty, named: Mapping[str, Sequence[str]]) -> None:
+        """Before `chain`, in a worker: makers' libraries are large, and whoever waits for one gives no sign of life."""
+        names = [name for name in self.names(duty, named) if name.partition("/")[0] not in self._loaded]
+        if names:
+            await asyncio.to_thread(load, names, self._providers)
+            self._loaded.update(name.partition("/")[0] for name in names)
 
     def names(self, duty: Duty, named: Mapping[str, Sequence[str]]) -> list[str]:
         """The names of a chain."""

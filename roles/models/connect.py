@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from importlib import import_module
 from pathlib import Path
 from typing import Literal
 
@@ -39,6 +40,12 @@ PROVIDERS: Mapping[str, Provider] = {
     "scripted": Provider(kind="scripted"),
 }
 """Those that need no settings."""
+
+
+def load(names: Iterable[str], providers: Mapping[str, Provider]) -> None:
+    """Import what these models need. Blocks for a second, or on a busy machine for many: not for an event loop."""
+    for kind in {found.kind for name in names if (found := providers.get(name.partition("/")[0]))}:
+        import_module("roles.models.scripted" if kind == "scripted" else kind)
 
 
 def connect(

@@ -11,9 +11,11 @@ from sqlmodel import Session, select
 
 from orchestrator.brokers.memory import MemoryBroker
 from orchestrator.dispatch import Dispatch
+from orchestrator.executors.task import as_result
 from orchestrator.waking import Waking
 from orchestrator.worker import Claims, Worker
 from state.commands import Claimed, ClaimNext, Command, Complete, NewTodo, Outcome, SubmitRun
+from state.errors import StoreUnavailable
 from state.limits import POLL_SECONDS
 from state.ports import Failure, Reporter, Result, Worked
 from state.records import QUEUE, Evidence, Output, new_id
@@ -196,3 +198,36 @@ async def test_publishing_is_not_taken_for_work_that_others_have_now(tmp_path: P
     await rig.worker.drain(PATIENCE)
     await rig.end()
     assert rig.published == ["t"]
+
+
+class AwayOnce:
+    """An executor that reads while the database is away, and after that not any more."""
+
+    def __init__(self) -> None:
+        self.attempts: list[int] = []
+
+    async def work(self, claim: Claimed) -> Result:
+        self.attempts.append(claim.attempt)
+        if len(self.attempts) == 1:
+            return as_result(StoreUnavailable("the server restarts"))
+        return done()
+
+
+@pytest.mark.parametrize("where", ["as a result", "raised"])
+async def test_a_database_that_is_away_says_nothing_about_the_todo(tmp_path: Path, where: str) -> None:
+    away = AwayOnce()
+
+    async def work(claim: Claimed) -> Result:
+        if where == "raised" and not away.attempts:
+            away.attempts.append(claim.attempt)
+            raise StoreUnavailable("the server restarts")
+        return await away.work(claim)
+
+    rig = Rig(tmp_path / "a.db", Does(work))
+    await rig.submit()
+    async with asyncio.timeout(PATIENCE):
+        while len(away.attempts) < 2:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.01)
+    await rig.worker.drain(PATIENCE)
+    assert await rig.end() == "completed"
+    assert away.attempts == [0, 0], "nothing is counted against it"
