@@ -96,7 +96,12 @@ def _insert(insert: Insert) -> str:
 def _put(put: Put) -> str:
     columns = put.columns
     keys = ", ".join(columns_of(put.model, put.key)[1])
-    sets = ", ".join(f"{name} = excluded.{name}" for name in columns_of(put.model, columns)[1])
+    table, names = columns_of(put.model, columns)
+    grown = columns_of(put.model, (put.grows,))[1] if put.grows else ()
+    sets = ", ".join(
+        f"{name} = " + (f"greatest({table}.{name}, excluded.{name})" if name in grown else f"excluded.{name}")
+        for name in names
+    )
     return f"{_insert(Insert(put.model, columns))} ON CONFLICT ({keys}) DO UPDATE SET {sets}"
 
 

@@ -57,7 +57,11 @@ def _insert(insert: Insert, rows: int = 1) -> str:
 
 def _put(put: Put) -> str:
     table, names = columns_of(put.model, put.columns)
-    return f"INSERT OR REPLACE INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608
+    values = f"INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
+    if put.grows is None:
+        return f"INSERT OR REPLACE {values}"
+    keys, column = ", ".join(put.key), put.grows
+    return f"INSERT {values} ON CONFLICT ({keys}) DO UPDATE SET {column} = max({column}, excluded.{column})"
 
 
 def _delete(delete: Delete) -> str:

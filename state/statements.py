@@ -94,10 +94,12 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """Rows of `columns` into `table`, in the place of what has their key."""
+    """Rows of `columns` into `table`, in the place of what has their key. `grows`: a column that keeps the greater of
+    the two values."""
 
     model: type[SQLModel]
     columns: tuple[str, ...]
+    grows: str | None = None
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -182,7 +184,7 @@ INSERTS: dict[str, Insert] = {
 SINK_COLUMNS = ("name", "owner", "until", "since")
 PUTS: dict[str, Put] = {
     "sink": Put(Sink, SINK_COLUMNS),
-    "cursor": Put(Cursor, ("sink", "run_id", "seq")),
+    "cursor": Put(Cursor, ("sink", "run_id", "seq"), grows="seq"),
     "tool_call": Put(
         ToolCallRow,
         (

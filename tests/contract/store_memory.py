@@ -108,8 +108,7 @@ class MemoryEngine:
         for name, rows in puts(work):
             for row in rows:
                 values = dict(zip(PUTS[name].columns, row, strict=True))
-                table = _NAMES[PUTS[name].model]
-                self._replace(table, tuple(values[key] for key in _PRIMARY[table]), _EMPTY[table] | values)
+                self._put(_NAMES[PUTS[name].model], values, PUTS[name].grows)
         for name, rows in updates(work):
             update = UPDATES[name]
             for row in rows:
@@ -217,6 +216,12 @@ class MemoryEngine:
         if row is not None:
             rows[key] = row
         self._undo.append(lambda: rows.pop(key, None) if old is None else rows.__setitem__(key, old))
+
+    def _put(self, table: str, values: Values, grows: str | None) -> None:
+        key = tuple(values[column] for column in _PRIMARY[table])
+        if grows and (old := self.tables[table].get(key)):
+            values[grows] = max(values[grows], old[grows])
+        self._replace(table, key, _EMPTY[table] | values)
 
     def _delete(self, name: str, row: Row) -> None:
         delete = DELETES[name]
