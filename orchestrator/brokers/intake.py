@@ -46,6 +46,7 @@ class Intake:
             submitted = await self._service.submit_task(
                 task, provenance="outside", source="intake", traceparent=trace
             )  # fmt: skip
+            failpoint("intake.submitted")
         except InputError as error:
             named = key_of(body) or message_id or "a message without an id"
             log.warning("%s is refused: %s", named, error.message)

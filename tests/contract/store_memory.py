@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -20,6 +20,7 @@ from state.flushing import deletes, delivered, inserts, puts, updates
 from state.kept import Kept
 from state.loading import Row
 from state.records import TERMINAL
+from state.room import bounds
 from state.statements import (
     BUDGET_COLUMNS,
     CALL_COLUMNS,
@@ -46,6 +47,13 @@ _NAMES = {
     for write in (*INSERTS.values(), *UPDATES.values(), *PUTS.values(), *DELETES.values())
 }
 _PRIMARY = {name: tuple(column.name for column in table.primary_key) for name, table in _TABLES.items()}
+
+
+def _has_room(todo: Values, there: Mapping[str, float]) -> bool:
+    cpus, memory = todo["cpus"] or 0.0, todo["memory"] or 0
+    fits = cpus <= there["cpus"] and memory <= there["memory"]
+    could = cpus <= there["all_cpus"] and memory <= there["all_memory"]
+    return fits or (could and todo["ready_at"] <= there["waiting_since"])
 
 
 class MemoryEngine:
@@ -183,7 +191,12 @@ class MemoryEngine:
             fits = command.labels.issuperset(json.loads(row["labels"] or "[]"))
             if row["lane"] and (row["run_id"], row["lane"]) in self._busy_lanes():
                 continue
-            if fits and free.get(row["run_id"], 0) > 0 and len(found) < command.limit:
+            if (
+                fits
+                and _has_room(row, bounds(command, now))
+                and free.get(row["run_id"], 0) > 0
+                and len(found) < command.limit
+            ):
                 free[row["run_id"]] -= 1
                 found.append(row["id"])
         return found
