@@ -154,6 +154,7 @@ class Worker:
         failpoint("worker.claimed")
         running = _Running(claim)
         with log_ids(run=claim.run, todo=claim.todo):  # the task has them to its end
+            log.debug("%s: taken, fence %d", claim.key, claim.fence)
             running.task = asyncio.create_task(self._carry_out(running), name=f"todo {claim.key}")
         self._running[claim.todo] = running
         self._meter.claimed(claim)
@@ -242,6 +243,7 @@ class Worker:
         command = settlement(claim, result, self._claims.boot)
         outcome = await self._dispatch.persistently(command)
         self._meter.settled(claim, command, outcome)
+        log.debug("%s: settled, %s", claim.key, type(command).__name__)
         failpoint("worker.after_settle")
         if isinstance(outcome, Refused):
             if outcome.code == "head_moved" and isinstance(result, Worked) and result.again:
@@ -258,6 +260,7 @@ class Worker:
             await self._dispatch.persistently(settlement(claim, failure))
 
     async def _release(self, claim: Claimed, cause: ReleaseCause) -> None:
+        log.debug("%s: given back, %s", claim.key, cause)
         release = Release(claim.todo, claim.fence, cause, self._claims.boot)
         self._meter.settled(claim, release, await self._dispatch.persistently(release))
 

@@ -72,7 +72,7 @@ def _handing_in(
 def _publish(path: Path, *, unchecked: bool, wait: bool, as_json: bool) -> int:
     import asyncio
 
-    from orchestrator.brokers.intake import message_id
+    from orchestrator.brokers.intake import may_be_named, message_id
     from orchestrator.cli.compose import settings
     from orchestrator.logs import KnownSecrets, configure
     from state.records import new_id
@@ -88,7 +88,9 @@ def _publish(path: Path, *, unchecked: bool, wait: bool, as_json: bool) -> int:
         )
     data = _bytes(path)
     if not unchecked:
-        _read(path, data, json_only=True)
+        for remote in _read(path, data, json_only=True).remotes:
+            if not may_be_named(remote, found.intake_remotes):
+                print(f"warning: workers with these settings refuse {remote} ([intake] remotes)", file=sys.stderr)
     named = message_id(data) or new_id()
     asyncio.run(_send(url, data, named))
     if as_json:
