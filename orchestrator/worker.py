@@ -174,6 +174,7 @@ class Worker:
         failpoint("worker.claimed")
         running = _Running(claim)
         with log_ids(run=claim.run, todo=claim.todo):  # the task has them to its end
+            log.debug("%s: taken, fence %d", claim.key, claim.fence)
             work = self._traced(running) if tracing.on() else self._carry_out(running)
             running.task = asyncio.create_task(work, name=f"todo {claim.key}")
         self._running[claim.todo] = running
@@ -275,6 +276,7 @@ class Worker:
         command = settlement(claim, result, self._claims.boot)
         outcome = await self._dispatch.persistently(command)
         self._meter.settled(claim, command, outcome)
+        log.debug("%s: settled, %s", claim.key, type(command).__name__)
         tracing.say({"atlas.outcome": settled_as(command, outcome)})
         failpoint("worker.after_settle")
         if isinstance(outcome, Refused):
@@ -292,6 +294,7 @@ class Worker:
             await self._dispatch.persistently(settlement(claim, failure))
 
     async def _release(self, claim: Claimed, cause: ReleaseCause) -> None:
+        log.debug("%s: given back, %s", claim.key, cause)
         release = Release(claim.todo, claim.fence, cause, self._claims.boot)
         outcome = await self._dispatch.persistently(release)
         self._meter.settled(claim, release, outcome)

@@ -59,12 +59,17 @@ class Intake:
 
     def _check(self, task: TaskDocument) -> None:
         for remote in task.remotes:
-            if not remote.startswith(self._remotes) or "/../" in f"{remote}/":
+            if not may_be_named(remote, self._remotes):
                 allowed = ", ".join(self._remotes) or "none"
                 raise InputError(
                     f"{remote} may not be named from outside; allowed: {allowed}",
                     "The workers' operator says so: remotes under [intake] of their settings.",
                 )
+
+
+def may_be_named(remote: str, allowed: Sequence[str]) -> bool:
+    """Whether a document from the queue may name it; `allowed` are beginnings."""
+    return remote.startswith(tuple(allowed)) and "/../" not in f"{remote}/"
 
 
 async def take_in(rabbit: Rabbit, service: Service, remotes: Sequence[str] = REMOTES) -> None:

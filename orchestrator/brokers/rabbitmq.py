@@ -75,6 +75,14 @@ class Rabbit:
         except TimeoutError:
             return False
 
+    async def examined(self) -> tuple[str, str | None]:
+        """Where it is, and what is wrong, asked once; None: it answers, and has all that we declare."""
+        try:
+            async with opened(self._url, self.topology):
+                return self._place, None
+        except TROUBLE as error:
+            return self._place, reason(error)
+
     async def close(self) -> None:
         """End the connection and all iterators; what is not acknowledged is delivered to others."""
         self._closed = True

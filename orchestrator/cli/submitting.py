@@ -77,7 +77,7 @@ def _handing_in(
 def _publish(path: Path, *, unchecked: bool, wait: bool, as_json: bool) -> int:
     import asyncio
 
-    from orchestrator.brokers.intake import message_id
+    from orchestrator.brokers.intake import may_be_named, message_id
     from orchestrator.cli.compose import callers_trace, settings
     from orchestrator.cli.traces import traced
     from orchestrator.logs import KnownSecrets, configure
@@ -95,7 +95,9 @@ def _publish(path: Path, *, unchecked: bool, wait: bool, as_json: bool) -> int:
         )
     data = _bytes(path)
     if not unchecked:
-        _read(path, data, json_only=True)
+        for remote in _read(path, data, json_only=True).remotes:
+            if not may_be_named(remote, found.intake_remotes):
+                print(f"warning: workers with these settings refuse {remote} ([intake] remotes)", file=sys.stderr)
     named = message_id(data) or new_id()
     with traced(os.environ), tracing.span("atlas.hand_in", {}, "producer", callers_trace() or "current"):
         asyncio.run(_send(url, data, named, tracing.traceparent() or callers_trace()))

@@ -191,7 +191,7 @@ async def _take_up(house: House, found: Run, *, detach: bool, as_json: bool) -> 
 def worker(
     concurrency: Annotated[int | None, typer.Option(min=1, help="TODOs at a time; default: the settings'.")] = None,
     health: Annotated[
-        str | None, typer.Option(metavar="[HOST:]PORT", help="Serve /healthz, /readyz and /metrics there.")
+        str | None, typer.Option(metavar="[HOST:]PORT|unix:///PATH", help="Serve /healthz, /readyz and /metrics there.")
     ] = None,
 ) -> None:
     """Carry out whatever is in the queue, until stopped: SIGTERM finishes what runs, Ctrl-C gives it back at once."""
