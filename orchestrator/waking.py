@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 
+from state.failpoints import failpoint
 from state.limits import POLL_SECONDS
 from state.ports import Broker, WakeUp
 
@@ -69,6 +70,7 @@ class Waking:
             if full and rest and id(wake_up) not in self._handed_on:
                 self._offer(rest)
             self._handed_on.discard(id(wake_up))
+            failpoint("waking.looked")
             await wake_up.acknowledge()
 
     def _offer(self, todos: Sequence[str]) -> None:

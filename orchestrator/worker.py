@@ -12,6 +12,7 @@ import os
 import platform
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Literal
 
 from sqlmodel import Session, col, select
@@ -26,8 +27,9 @@ from state.commands import Claimed, ClaimedMany, ClaimNext, Complete, Fail, Refu
 from state.errors import AtlasError, LeaseLost, StoreError
 from state.failpoints import failpoint
 from state.limits import POLL_SECONDS
-from state.ports import Executor, Failure, Result, Worked
+from state.ports import Deferral, Executor, Failure, Result, Worked
 from state.records import ReleaseCause, TodoKind
+from state.room import Room
 from state.tables import Todo
 
 log = logging.getLogger(__name__)
@@ -40,13 +42,16 @@ Stopped = ReleaseCause | None
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claims:
-    """What a worker takes: `slots` TODOs at a time of this `placement`, of one `run` or of any, wearing `labels`."""
+    """What a worker takes: `slots` TODOs at a time of this `placement`, of one `run` or of any, wearing `labels`, that
+    together ask for no more than its `room`. `alone`: what asks for more gets all of it; else it is left to others."""
 
     boot: str
     placement: str
     slots: int
     run: str | None = None
     labels: frozenset[str] = frozenset()
+    room: Room | None = None
+    alone: bool = False
 
 
 @dataclass(slots=True)
@@ -101,8 +106,9 @@ class Worker:
 
     async def run(self) -> None:
         """Work until `drain` or `stop` has been called and all is given back."""
+        mine = self._claims
         await self._dispatch.persistently(
-            WorkerStarted(self._claims.boot, platform.node(), os.getpid(), sorted(self._claims.labels))
+            WorkerStarted(mine.boot, platform.node(), os.getpid(), sorted(mine.labels), mine.room)
         )
         helpers = [asyncio.create_task(self._waking.listen()), asyncio.create_task(self._watch())]
         try:
@@ -141,7 +147,11 @@ class Worker:
             return
         mine = self._claims
         try:
-            outcome = await self._dispatch.one(ClaimNext(mine.boot, mine.placement, free, mine.labels, mine.run))
+            outcome = await self._dispatch.one(
+                ClaimNext(
+                    mine.boot, mine.placement, free, mine.labels, mine.run, mine.room, self._free_room(), mine.alone
+                )
+            )
         except StoreError as error:
             log.warning("%s; trying again", error.message)
             return
@@ -149,6 +159,13 @@ class Worker:
         for claim in claims:
             self._start(claim)
         await self._waking.looked({claim.todo for claim in claims}, full=len(claims) == free)
+        if claims and isinstance(outcome, ClaimedMany) and outcome.passed_over:
+            self._waking.event.set()  # behind what now has no room may be what needs none
+
+    def _free_room(self) -> Room | None:
+        """What nobody here uses."""
+        room = self._claims.room
+        return room and reduce(Room.__sub__, (running.claim.asks for running in self._running.values()), room)
 
     def _start(self, claim: Claimed) -> None:
         failpoint("worker.claimed")
@@ -200,7 +217,7 @@ class Worker:
                 running.phase = "settling"
                 with_outputs, again = await self._settle(claim, result)
                 running.phase = "working" if again else "settling"
-                result = await self._repeat(claim, again) if again and not running.stopped else None
+                result = await self._judged(claim, again) if again and not running.stopped else None
             running.phase = "settled"
             if with_outputs and self._publish and not running.stopped:
                 await self._publish(claim)
@@ -219,19 +236,17 @@ class Worker:
 
     async def _execute(self, claim: Claimed) -> Result:
         reporter = StoreReporter(self._dispatch, claim)
-        try:
-            return await self._executors[claim.kind].execute(claim, reporter)
-        except LeaseLost:
-            raise
-        except Exception as error:
-            log.exception("%s: the executor broke", claim.key)
-            return Failure("internal", f"{type(error).__name__}: {error}")
+        return await self._judged(claim, lambda: self._executors[claim.kind].execute(claim, reporter))
 
-    async def _repeat(self, claim: Claimed, again: Again) -> Result:
+    async def _judged(self, claim: Claimed, work: Again) -> Result:
+        """What comes of the work. That the database is away says nothing about the TODO: it goes on later."""
         try:
-            return await again()
+            return await work()
         except LeaseLost:
             raise
+        except StoreError as error:
+            log.warning("%s goes on later: %s", claim.key, error.message)
+            return Deferral("waiting", POLL_SECONDS)
         except Exception as error:
             log.exception("%s: the executor broke", claim.key)
             return Failure("internal", f"{type(error).__name__}: {error}")

@@ -24,6 +24,7 @@ from roles.toolbox import Outcome, bounded
 from roles.untrusted import as_data
 from state.agent_commands import Standing, ToolRow, ToolState
 from state.errors import LeaseLost, SandboxError
+from state.failpoints import failpoint
 
 QUIET = 12
 """Calls in a row without anything new, after which the enforcer is asked."""
@@ -83,7 +84,9 @@ class Actor:
             return await self._said(place, call, Ruling(_UNKNOWN, failed=True, unknown=True))
         if not box.repeatable(call.name) and not interrupted:
             await self.record.remember(tools=[_row(place, call, "intent")], events=[self._event(duty, call, "running")])
+            failpoint("agent.tool_intended")
         outcome = await box.call(call.name, call.arguments)
+        failpoint("agent.tool_called")
         if (trouble := self.desk.trouble()) is not None:
             return await self._stopped(duty, place, call, trouble)
         ruling = Ruling(outcome.text, failed=outcome.failed)

@@ -68,7 +68,7 @@ class Desk(Protocol):
         """What kept a command that a tool was to run from being run: nothing that a role could do something about."""
         ...
 
-    def models(self, duty: Duty) -> Sequence[ChatModel]:
+    async def models(self, duty: Duty) -> Sequence[ChatModel]:
         """In the order in which they are asked."""
         ...
 

@@ -17,6 +17,7 @@ from roles.record import Record, check
 from state.agent_commands import Remember, ReserveCall, Said, SettleCall, Standing
 from state.commands import Refused
 from state.errors import BudgetExhausted, ModelRejected
+from state.failpoints import failpoint
 from state.records import new_id
 
 _NANO = 1_000_000_000
@@ -61,6 +62,7 @@ class TurnLedger:
             check(outcome)
             check(remembered)
             self.record.keep(self.before)
+            failpoint("agent.call_reserved")
             return TurnCall(self, call, model)
 
 
@@ -74,6 +76,7 @@ class TurnCall:
 
     async def settle(self, usage: Usage, outcome: CallOutcome, reply: Reply | None) -> None:
         """What was used is booked in any case; a reply with the next checkpoint, if the TODO is still this worker's."""
+        failpoint("agent.call_answered")
         ledger, record = self.ledger, self.ledger.record
         price = ledger.prices.of(self.model)
         nano = _nano(price.cost(usage)) if price else 0

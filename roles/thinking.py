@@ -95,7 +95,7 @@ class Thinker:
         )
         if record.input_bytes(duty.name, talk, request) > CONVERSATION_BYTES:
             raise ModelOverflow(f"the conversation has more than {CONVERSATION_BYTES:,} bytes (CONVERSATION_BYTES)")
-        await Chain(self.desk.models(duty), ledger, self.patience).reply(request)
+        await Chain(await self.desk.models(duty), ledger, self.patience).reply(request)
         found = record.said(talk, seq + 1)
         assert found, "a reply that was settled is recorded"  # noqa: S101
         return found

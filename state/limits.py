@@ -69,6 +69,8 @@ DEADLINE_GRACE_SECONDS = 15.0
 """Past a TODO's timeout: the sweeper ends what its owner should have ended."""
 BATCH_WEIGHT = 400
 """What one transaction takes in: commands, a new TODO counting as one. Keeps the write lock under about 20 ms."""
+ROOM_SECONDS = 30.0
+"""A TODO that has been ready for so long, and asks for more than a worker has free, is not passed over any more."""
 BUSY_SECONDS = 60.0
 """How long a database held by another program is waited for."""
 PAGE = 1_000

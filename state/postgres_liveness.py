@@ -2,8 +2,9 @@
 
 The session holds an advisory lock, which the server frees as soon as the connection is gone: that is how a death is
 seen within milliseconds. What it can't see (a host that lost its power or its network, a process that is stopped) ends
-with the lease, a row. A server that was restarted has freed everybody's lock: a lock that was taken before that tells
-nothing, and the lease alone counts until it is taken again. All times are the server's.
+with the lease, a row. A server that was restarted, or recovered from the death of one of its processes, has freed
+everybody's lock: a lock that was taken before that tells nothing, and the lease alone counts until it is taken again.
+All times are the server's.
 
 The session must be a real one: no pooler in between that shares connections between transactions.
 """
@@ -23,6 +24,7 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from state.errors import StoreUnavailable
+from state.failpoints import failpoint
 from state.limits import LEASE_SECONDS
 from state.migrations import driver_url
 from state.ports import Store, Verdict
@@ -36,24 +38,28 @@ _SETTINGS = {
     "keepalives_count": 3, "tcp_user_timeout": 6_000,
 }  # fmt: skip
 """What gets no answer ends before a lease does."""
-_TAKE = """
-INSERT INTO lease (boot, lock, until, server)
-VALUES (%(boot)s, %(lock)s, extract(epoch from clock_timestamp()) + %(lease)s,
-        extract(epoch from pg_postmaster_start_time()))
-ON CONFLICT (boot) DO UPDATE SET lock = excluded.lock, until = excluded.until, server = excluded.server
+_SINCE = """
+extract(epoch from greatest(pg_postmaster_start_time(), (SELECT stats_reset FROM pg_stat_bgwriter)))::float8
 """
+"""When sessions were last ended all at once: at the server's start, or at a recovery without one, after a process of
+the server had been killed. Such a recovery throws away the server's statistics, which is all that tells of it."""
+_TAKE = f"""
+INSERT INTO lease (boot, lock, until, server)
+VALUES (%(boot)s, %(lock)s, extract(epoch from clock_timestamp()) + %(lease)s, {_SINCE})
+ON CONFLICT (boot) DO UPDATE SET lock = excluded.lock, until = excluded.until, server = excluded.server
+"""  # noqa: S608 - our own text
 _TIDY = "DELETE FROM lease WHERE until < extract(epoch from clock_timestamp()) - %s"
-_LOOK = """
+_LOOK = f"""
 SELECT lease.boot,
        lease.until > extract(epoch from clock_timestamp()) AS lasting,
-       lease.server = extract(epoch from pg_postmaster_start_time())::float8 AS same,
+       lease.server = {_SINCE} AS same,
        EXISTS (
          SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1
          AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
          AND (classid::bigint << 32 | objid::bigint) = lease.lock
        ) AS held
 FROM lease WHERE lease.boot = ANY(:boots)
-"""
+"""  # noqa: S608
 
 
 class PostgresLiveness:
@@ -116,6 +122,7 @@ class PostgresLiveness:
             # the lease says so.
             self._lock = secrets.randbits(63)
             run_sql(self._connection, "SELECT pg_advisory_lock(%s)", (self._lock,))
+            failpoint("liveness.locked")
             run_sql(self._connection, _TIDY, (_FORGOTTEN_SECONDS,))
         run_sql(self._connection, _TAKE, {"boot": self._boot, "lock": self._lock, "lease": self._lease})
 

@@ -16,6 +16,7 @@ from sqlmodel import Session, col, select
 from state.agent_tables import BudgetRow, ModelCall
 from state.errors import Ambiguous, NotFound
 from state.limits import PAGE
+from state.room import BOUNDLESS, Room
 from state.tables import (
     ArtifactRow,
     Attempt,
@@ -260,16 +261,21 @@ def queue_workers(session: Session) -> list[str]:
     return list(session.exec(select(Worker.id).where(col(Worker.ended_at).is_(None), ~its_own.exists())))
 
 
-def labels_of(session: Session, workers: Sequence[str]) -> list[set[str]]:
-    """What each of these workers wears."""
-    rows = session.exec(select(Worker.labels).where(col(Worker.id).in_(workers))).all()
-    return [set(json.loads(labels)) for labels in rows]
+def workers_have(session: Session, workers: Sequence[str]) -> list[tuple[set[str], Room]]:
+    """(labels, room) of each of these workers."""
+    rows = session.exec(select(Worker).where(col(Worker.id).in_(workers))).all()
+    return [
+        (set(json.loads(row.labels)), BOUNDLESS if row.cpus is None else Room(row.cpus, row.memory or 0))
+        for row in rows
+    ]
 
 
-def labels_wanted(session: Session, run: str) -> list[set[str]]:
-    """What the ready TODOs of a run want of a worker, each once."""
-    ready = select(Todo.labels).where(Todo.run_id == run, Todo.state == "ready", col(Todo.labels).is_not(None))
-    return [set(json.loads(labels)) for labels in session.exec(ready.distinct()).all() if labels]
+def wanted_of_workers(session: Session, run: str) -> list[tuple[set[str], Room]]:
+    """(labels, room) that the ready TODOs of a run want of a worker, each once; not of those that want nothing."""
+    ready = select(Todo.labels, Todo.cpus, Todo.memory).where(Todo.run_id == run, Todo.state == "ready")
+    rows = session.exec(ready.distinct()).all()
+    wanted = [(set(json.loads(labels or "[]")), Room(cpus or 0.0, memory or 0)) for labels, cpus, memory in rows]
+    return [(labels, room) for labels, room in wanted if labels or room]
 
 
 def now(session: Session) -> float:

@@ -120,8 +120,9 @@ class HouseDesk:
         """See `_command`."""
         return self._trouble
 
-    def models(self, duty: Duty) -> Sequence[ChatModel]:
+    async def models(self, duty: Duty) -> Sequence[ChatModel]:
         """What plan and settings say."""
+        await self.chains.load(duty, self.named)
         return self.chains.chain(duty, self.named, self.scripts)
 
     async def snapshot(self) -> Taken:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import tomllib
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
 from orchestrator.secret_files import with_files
-from roles.models.connect import PROVIDERS, Provider, connect
+from roles.models.connect import PROVIDERS, Provider, connect, load
+from roles.models.limited import LimitedModel
 from roles.models.port import ChatModel
 from roles.role import Duty
 from state.errors import SettingsError
@@ -31,7 +33,10 @@ class Models:
         self._providers = {**PROVIDERS, **providers}
         self._environ = with_files(environ, key_variables(self._providers))
         self._default = list(default)
+        self._loaded: set[str] = set()
         self._connected: dict[tuple[str, Path], ChatModel] = {}
+        limits = {label: provider.concurrency for label, provider in self._providers.items()}
+        self._turns = {label: asyncio.Semaphore(limit) for label, limit in limits.items() if limit}
 
     def chain(self, duty: Duty, named: Mapping[str, Sequence[str]], directory: Path) -> list[ChatModel]:
         """For a duty of a run that names `named` (by role, or ``default``); scripts are looked for in `directory`."""
@@ -41,6 +46,13 @@ class Models:
             worker = self._connect(self.names_of("hephaestus", named)[0], directory)
             models.sort(key=lambda model: model.maker == worker.maker)
         return models
+
+    async def load(self, duty: Duty, named: Mapping[str, Sequence[str]]) -> None:
+        """Before `chain`, in a worker: makers' libraries are large, and whoever waits for one gives no sign of life."""
+        names = [name for name in self.names(duty, named) if name.partition("/")[0] not in self._loaded]
+        if names:
+            await asyncio.to_thread(load, names, self._providers)
+            self._loaded.update(name.partition("/")[0] for name in names)
 
     def names(self, duty: Duty, named: Mapping[str, Sequence[str]]) -> list[str]:
         """The names of a chain."""
@@ -67,7 +79,9 @@ class Models:
     def _connect(self, name: str, directory: Path) -> ChatModel:
         key = (name, directory)
         if key not in self._connected:
-            self._connected[key] = connect(name, self._environ, directory, self._providers)
+            model = connect(name, self._environ, directory, self._providers)
+            turns = self._turns.get(name.partition("/")[0])
+            self._connected[key] = LimitedModel(model, turns) if turns else model
         return self._connected[key]
 
     async def close(self) -> None:

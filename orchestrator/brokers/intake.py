@@ -42,6 +42,7 @@ class Intake:
                 task = await in_thread(lambda stop: read_task(None, body, json_only=True))
             self._check(task)
             submitted = await self._service.submit_task(task, provenance="outside", source="intake")
+            failpoint("intake.submitted")
         except InputError as error:
             named = key_of(body) or message_id or "a message without an id"
             log.warning("%s is refused: %s", named, error.message)

@@ -17,6 +17,7 @@ from aiormq.abc import DeliveredMessage
 
 from orchestrator.brokers.rabbit_session import GONE_SECONDS, TROUBLE, Session, reached, reason
 from state.errors import AtlasError
+from state.failpoints import failpoint
 
 log = logging.getLogger(__name__)
 
@@ -171,6 +172,7 @@ async def settle(delivery: Delivery, judge: Judge, bury: Callable[[Delivery, str
             why = await judge(delivery)
             if why is not None:
                 await bury(delivery, why)
+                failpoint("broker.buried")
             await delivery.acknowledge()
             return
         except Exception as error:

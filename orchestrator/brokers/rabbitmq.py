@@ -21,6 +21,7 @@ from orchestrator.brokers.rabbit_consuming import Delivery, Subscription, settle
 from orchestrator.brokers.rabbit_session import HEARTBEAT_SECONDS, TROUBLE, Session, opened, reached, reason
 from orchestrator.brokers.rabbit_topology import Topology
 from state.errors import BrokerUnavailable, SettingsError
+from state.failpoints import failpoint
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,8 @@ _INTAKE_PREFETCH = 20
 _FIRST_WAIT, _LONGEST_WAIT = 0.2, 1.0
 _LASTING_SECONDS = 5.0
 _REASON_LENGTH = 1_000
+_SENT_TURNS = 3
+"""Of the event loop, until a message is on the wire: its task writes it, then the connection's."""
 
 _JSON = "application/json"
 _AWAY = "Is it running, and is ATLAS_BROKER_URL right? It is tried again all the time; TODOs are found by polling."
@@ -143,7 +146,9 @@ class Rabbit:
         target = await session.publishing.get_exchange(exchange, ensure=False)
         calls = [target.publish(message, key) for key, message in messages]
         try:
-            results = await reached(asyncio.gather(*calls, return_exceptions=True), CONFIRM_SECONDS)
+            confirming = asyncio.gather(*calls, return_exceptions=True)
+            _after_turns(_SENT_TURNS, "broker.sent")
+            results = await reached(confirming, CONFIRM_SECONDS)
         except TROUBLE as error:
             raise self._unavailable(f"not confirmed: {reason(error)}") from error
         for error in results:
@@ -214,6 +219,14 @@ class Rabbit:
             told = True
             await asyncio.sleep(wait)
             wait = min(wait * 2, _LONGEST_WAIT)
+
+
+def _after_turns(turns: int, label: str) -> None:
+    """Come to this failpoint after so many turns of the event loop."""
+    if turns:
+        asyncio.get_running_loop().call_soon(_after_turns, turns - 1, label)
+    else:
+        failpoint(label)
 
 
 def _address(url: str) -> URL:

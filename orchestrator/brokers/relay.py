@@ -12,6 +12,7 @@ from itertools import islice
 
 from state.commands import Delivered
 from state.errors import BrokerUnavailable, StoreError
+from state.failpoints import failpoint
 from state.limits import PAGE
 from state.ports import Broker, Store
 
@@ -79,6 +80,7 @@ class Relay:
     async def _deliver(self, todos: list[str]) -> None:
         try:
             await self._broker.publish(todos)
+            failpoint("relay.published")
             self._away = False
             await self._store.apply([Delivered(todos)])
         except BrokerUnavailable as error:

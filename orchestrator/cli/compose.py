@@ -114,10 +114,14 @@ class Workshop:
         self, house: House, *, placement: str, slots: int, run: str | None = None, meter: WorkerMeter | None = None
     ) -> Worker:
         """A worker in this workshop."""
+        from orchestrator.cli.machine import room_here
         from orchestrator.worker import Claims, Worker
 
         labels = frozenset(house.settings.worker_labels)
-        claims = Claims(boot=self.liveness.boot, placement=placement, slots=slots, run=run, labels=labels)
+        claims = Claims(
+            boot=self.liveness.boot, placement=placement, slots=slots, run=run, labels=labels,
+            room=room_here(house.settings), alone=run is not None,
+        )  # fmt: skip
         waking = house.waking(placement, meter.woken if meter else None)
         return Worker(house.dispatch, waking, self.executors, claims, self.publisher.of_todo, meter)
 

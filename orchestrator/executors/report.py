@@ -22,7 +22,7 @@ from roles.record import check
 from state.agent_commands import Remember
 from state.agent_tables import ModelCall
 from state.commands import Claimed
-from state.errors import AtlasError, LeaseLost
+from state.errors import AtlasError, LeaseLost, StoreError
 from state.ports import Reporter, Result, Worked
 from state.tables import Run
 
@@ -65,7 +65,7 @@ class ReportExecutor:
             drive = thinking.drive(claim, record, desk)
             async with asyncio.timeout(claim.timeout):
                 stop = await drive.run("report")
-        except LeaseLost:
+        except (LeaseLost, StoreError):
             raise
         except (AtlasError, TimeoutError) as error:
             return f"{plain}\n(No model wrote this report: {error})\n", "Atlas"

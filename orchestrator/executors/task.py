@@ -29,7 +29,7 @@ from orchestrator.secrets import Secrets, SecretUnavailable
 from orchestrator.verification import of_command, verify
 from state import reading
 from state.commands import Claimed
-from state.errors import AtlasError, LeaseLost, LimitExceeded, RemoteError, RemoteMissing, SandboxError
+from state.errors import AtlasError, LeaseLost, LimitExceeded, RemoteError, RemoteMissing, SandboxError, StoreError
 from state.failpoints import failpoint
 from state.limits import STDOUT_BYTES
 from state.ports import (
@@ -116,8 +116,8 @@ class TaskExecutor:
 
 
 def as_result(error: AtlasError) -> Result:
-    """What an expected error means for the TODO."""
-    if isinstance(error, LeaseLost):
+    """What an expected error means for the TODO. Raises what means nothing for it."""
+    if isinstance(error, LeaseLost | StoreError):
         raise error
     return Blockage(_block_reason(error), str(error))
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from importlib import import_module
 from pathlib import Path
 from typing import Literal
 
@@ -18,13 +19,15 @@ Style = Literal["chat", "responses"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
     """Who answers, and how to ask. `kind`: whose language it speaks. `key_variable`: where its key is; None: it needs
-    none. `style`, of OpenAI's: Responses for OpenAI itself unless said otherwise, else chat completions."""
+    none. `style`, of OpenAI's: Responses for OpenAI itself unless said otherwise, else chat completions. `concurrency`:
+    calls that one process makes at a time; None: as many as it has to make."""
 
     kind: Kind
     base_url: str | None = None
     key_variable: str | None = None
     token_variable: str | None = None
     style: Style | None = None
+    concurrency: int | None = None
 
 
 PROVIDERS: Mapping[str, Provider] = {
@@ -37,6 +40,12 @@ PROVIDERS: Mapping[str, Provider] = {
     "scripted": Provider(kind="scripted"),
 }
 """Those that need no settings."""
+
+
+def load(names: Iterable[str], providers: Mapping[str, Provider]) -> None:
+    """Import what these models need. Blocks for a second, or on a busy machine for many: not for an event loop."""
+    for kind in {found.kind for name in names if (found := providers.get(name.partition("/")[0]))}:
+        import_module("roles.models.scripted" if kind == "scripted" else kind)
 
 
 def connect(

@@ -18,7 +18,9 @@ _ALL = [
     f"{label}@{hit}"
     for label in LABELS
     for hit in (1, 3)
-    if not label.startswith(("sweeper.", "agent.", "leftovers.", "intake."))
+    if not label.startswith(
+        ("sweeper.", "agent.", "leftovers.", "intake.", "broker.", "relay.", "waking.", "liveness.")
+    )
     and (hit == 1 or not label.startswith("submit."))
 ]
 

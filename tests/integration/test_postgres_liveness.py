@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Callable
 import pytest
 
 from state.errors import StoreUnavailable
+from state.migrations import upgrade
 from state.postgres import PostgresStore
 from state.postgres_liveness import PostgresCensus, PostgresLiveness
 from tests.services.postgres import PostgresServer, private_server, statement
@@ -47,23 +48,46 @@ async def test_a_session_that_was_ended_is_noticed_and_taken_again(postgres_clea
         await store.close()
 
 
-async def test_after_a_restart_of_the_server_a_free_lock_tells_nothing(server: PostgresServer) -> None:
+def restart(server: PostgresServer) -> None:
+    """By an operator."""
+    server.stop()
+    server.start()
+
+
+def lose_a_session(server: PostgresServer) -> None:
+    """To the kernel: the server ends all others and recovers, and is the same process as before."""
+    assert server.kill_a_session(lambda sessions: sessions[0])
+    server.wait()
+
+
+@pytest.mark.parametrize("recover", [restart, lose_a_session])
+async def test_after_a_recovery_of_the_server_a_free_lock_tells_nothing(
+    server: PostgresServer, recover: Callable[[PostgresServer], None]
+) -> None:
     store = PostgresStore(server.url)
     census, one = PostgresCensus(store), PostgresLiveness(server.url)
     brief = PostgresLiveness(server.url, lease=0.1)
     try:
-        server.stop()
+        recover(server)
         assert not one.intact()
-        with pytest.raises(StoreUnavailable):
-            one.renew()
-        server.start()
         found = await census.verdicts([one.boot, brief.boot])
         assert found == {one.boot: "alive", brief.boot: "expired"}, "by its lease alone"
         assert one.renew()
         assert (await census.verdicts([one.boot]))[one.boot] == "alive"
         statement(server.url, END_SESSIONS)
-        assert (await census.verdicts([one.boot]))[one.boot] == "dead", "since the restart, it counts again"
+        assert (await census.verdicts([one.boot]))[one.boot] == "dead", "since then, it counts again"
     finally:
         one.close()
         brief.close()
         await store.close()
+
+
+async def test_nobody_renews_while_the_server_is_away(server: PostgresServer) -> None:
+    upgrade(server.url)
+    one = PostgresLiveness(server.url)
+    try:
+        server.stop()
+        with pytest.raises(StoreUnavailable):
+            one.renew()
+    finally:
+        one.close()

@@ -13,7 +13,8 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
@@ -84,6 +85,10 @@ class PostgresServer:
                 user=self._user, cwd=self._directory, stdout=log, stderr=log,
             )  # fmt: skip
         wait_for_port(self.port)
+        self.wait()
+
+    def wait(self) -> None:
+        """Until it answers."""
         end = time.monotonic() + _START_SECONDS
         while True:  # it listens before it has recovered
             try:
@@ -96,8 +101,42 @@ class PostgresServer:
 
     def stop(self) -> None:
         """As a crash: immediately."""
+        self._end(signal.SIGQUIT)
+
+    def shut_down(self) -> None:
+        """As an operator does: clients are sent away, everything is written."""
+        self._end(signal.SIGINT)
+
+    def kill(self) -> None:
+        """`kill -9` of the server and of all that it has started."""
+        children = self.children()
+        self._end(signal.SIGKILL)
+        for child in children:
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+
+    def kill_a_session(self, chosen: Callable[[Sequence[int]], int]) -> int:
+        """`kill -9` of one process that serves a client, as the kernel does when memory is short: the server ends all
+        others and recovers, without a restart of its own. Its process id."""
+        sessions = [child for child in self.children() if b"127.0.0.1(" in _command(child)]
+        if not sessions:
+            return 0
+        with suppress(ProcessLookupError):
+            os.kill(victim := chosen(sessions), signal.SIGKILL)
+            return victim
+        return 0
+
+    def children(self) -> list[int]:
+        """Processes of the server."""
+        if self._process is None:
+            return []
+        return [
+            int(pid) for pid in Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        ]
+
+    def _end(self, how: signal.Signals) -> None:
         if self._process:
-            self._process.send_signal(signal.SIGQUIT)
+            self._process.send_signal(how)
             self._process.wait()
             self._process = None
 
@@ -105,6 +144,12 @@ class PostgresServer:
         """Stop it and leave nothing."""
         self.stop()
         shutil.rmtree(self._directory, ignore_errors=True)
+
+
+def _command(process: int) -> bytes:
+    with suppress(OSError):
+        return Path(f"/proc/{process}/cmdline").read_bytes()
+    return b""
 
 
 def private_server(*, durable: bool = False) -> PostgresServer:

@@ -1,0 +1,39 @@
+"""Four workers on RabbitMQ and PostgreSQL, and everything goes wrong, by chance: whatever happens, every TODO ends once
+and as it should, nothing is lost, and the books are right.
+
+A failure is looked into with its seed: `ATLAS_FLEET_SEED=… pytest tests/chaos/test_fleet.py`. What is drawn is the same
+then; when exactly it happens is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.fleet.experiment import Experiment, Size
+
+pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq]
+Record = Callable[[str, object], None]
+_SHOWN = 60
+
+
+async def _survive(size: Size, path: Path, record_property: Record) -> None:
+    with (path / "log").open("w", buffering=1) as log:
+        experiment = Experiment(size, path, lambda text: print(text, file=log))
+        violated = await experiment.carry_out()
+    record_property("trial", f"fleet: {experiment.summary}")
+    told = "\n".join(violated[:_SHOWN])
+    assert not violated, f"{len(violated)} violations:\n{told}\n\n{(path / 'log').read_text()}"
+
+
+@pytest.mark.timeout(1800)
+async def test_everything_goes_wrong(tmp_path: Path, record_property: Record) -> None:
+    await _survive(Size.wanted(60.0, 300), tmp_path, record_property)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(7200)
+async def test_everything_goes_wrong_for_long(tmp_path: Path, record_property: Record) -> None:
+    await _survive(Size.wanted(600.0, 2_000), tmp_path, record_property)
