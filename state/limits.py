@@ -51,7 +51,8 @@ REMOTE_OBJECT_BYTES = 5 * 1024 * GB
 SECRET_MINIMUM = 4
 """Characters; a shorter secret can't be redacted without redacting everything."""
 
-LEASE_SECONDS = 10.0
+LEASE_SECONDS = 9.0
+"""A worker that is frozen right after a renewal has lost its work to another within ten, sweep and claim included."""
 HEARTBEAT_SECONDS = 2.0
 LOOP_STALL_SECONDS = 6.0
 """An event loop that has not answered for this long gets no renewal."""

@@ -6,9 +6,10 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar, cast
 
-from sqlalchemy import ColumnElement, false, func, literal, text
+from sqlalchemy import ColumnElement, Table, and_, false, func, inspect, literal, or_, text
+from sqlalchemy import select as core_select
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
@@ -310,3 +311,25 @@ def news(session: Session, sink: str, since: float, limit: int) -> list[News]:
         query = query.order_by(col(Run.updated_at), col(Run.id)).limit(limit)
         found += [News(*row) for row in session.exec(query).all()]
     return found
+
+
+class Told(NamedTuple):
+    """An event; as a row, since thousands of them are read in a second."""
+
+    run_id: str
+    seq: int
+    at: float
+    type: str
+    todo_id: str | None
+    data: str
+
+
+def events_of(session: Session, news: Sequence[News], limit: int = PAGE) -> list[Told]:
+    """What there is to tell, of each run in order; at most `limit` events."""
+    if not news:
+        return []
+    table = cast(Table, inspect(Event).local_table)
+    wanted = or_(*(and_(table.c.run_id == each.run, table.c.seq > each.after) for each in news))
+    query = core_select(*(table.c[name] for name in Told._fields)).where(wanted)
+    rows = session.connection().execute(query.order_by(table.c.run_id, table.c.seq).limit(limit))
+    return [Told(*row) for row in rows]
