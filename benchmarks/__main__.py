@@ -1,4 +1,4 @@
-"""``python -m benchmarks NAME [--json] [--rounds N]``: run one benchmark. Without NAME: which there are."""
+"""``python -m benchmarks NAME [--json] [--rounds N] [--trials N]``: run one of them. Without NAME: which there are."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ BENCHMARKS = {
     "embedded": "durable TODOs/s and start latency with a no-op executor on SQLite, beside DBOS",
     "mcp": "round trips of MCP tools over stdio and HTTP, beside the reference server",
     "plan": "seconds per TODO for plans of 100, 1,000 and 10,000 TODOs",
+    "queue": "TODOs/s and start latency on PostgreSQL and RabbitMQ, beside Celery, taskiq, procrastinate and DBOS",
     "sandbox": "overhead per real command: host sandbox beside GNU make, containers beside docker run",
     "startup": "wall and CPU time of the command line",
+    "takeover": "seconds until another has the TODO of a dead or frozen worker, beside Celery and DBOS",
 }
 
 
@@ -28,15 +30,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("name", nargs="?", choices=sorted(BENCHMARKS), metavar="NAME")
     parser.add_argument("--json", action="store_true", help="a list of {system, metric, value, unit}")
     parser.add_argument("--rounds", type=int, default=5, help="how often each is measured (default: 5)")
+    parser.add_argument("--trials", type=int, help="how many deaths (takeover only; default: 100)")
     asked = parser.parse_args(arguments)
+    if asked.trials is not None and asked.name != "takeover":
+        parser.error("--trials is for takeover")
     if asked.name is None:
         for name, about in BENCHMARKS.items():
             print(f"{name:<10} {about}")
         return 0
     module = importlib.import_module(f"benchmarks.{asked.name}")
-    measure = cast("Callable[[int], list[Figure]]", module.measure)
+    measure = cast("Callable[..., list[Figure]]", module.measure)
+    more = () if asked.trials is None else (max(1, asked.trials),)
     try:
-        figures = measure(max(1, asked.rounds))
+        figures = measure(max(1, asked.rounds), *more)
     except RoundFailed as error:
         print(f"{asked.name}: {error}", file=sys.stderr)
         return 1

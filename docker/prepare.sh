@@ -3,9 +3,16 @@
 # there already stays as it is. With --host the services are at 127.0.0.1, for compose.host.yaml.
 set -eu
 umask 022
+# The same settings as compose has: the environment, then .env beside this file.
+settings=$(dirname "$0")/.env
+if [ -e "$settings" ]; then
+    while IFS='=' read -r name value || [ "$name" ]; do
+        case $name in ATLAS_*[!A-Z_]*) ;; ATLAS_*) eval "$name=\${$name:-\$value}" ;; esac
+    done <"$settings"
+fi
 data=${ATLAS_DATA:-/var/lib/atlas}
 secrets=${ATLAS_SECRETS:-$(dirname "$0")/secrets}
-at() { if [ "${host:-}" ]; then echo 127.0.0.1; else echo "$1"; fi; }
+at() { if [ "${host:-}" ]; then echo "127.0.0.1:$3"; else echo "$1:$2"; fi; }
 host=; [ "${1:-}" != --host ] || host=yes
 
 # `home` is the workers' own; its parent and the others are root's, so that nobody can put something else in their place.
@@ -19,11 +26,17 @@ write() { [ -e "$secrets/$1" ] || { cat >"$secrets/$1" && chmod 444 "$secrets/$1
 random() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
 random | write postgres_password
 random | write minio_password
-echo atlas | write minio_user
+echo atlas-root | write minio_user
 broker=$(random)
 printf 'default_user = atlas\ndefault_pass = %s\n' "$broker" | write rabbitmq.conf
 broker=$(sed -n 's/^default_pass = //p' "$secrets/rabbitmq.conf")
-echo "postgresql://atlas:$(cat "$secrets/postgres_password")@$(at postgres):5432/atlas" | write database_url
-echo "amqp://atlas:$broker@$(at rabbitmq):5672/" | write broker_url
-printf '[default]\naws_access_key_id = atlas\naws_secret_access_key = %s\n' "$(cat "$secrets/minio_password")" | write aws_credentials
+echo "postgresql://atlas:$(cat "$secrets/postgres_password")@$(at postgres 5432 "${ATLAS_POSTGRES_PORT:-5432}")/atlas" | write database_url
+echo "amqp://atlas:$broker@$(at rabbitmq 5672 "${ATLAS_RABBITMQ_PORT:-5672}")/" | write broker_url
+# The workers' own user at MinIO, whom bucket.sh makes there: the root user is for nobody but bucket.sh.
+printf '[default]\naws_access_key_id = atlas-worker\naws_secret_access_key = %s\n' "$(random)" | write aws_credentials
 echo "ready: $data, $secrets"
+# The engine has to see what the guard mounts there.
+if [ "$(findmnt --noheadings --output PROPAGATION --target "$data" 2>/dev/null || echo shared)" = private ]; then
+    echo "but $data is not on a shared mount, and containers could not have parts of it; before the start, and after each boot:" >&2
+    echo "  mount --bind $data $data && mount --make-shared $data" >&2
+fi

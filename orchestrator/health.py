@@ -14,6 +14,7 @@ import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mcp_servers.storage.threads import completed
@@ -92,7 +93,8 @@ async def _asked(check: Check, within: float) -> Verdict:
 
 @asynccontextmanager
 async def serving(health: Health, *, port: int, host: str = "127.0.0.1") -> AsyncGenerator[int]:
-    """Answer while this lasts; yields the port (0 takes a free one). `InputError`: the address can't be had.
+    """Answer while this lasts; yields the port (0 takes a free one; a `host` that begins with `/` is the path of a Unix
+    socket, which has none). `InputError`: the address can't be had.
 
     Signals are left to the caller. What is being asked when it ends is cut off after a second."""
     import uvicorn
@@ -110,7 +112,7 @@ async def serving(health: Health, *, port: int, host: str = "127.0.0.1") -> Asyn
         server = Server(config)
         running = asyncio.create_task(server.serve(sockets=[listener]), name="health")
         try:
-            yield listener.getsockname()[1]
+            yield 0 if listener.family == socket.AF_UNIX else listener.getsockname()[1]
         finally:
             server.should_exit = True
             await completed(running)
@@ -118,11 +120,28 @@ async def serving(health: Health, *, port: int, host: str = "127.0.0.1") -> Asyn
 
 def _listening(host: str, port: int) -> socket.socket:
     try:
+        if host.startswith("/"):
+            return _at(Path(host))
         if not 0 <= port <= _LAST_PORT:
             raise OSError("no such port")
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
-        raise InputError(f"cannot listen on {host} port {port}: {error}", "Choose another.") from error
+        where = host if host.startswith("/") else f"{host} port {port}"
+        raise InputError(f"cannot listen on {where}: {error}", "Choose another.") from error
+
+
+def _at(path: Path) -> socket.socket:
+    """In place of the socket that an earlier worker has left there, and of nothing else."""
+    if path.is_socket():
+        path.unlink()
+    listener = socket.socket(socket.AF_UNIX)
+    try:
+        listener.bind(str(path))
+        listener.listen()
+    except OSError:
+        listener.close()
+        raise
+    return listener
 
 
 def _app(health: Health) -> Starlette:

@@ -17,6 +17,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Literal, TextIO
 
+from state import tracing
 from state.limits import SECRET_MINIMUM
 
 _HIDDEN = "[hidden]"
@@ -139,6 +140,8 @@ def _add_ids(record: logging.LogRecord) -> bool:
     for name, value in (_TRACE.get() or {}).items():
         if not hasattr(record, name):
             setattr(record, name, value)
+    if found := tracing.ids():
+        record.trace_id, record.span_id = found
     return True
 
 
@@ -161,7 +164,7 @@ class HumanFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object on one line: at, level, logger, message, run, todo, error."""
+    """One JSON object on one line: at, level, logger, message, run, todo, trace_id, span_id, error."""
 
     def __init__(self, secrets: KnownSecrets) -> None:
         super().__init__()
@@ -174,7 +177,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
-            **_ids(record),
+            **_ids(record, ("run", "todo", "trace_id", "span_id")),
         }
         if details := _details(self, record):
             fields["error"] = details
@@ -182,8 +185,8 @@ class JsonFormatter(logging.Formatter):
         return json.dumps({name: self._secrets.redact(value) for name, value in fields.items()}, ensure_ascii=True)
 
 
-def _ids(record: logging.LogRecord) -> dict[str, str]:
-    found = {name: getattr(record, name, None) for name in ("run", "todo")}
+def _ids(record: logging.LogRecord, names: tuple[str, ...] = ("run", "todo")) -> dict[str, str]:
+    found = {name: getattr(record, name, None) for name in names}
     return {name: str(value) for name, value in found.items() if value is not None}
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _ATTEMPT_BUCKETS = (0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1_200, 1_800, 3_600, 7_200)
+_READY_BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.1, 0.5, 1, 5, 30, 120, 600, 3_600, 14_400)
 _COMMIT_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
@@ -50,6 +51,13 @@ class ProcessMetrics:
             "From a TODO's claim until what became of it was in SQL.",
             ["kind"],
             buckets=_ATTEMPT_BUCKETS,
+            registry=own,
+        )
+        self._waited = Histogram(
+            "atlas_todo_ready_seconds",
+            "Since a TODO was ready, or due again, until this worker took it.",
+            ["kind"],
+            buckets=_READY_BUCKETS,
             registry=own,
         )
         self._woken = Counter("atlas_wake_ups", "Wake-ups that came from the broker.", registry=own)
@@ -94,6 +102,7 @@ class ProcessMetrics:
     def claimed(self, claim: Claimed) -> None:
         self._attempts[claim.todo, claim.fence] = _Attempt(self._clock())
         self._claimed.labels(claim.kind).inc()
+        self._waited.labels(claim.kind).observe(claim.waited)
 
     def settled(self, claim: Claimed, command: Command, outcome: Outcome) -> None:
         """A refusal is not the last word: the head of a run may have moved, and the work is merged once more."""

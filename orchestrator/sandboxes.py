@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from mcp_servers.container.admission import Availability
 from mcp_servers.container.reaping import Alive
+from state import tracing
 from state.errors import ImageMissing, SandboxUnavailable
-from state.ports import Sandbox
+from state.ports import Exit, Sandbox, SandboxCommand, WriteOutput
 from state.records import Provenance
 
 Choice = Literal["auto", "docker", "host"]
@@ -140,3 +141,20 @@ class Sandboxes:
 
     def _all(self) -> list[Sandbox]:
         return [sandbox for sandbox in (self._host, self._docker) if sandbox]
+
+
+async def traced_run(
+    sandbox: Sandbox, command: SandboxCommand, write: WriteOutput, *, told: bool = False
+) -> Exit:  # fmt: skip
+    """`Sandbox.run` in a span of its own; `told` of it in TRACEPARENT, the command may go on from there."""
+    if not tracing.on():
+        return await sandbox.run(command, write)
+    about = {"atlas.sandbox.kind": sandbox.kind, "atlas.sandbox.image": command.image, "atlas.label": command.label}
+    with tracing.span("atlas.sandbox", about) as here:
+        if told and (trace := tracing.traceparent()) and "TRACEPARENT" not in command.environment:
+            command = replace(command, environment={**command.environment, "TRACEPARENT": trace})
+        ended = await sandbox.run(command, write)
+        here.say({"process.exit.code": ended.code, "atlas.sandbox.cause": ended.cause})
+        if ended.code or ended.cause != "exit":
+            here.failed(ended.cause)
+        return ended

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -32,7 +33,7 @@ from orchestrator.views import (
     run_view,
     todo_views,
 )
-from state import agent_reading, reading
+from state import agent_reading, reading, tracing
 from state.commands import Answer, Cancel, Command, Done, Hold, Refused, Resume, Retry, SubmitRun
 from state.errors import AtlasError, Conflict, InputError, NotFound
 from state.failpoints import failpoint
@@ -88,10 +89,11 @@ class Service:
     async def submit(
         self, plan: Plan, directory: Path | None, *, placement: str = QUEUE, provenance: Provenance = "person",
         source: str = "cli", sandbox: SandboxChoice | None = None, approve: Literal["auto", "ask"] = "auto",
-        plan_only: bool = False,
+        plan_only: bool = False, traceparent: str | None = None,
     ) -> Submission:  # fmt: skip
         """Make a run of a plan that `read_plan` returned. `directory` is the plan file's: relative remotes and
-        repositories start there. `plan_only`: of a goal, the plan and nothing else. Nothing is left when it fails."""
+        repositories start there. `plan_only`: of a goal, the plan and nothing else. `traceparent`: the trace that
+        whoever wants it is in. Nothing is left when it fails."""
         check_prices(plan.budget, plan.models)
         warnings: list[str] = []
         pinned: PinnedRepository | None = None
@@ -114,24 +116,29 @@ class Service:
             nano=round(budget.usd * NANO) if budget and budget.usd else None,
             seconds=budget.wall_clock if budget else None,
         )  # fmt: skip
-        failpoint("submit.before_commit")
-        await self._do(command)
-        failpoint("submit.after_commit")
+        with _submitting(command, spec, traceparent):
+            failpoint("submit.before_commit")
+            await self._do(command)
+            failpoint("submit.after_commit")
         return Submission(command.run, warnings)
 
-    async def submit_task(self, task: TaskDocument, *, provenance: Provenance, source: str) -> Submission:
+    async def submit_task(
+        self, task: TaskDocument, *, provenance: Provenance, source: str, traceparent: str | None = None
+    ) -> Submission:
         """Make a run of one TODO, in the queue, of a task that `read_task` returned. The same (source, id) again
         changes nothing and gives the first run, whatever else the document says. `source` is the face that took it:
-        the document's own proves nothing."""
+        the document's own proves nothing. `traceparent` counts when the document has none."""
         text = canonical(task)
         command = SubmitRun(
             run=new_id(), name=task.run_name, goal=None, placement=QUEUE, concurrency=1, provenance=provenance,
             source=source, spec=RunSpec().to_json(), plan=text, plan_hash=canonical_hash(text),
             todos=[task_todo(task)], once=task.once,
         )  # fmt: skip
-        failpoint("submit.before_commit")
-        outcome = await self._dispatch.one(command)
-        failpoint("submit.after_commit")
+        with _submitting(command, RunSpec(), tracing.valid(task.traceparent) or traceparent) as here:
+            failpoint("submit.before_commit")
+            outcome = await self._dispatch.one(command)
+            failpoint("submit.after_commit")
+            here.say({"atlas.refused": outcome.code if isinstance(outcome, Refused) else None})
         if not isinstance(outcome, Refused):
             return Submission(command.run, [])
         if outcome.code != "repeated":
@@ -293,6 +300,15 @@ class Service:
         if isinstance(outcome, Refused):
             raise _error(outcome)
         return outcome if isinstance(outcome, Done) else Done()
+
+
+@contextmanager
+def _submitting(command: SubmitRun, spec: RunSpec, traceparent: str | None) -> Generator[tracing.Here]:
+    """The run goes on with the trace of who submits it; whoever carries it out finds that in its spec."""
+    about = {"atlas.run.id": command.run, "atlas.source": command.source, "atlas.todos": len(command.todos)}
+    with tracing.span("atlas.submit", about, "producer", traceparent or "current") as here:
+        command.spec = replace(spec, traceparent=tracing.traceparent() or traceparent).to_json()
+        yield here
 
 
 class _Changed(Conflict):

@@ -10,6 +10,7 @@ Light on purpose: every start of the command line reads this.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -29,6 +30,7 @@ LogFormat = Literal["human", "json"]
 
 _MINIMUM_CACHE = 1 << 20
 _NEAR = 0.9
+_MOST_CORES = 1024
 _TOKEN = "ATLAS_TOKEN"  # noqa: S105 - a variable's name
 _FOREIGN = frozenset(("ATLAS_HOME", "ATLAS_CONFIG", _TOKEN, _TOKEN + SUFFIX, "ATLAS_FAILPOINTS"))
 
@@ -53,6 +55,9 @@ class Settings:
     secrets_directory: Path | None = None
     worker_concurrency: int = 4
     worker_labels: tuple[str, ...] = ()
+    worker_cpus: float | None = None
+    worker_memory: int | None = None
+    """Cores, and bytes, that this worker's TODOs may ask for together; None: all that this machine has."""
     worker_health: str | None = None
     worker_intake: bool = True
     intake_remotes: tuple[str, ...] = ("s3://",)
@@ -170,7 +175,10 @@ def _spelled(value: str, check: Callable[[object], object]) -> object:
         return [item.strip() for item in value.split(",") if item.strip()]
     if check is _flag:
         return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}.get(value.lower(), value)
-    if check in (_concurrency, _size) and value.isascii() and value.isdigit() and len(value) < 20:
+    if check is _cores:
+        with suppress(ValueError):
+            return float(value)
+    if check in (_concurrency, _size, _memory) and value.isascii() and value.isdigit() and len(value) < 20:
         return int(value)
     return value
 
@@ -199,6 +207,18 @@ def _size(value: object) -> int:
     if (size := byte_size(value)) < _MINIMUM_CACHE:
         raise ValueError("must be at least 1m")
     return size
+
+
+def _cores(value: object) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0.01 <= value <= _MOST_CORES:
+        raise ValueError(f"must be a number from 0.01 to {_MOST_CORES}")
+    return float(value)
+
+
+def _memory(value: object) -> int:
+    from orchestrator.plan.values import memory
+
+    return memory(value)
 
 
 def _one_of(*words: str) -> Callable[[object], str]:
@@ -280,6 +300,8 @@ _KEYS: dict[str, tuple[str, Callable[[object], object]]] = {
     "secrets.directory": ("secrets_directory", _directory),
     "worker.concurrency": ("worker_concurrency", _concurrency),
     "worker.labels": ("worker_labels", _labels),
+    "worker.cpus": ("worker_cpus", _cores),
+    "worker.memory": ("worker_memory", _memory),
     "worker.health": ("worker_health", _text),
     "worker.intake": ("worker_intake", _flag),
     "intake.remotes": ("intake_remotes", _prefixes),

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from state.agent_tables import BudgetRow, NoteRow
+from state.reading import Told
 from state.tables import ArtifactRow, Event, EvidenceRow, Question, Run, Todo
 
 NANO = 1_000_000_000
@@ -209,7 +210,7 @@ def question_view(question: Question) -> QuestionView:
     )  # fmt: skip
 
 
-def event_view(event: Event) -> EventView:
+def event_view(event: Event | Told) -> EventView:
     return EventView(event.run_id, event.seq, moment(event.at), event.type, event.todo_id, json.loads(event.data))
 
 

@@ -12,22 +12,26 @@ import os
 import platform
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Literal
 
 from sqlmodel import Session, col, select
 
 from orchestrator.dispatch import Dispatch
 from orchestrator.logs import log_ids
-from orchestrator.metering import Unmetered, WorkerMeter
+from orchestrator.metering import Unmetered, WorkerMeter, settled_as
 from orchestrator.outcome import settlement
 from orchestrator.reporting import StoreReporter
+from orchestrator.run_spec import Traces
 from orchestrator.waking import Waking
+from state import tracing
 from state.commands import Claimed, ClaimedMany, ClaimNext, Complete, Fail, Refused, Release, WorkerEnded, WorkerStarted
 from state.errors import AtlasError, LeaseLost, StoreError
 from state.failpoints import failpoint
 from state.limits import POLL_SECONDS
 from state.ports import Deferral, Executor, Failure, Result, Worked
 from state.records import ReleaseCause, TodoKind
+from state.room import Room
 from state.tables import Todo
 
 log = logging.getLogger(__name__)
@@ -40,13 +44,16 @@ Stopped = ReleaseCause | None
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claims:
-    """What a worker takes: `slots` TODOs at a time of this `placement`, of one `run` or of any, wearing `labels`."""
+    """What a worker takes: `slots` TODOs at a time of this `placement`, of one `run` or of any, wearing `labels`, that
+    together ask for no more than its `room`. `alone`: what asks for more gets all of it; else it is left to others."""
 
     boot: str
     placement: str
     slots: int
     run: str | None = None
     labels: frozenset[str] = frozenset()
+    room: Room | None = None
+    alone: bool = False
 
 
 @dataclass(slots=True)
@@ -86,6 +93,7 @@ class Worker:
         self._claims = claims
         self._publish = publish
         self._meter = meter or Unmetered()
+        self._traces = Traces(self._store)
         self._running: dict[str, _Running] = {}
         self._draining = False
         self._unsure = False
@@ -103,8 +111,9 @@ class Worker:
 
     async def run(self) -> None:
         """Work until `drain` or `stop` has been called and all is given back."""
+        mine = self._claims
         await self._dispatch.persistently(
-            WorkerStarted(self._claims.boot, platform.node(), os.getpid(), sorted(self._claims.labels))
+            WorkerStarted(mine.boot, platform.node(), os.getpid(), sorted(mine.labels), mine.room)
         )
         helpers = [asyncio.create_task(self._waking.listen()), asyncio.create_task(self._watch())]
         try:
@@ -144,7 +153,11 @@ class Worker:
         mine = self._claims
         try:
             await self._give_back_unheard()
-            outcome = await self._dispatch.one(ClaimNext(mine.boot, mine.placement, free, mine.labels, mine.run))
+            outcome = await self._dispatch.one(
+                ClaimNext(
+                    mine.boot, mine.placement, free, mine.labels, mine.run, mine.room, self._free_room(), mine.alone
+                )
+            )
         except StoreError as error:
             log.warning("%s; trying again", error.message)
             self._unsure = True
@@ -153,6 +166,13 @@ class Worker:
         for claim in claims:
             self._start(claim)
         await self._waking.looked({claim.todo for claim in claims}, full=len(claims) == free)
+        if claims and isinstance(outcome, ClaimedMany) and outcome.passed_over:
+            self._waking.event.set()  # behind what now has no room may be what needs none
+
+    def _free_room(self) -> Room | None:
+        """What nobody here uses."""
+        room = self._claims.room
+        return room and reduce(Room.__sub__, (running.claim.asks for running in self._running.values()), room)
 
     async def _give_back_unheard(self) -> None:
         """Nobody else would take it, as its owner lives."""
@@ -168,7 +188,9 @@ class Worker:
         failpoint("worker.claimed")
         running = _Running(claim)
         with log_ids(run=claim.run, todo=claim.todo):  # the task has them to its end
-            running.task = asyncio.create_task(self._carry_out(running), name=f"todo {claim.key}")
+            log.debug("%s: taken, fence %d", claim.key, claim.fence)
+            work = self._traced(running) if tracing.on() else self._carry_out(running)
+            running.task = asyncio.create_task(work, name=f"todo {claim.key}")
         self._running[claim.todo] = running
         self._meter.claimed(claim)
         if self._draining:  # the claim was on its way when the drain began
@@ -202,6 +224,19 @@ class Worker:
 
     # --- carrying out ------------------------------------------------------------------------------------------------
 
+    async def _traced(self, running: _Running) -> None:
+        """As `_carry_out`, in the trace of who submitted the run, whoever had the TODO before."""
+        claim = running.claim
+        about = {
+            "atlas.run.id": claim.run, "atlas.todo.id": claim.todo, "atlas.todo.key": claim.key,
+            "atlas.todo.kind": claim.kind, "atlas.fence": claim.fence, "atlas.attempt": claim.attempt,
+            "atlas.epoch": claim.epoch, "atlas.crashes": claim.crash_count, "atlas.worker": self._claims.boot,
+            "atlas.outcome": "dropped",
+        }  # fmt: skip
+        parent = await self._traces.of(claim.run) or "none"
+        with tracing.span("atlas.todo", about, "consumer", parent):
+            await self._carry_out(running)
+
     async def _carry_out(self, running: _Running) -> None:
         claim = running.claim
         try:
@@ -217,7 +252,8 @@ class Worker:
                 result = await self._judged(claim, again) if again and not running.stopped else None
             running.phase = "settled"
             if with_outputs and self._publish and not running.stopped:
-                await self._publish(claim)
+                with tracing.span("atlas.publish"):
+                    await self._publish(claim)
         except asyncio.CancelledError:
             cause = running.stopped[0] if running.stopped else "drain"
             if running.phase in ("starting", "working") and cause is not None:
@@ -254,6 +290,8 @@ class Worker:
         command = settlement(claim, result, self._claims.boot)
         outcome = await self._dispatch.persistently(command)
         self._meter.settled(claim, command, outcome)
+        log.debug("%s: settled, %s", claim.key, type(command).__name__)
+        tracing.say({"atlas.outcome": settled_as(command, outcome)})
         failpoint("worker.after_settle")
         if isinstance(outcome, Refused):
             if outcome.code == "head_moved" and isinstance(result, Worked) and result.again:
@@ -270,8 +308,11 @@ class Worker:
             await self._dispatch.persistently(settlement(claim, failure))
 
     async def _release(self, claim: Claimed, cause: ReleaseCause) -> None:
+        log.debug("%s: given back, %s", claim.key, cause)
         release = Release(claim.todo, claim.fence, cause, self._claims.boot)
-        self._meter.settled(claim, release, await self._dispatch.persistently(release))
+        outcome = await self._dispatch.persistently(release)
+        self._meter.settled(claim, release, outcome)
+        tracing.say({"atlas.outcome": settled_as(release, outcome), "atlas.cause": cause})
 
     async def _give_back(self, cause: ReleaseCause) -> None:
         for running in self._running.values():

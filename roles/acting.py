@@ -22,6 +22,7 @@ from roles.rulings import Houseman, Ruling, no_sandbox
 from roles.thinking import CAPPED
 from roles.toolbox import Outcome, bounded
 from roles.untrusted import as_data
+from state import tracing
 from state.agent_commands import Standing, ToolRow, ToolState
 from state.errors import LeaseLost, SandboxError
 from state.failpoints import failpoint
@@ -85,7 +86,10 @@ class Actor:
         if not box.repeatable(call.name) and not interrupted:
             await self.record.remember(tools=[_row(place, call, "intent")], events=[self._event(duty, call, "running")])
             failpoint("agent.tool_intended")
-        outcome = await box.call(call.name, call.arguments)
+        with tracing.span(f"execute_tool {call.name}", _told(call)) as here:
+            outcome = await box.call(call.name, call.arguments)
+            if outcome.failed:
+                here.failed("tool")
         failpoint("agent.tool_called")
         if (trouble := self.desk.trouble()) is not None:
             return await self._stopped(duty, place, call, trouble)
@@ -219,6 +223,12 @@ class Actor:
         """What was news already when another worker had the attempt."""
         for row in self.record.tools.values():
             self.seen.update(each for each in (row.digest,) if each)
+
+
+def _told(call: ToolCall) -> tracing.Attributes:
+    """By OpenTelemetry's conventions; what it is called with is nobody's business."""
+    names = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.type": "function"}
+    return {**names, "gen_ai.tool.name": call.name, "gen_ai.tool.call.id": call.id}
 
 
 def _row(

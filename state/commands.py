@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 
 from state.agent_commands import AskPerson, ForgetThreads, Remember, ReserveCall, SettleCall
 from state.records import BlockReason, EventType, Evidence, FailureReason, Output, Provenance, ReleaseCause, TodoKind
+from state.room import NOTHING, Room
 
 
 @dataclass(slots=True)
 class NewTodo:
     """A TODO of a new run. `needs` are (TODO id, wanted answer, None, or `records.ANY_END`); `timeout` (seconds) bounds
     one attempt; `document` is JSON for the executor; `ask` is JSON ``{"text", "choices", "expires"}`` for gates, else
-    None. Of the TODOs in one `lane` only one is worked on at a time."""
+    None. Of the TODOs in one `lane` only one is worked on at a time. `cpus` (cores) and `memory` (bytes) are asked of
+    its worker; None: no more than a place."""
 
     id: str
     key: str
@@ -26,6 +28,8 @@ class NewTodo:
     timeout: float = 1800.0
     ask: str | None = None
     lane: str | None = None
+    cpus: float | None = None
+    memory: int | None = None
 
 
 @dataclass(slots=True)
@@ -92,13 +96,18 @@ class Claim:
 @dataclass(slots=True)
 class ClaimNext:
     """Take the next ready TODOs, by priority and age: at most `limit` of what `placement` and `labels` allow. With
-    `run`, of that run only."""
+    `run`, of that run only. `room` is all that this worker has, `free` what of it nobody uses; None: there are no
+    bounds. What asks for more than there is, is left to others; if `alone`, there are none, and it gets all there is.
+    What has waited long goes before what is behind it: room is kept until there is enough."""
 
     worker: str
     placement: str
     limit: int
     labels: frozenset[str] = frozenset()
     run: str | None = None
+    room: Room | None = None
+    free: Room | None = None
+    alone: bool = False
 
 
 @dataclass(slots=True)
@@ -276,6 +285,7 @@ class WorkerStarted:
     host: str
     pid: int
     labels: Sequence[str] = ()
+    room: Room | None = None
 
 
 @dataclass(slots=True)
@@ -326,7 +336,8 @@ class Done:
 
 @dataclass(slots=True)
 class Claimed:
-    """The TODO is this worker's while it holds `fence`. `deadline` is the database's clock."""
+    """The TODO is this worker's while it holds `fence`. `deadline` is the database's clock. `waited`: seconds that it
+    was ready."""
 
     todo: str
     run: str
@@ -340,13 +351,17 @@ class Claimed:
     deadline: float
     document: str
     provenance: Provenance
+    asks: Room = NOTHING
+    waited: float = 0.0
 
 
 @dataclass(slots=True)
 class ClaimedMany:
-    """What `ClaimNext` took; empty when nothing was to be had."""
+    """What `ClaimNext` took; empty when nothing was to be had. `passed_over`: of what was looked at, some had to be
+    left, as there was not enough room for all."""
 
     claims: list[Claimed]
+    passed_over: bool = False
 
 
 @dataclass(slots=True)

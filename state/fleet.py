@@ -6,7 +6,6 @@ are. `Fleet.whole` says whether a bound was met: then the counts are of what was
 
 from __future__ import annotations
 
-import uuid
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -25,21 +24,19 @@ CALLS = 20_000
 SETTLED_SECONDS = 120.0
 """A model call that was begun longer ago, and is settled, is counted for good. Ids sort by time, so that none comes
 before it any more; but for one of a worker that could not reach the database for as long, which is then missed."""
-_VERSION_7 = 7
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """Rows that are looked at. `runs`: so many that have not ended, and so many, the newest, of all. `rows`: of what is
     counted along an index alone (ready TODOs, the outbox, questions). The oldest claimable TODO is looked for in
-    `claimable_runs`, those that were submitted first of all that have some; in each, of the `next_todos` that are
-    claimed next, among the first `claimable_todos` that may be claimed now."""
+    `claimable_runs`, those that were submitted first of all that have some; in each among the `next_todos` that are
+    claimed next."""
 
     runs: int = 10_000
     rows: int = 100_000
     claimable_runs: int = 64
     next_todos: int = 128
-    claimable_todos: int = 16
 
 
 BOUNDS = Bounds()
@@ -102,44 +99,28 @@ def _open_runs(session: Session, limit: int) -> tuple[Counter[str], Counter[str]
 # --- what waits for a worker ---------------------------------------------------------------------------------------
 
 _CANDIDATES = f"""
-SELECT run.id, run.created_at, run.since FROM run
+SELECT run.id, run.since FROM run
 WHERE placement = :placement AND {HAS_CLAIMABLE} ORDER BY id LIMIT :limit
 """  # noqa: S608
 _NEXT = f"""
-SELECT todo.id, todo.not_before,
-  (SELECT max(attempt.ended_at) FROM attempt WHERE attempt.todo_id = todo.id),
-  (SELECT max(question.answered_at) FROM question WHERE question.todo_id = todo.id),
-  (SELECT max(need.ended_at) FROM todo_need JOIN todo AS need ON need.id = todo_need.need_id
-   WHERE todo_need.todo_id = todo.id)
-FROM (SELECT id, run_id, priority, lane, not_before FROM todo WHERE run_id = :run AND state = 'ready'
+SELECT min(todo.ready_at)
+FROM (SELECT id, run_id, priority, lane, not_before, ready_at FROM todo WHERE run_id = :run AND state = 'ready'
       ORDER BY priority DESC, id LIMIT :next) AS todo
 WHERE todo.not_before <= :now AND {LANE_FREE}
-ORDER BY todo.priority DESC, todo.id LIMIT :limit
 """  # noqa: S608
 
 
 def oldest_claimable(session: Session, placement: str = QUEUE, bounds: Bounds = BOUNDS) -> float | None:
-    """Seconds; see `Fleet`. No row says when its TODO became ready, so that is the last of what had to happen first: it
-    was made, its needs were met, its last attempt ended, its question was answered, its wait was over, its run went on.
-    (What a person retries in a run that is in progress counts from the end of its last attempt.) Labels are not looked
-    at: a TODO that no worker fits is what this is to show."""
+    """Seconds; see `Fleet`. Since the TODO was ready and its run went on. Labels and room are not looked at: a TODO
+    that no worker fits is what this is to show."""
     now = reading.now(session)
     oldest: float | None = None
-    for run, created, since in _rows(session, _CANDIDATES, placement=placement, limit=bounds.claimable_runs):
-        some = {"next": bounds.next_todos, "limit": bounds.claimable_todos}
-        for id, *times in _rows(session, _NEXT, run=run, now=now, **some):
-            ready = max(created, since or 0.0, _made(id), *(at or 0.0 for at in times))
-            oldest = ready if oldest is None else min(oldest, ready)
+    for run, since in _rows(session, _CANDIDATES, placement=placement, limit=bounds.claimable_runs):
+        ((ready,),) = _rows(session, _NEXT, run=run, now=now, next=bounds.next_todos)
+        if ready is not None:
+            began = max(since or 0.0, ready)
+            oldest = began if oldest is None else min(oldest, began)
     return None if oldest is None else max(0.0, now - oldest)
-
-
-def _made(id: str) -> float:
-    """When an id was made, by the clock of who made it; 0 when it does not say."""
-    try:
-        parsed = uuid.UUID(id)
-    except ValueError:
-        return 0.0
-    return (parsed.int >> 80) / 1000.0 if parsed.version == _VERSION_7 else 0.0
 
 
 # --- spend ---------------------------------------------------------------------------------------------------------

@@ -99,8 +99,8 @@ def _todo(work: Work, id: str) -> Row:
     return (
         todo.id, todo.run_id, todo.key, todo.kind, todo.state, todo.reason, todo.detail, todo.fence, todo.attempt,
         todo.crash_count, todo.epoch, todo.unmet_needs, todo.owner, todo.not_before, todo.deadline, todo.timeout,
-        todo.labels, todo.lane, todo.ask, todo.answer, todo.started_at, todo.ended_at, position, new.title,
-        new.priority, new.document,
+        todo.labels, todo.lane, todo.ask, todo.answer, todo.started_at, todo.ended_at, todo.cpus, todo.memory,
+        todo.ready_at, position, new.title, new.priority, new.document,
     )  # fmt: skip
 
 
@@ -117,7 +117,7 @@ def _put_todo(todo: TodoState) -> Row:
     return (
         todo.state, todo.reason, todo.detail, todo.fence, todo.attempt, todo.crash_count, todo.epoch, todo.unmet_needs,
         todo.owner, todo.not_before, todo.deadline, todo.answer, todo.started_at, todo.ended_at,
-        todo.id, todo.loaded_fence,
+        todo.ready_at, todo.id, todo.loaded_fence,
     )  # fmt: skip
 
 

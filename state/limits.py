@@ -51,7 +51,8 @@ REMOTE_OBJECT_BYTES = 5 * 1024 * GB
 SECRET_MINIMUM = 4
 """Characters; a shorter secret can't be redacted without redacting everything."""
 
-LEASE_SECONDS = 10.0
+LEASE_SECONDS = 9.0
+"""A worker that is frozen right after a renewal has lost its work to another within ten, sweep and claim included."""
 HEARTBEAT_SECONDS = 2.0
 LOOP_STALL_SECONDS = 6.0
 """An event loop that has not answered for this long gets no renewal."""
@@ -68,6 +69,8 @@ DEADLINE_GRACE_SECONDS = 15.0
 """Past a TODO's timeout: the sweeper ends what its owner should have ended."""
 BATCH_WEIGHT = 400
 """What one transaction takes in: commands, a new TODO counting as one. Keeps the write lock under about 20 ms."""
+ROOM_SECONDS = 30.0
+"""A TODO that has been ready for so long, and asks for more than a worker has free, is not passed over any more."""
 BUSY_SECONDS = 60.0
 """How long a database held by another program is waited for."""
 PAGE = 1_000

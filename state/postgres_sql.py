@@ -17,6 +17,7 @@ from sqlmodel import SQLModel
 from state.agent_tables import BudgetRow, ModelCall
 from state.commands import ClaimNext
 from state.loading import Row
+from state.room import bounds
 from state.statements import (
     BUDGET_COLUMNS,
     BUSY_LANES,
@@ -31,6 +32,7 @@ from state.statements import (
     LANE_FREE,
     PUTS,
     QUESTION_COLUMNS,
+    ROOM_FITS,
     RUN_COLUMNS,
     SINK_COLUMNS,
     TODO_COLUMNS,
@@ -94,7 +96,12 @@ def _insert(insert: Insert) -> str:
 def _put(put: Put) -> str:
     columns = put.columns
     keys = ", ".join(columns_of(put.model, put.key)[1])
-    sets = ", ".join(f"{name} = excluded.{name}" for name in columns_of(put.model, columns)[1])
+    table, names = columns_of(put.model, columns)
+    grown = columns_of(put.model, (put.grows,))[1] if put.grows else ()
+    sets = ", ".join(
+        f"{name} = " + (f"greatest({table}.{name}, excluded.{name})" if name in grown else f"excluded.{name}")
+        for name in names
+    )
     return f"{_insert(Insert(put.model, columns))} ON CONFLICT ({keys}) DO UPDATE SET {sets}"
 
 
@@ -151,6 +158,13 @@ _LABELS_FIT = (
     "(todo.labels IS NULL OR NOT EXISTS (SELECT 1 FROM json_array_elements_text(todo.labels::json) AS asked(value)"
     " WHERE asked.value <> ALL(%(labels)s::text[])))"
 )
+_ROOM_FITS = ROOM_FITS.format(
+    cpus="%(cpus)s::float8",
+    memory="%(memory)s::float8",
+    all_cpus="%(all_cpus)s::float8",
+    all_memory="%(all_memory)s::float8",
+    waiting_since="%(waiting_since)s::float8",
+)
 _CLAIMABLE_RUNS = CLAIMABLE_RUNS.format(
     runs="run", placement="%(placement)s", has_claimable=HAS_CLAIMABLE, limit="%(few)s::int",
     scope="(%(run)s::text IS NULL OR id = %(run)s::text)",
@@ -159,6 +173,7 @@ _CLAIMABLE_OF_RUN = CLAIMABLE_OF_RUN.format(
     run="run.id",
     now="%(now)s::float8",
     labels_fit=_LABELS_FIT,
+    room_fits=_ROOM_FITS,
     limit="least(run.free, %(limit)s::int)",
     lane_free=LANE_FREE,
 )
@@ -169,7 +184,7 @@ ORDER BY found.priority DESC, found.id LIMIT %(limit)s::int
 """  # noqa: S608
 _CLAIMABLE = CLAIMABLE.format(
     ready="todo JOIN run", placement="%(placement)s", has_claimable=HAS_CLAIMABLE, now="%(now)s::float8",
-    labels_fit=_LABELS_FIT, limit="%(limit)s::int", lane_free=LANE_FREE,
+    labels_fit=_LABELS_FIT, room_fits=_ROOM_FITS, limit="%(limit)s::int", lane_free=LANE_FREE,
 )  # fmt: skip
 
 
@@ -241,7 +256,7 @@ class PostgresRows:
         connection = self._connection
         values: dict[str, Any] = {
             "now": now, "placement": command.placement, "labels": sorted(command.labels), "run": command.run,
-            "limit": max(command.limit, 0), "few": FEW_RUNS + 1,
+            "limit": max(command.limit, 0), "few": FEW_RUNS + 1, **bounds(command, now),
         }  # fmt: skip
         runs = run_sql(connection, _CLAIMABLE_RUNS + ("" if self._first else " FOR UPDATE SKIP LOCKED"), values)
         few = runs.fetchall()

@@ -6,15 +6,17 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar, cast
 
-from sqlalchemy import ColumnElement, false, func, literal, text
+from sqlalchemy import ColumnElement, Table, and_, false, func, inspect, literal, or_, text
+from sqlalchemy import select as core_select
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
 from state.agent_tables import BudgetRow, ModelCall
 from state.errors import Ambiguous, NotFound
 from state.limits import PAGE
+from state.room import BOUNDLESS, Room
 from state.tables import (
     ArtifactRow,
     Attempt,
@@ -259,16 +261,21 @@ def queue_workers(session: Session) -> list[str]:
     return list(session.exec(select(Worker.id).where(col(Worker.ended_at).is_(None), ~its_own.exists())))
 
 
-def labels_of(session: Session, workers: Sequence[str]) -> list[set[str]]:
-    """What each of these workers wears."""
-    rows = session.exec(select(Worker.labels).where(col(Worker.id).in_(workers))).all()
-    return [set(json.loads(labels)) for labels in rows]
+def workers_have(session: Session, workers: Sequence[str]) -> list[tuple[set[str], Room]]:
+    """(labels, room) of each of these workers."""
+    rows = session.exec(select(Worker).where(col(Worker.id).in_(workers))).all()
+    return [
+        (set(json.loads(row.labels)), BOUNDLESS if row.cpus is None else Room(row.cpus, row.memory or 0))
+        for row in rows
+    ]
 
 
-def labels_wanted(session: Session, run: str) -> list[set[str]]:
-    """What the ready TODOs of a run want of a worker, each once."""
-    ready = select(Todo.labels).where(Todo.run_id == run, Todo.state == "ready", col(Todo.labels).is_not(None))
-    return [set(json.loads(labels)) for labels in session.exec(ready.distinct()).all() if labels]
+def wanted_of_workers(session: Session, run: str) -> list[tuple[set[str], Room]]:
+    """(labels, room) that the ready TODOs of a run want of a worker, each once; not of those that want nothing."""
+    ready = select(Todo.labels, Todo.cpus, Todo.memory).where(Todo.run_id == run, Todo.state == "ready")
+    rows = session.exec(ready.distinct()).all()
+    wanted = [(set(json.loads(labels or "[]")), Room(cpus or 0.0, memory or 0)) for labels, cpus, memory in rows]
+    return [(labels, room) for labels, room in wanted if labels or room]
 
 
 def now(session: Session) -> float:
@@ -304,3 +311,25 @@ def news(session: Session, sink: str, since: float, limit: int) -> list[News]:
         query = query.order_by(col(Run.updated_at), col(Run.id)).limit(limit)
         found += [News(*row) for row in session.exec(query).all()]
     return found
+
+
+class Told(NamedTuple):
+    """An event; as a row, since thousands of them are read in a second."""
+
+    run_id: str
+    seq: int
+    at: float
+    type: str
+    todo_id: str | None
+    data: str
+
+
+def events_of(session: Session, news: Sequence[News], limit: int = PAGE) -> list[Told]:
+    """What there is to tell, of each run in order; at most `limit` events."""
+    if not news:
+        return []
+    table = cast(Table, inspect(Event).local_table)
+    wanted = or_(*(and_(table.c.run_id == each.run, table.c.seq > each.after) for each in news))
+    query = core_select(*(table.c[name] for name in Told._fields)).where(wanted)
+    rows = session.connection().execute(query.order_by(table.c.run_id, table.c.seq).limit(limit))
+    return [Told(*row) for row in rows]

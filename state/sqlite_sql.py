@@ -10,6 +10,7 @@ from typing import Any
 from state.agent_tables import BudgetRow, ModelCall
 from state.commands import ClaimNext
 from state.loading import Row
+from state.room import bounds
 from state.statements import (
     BUDGET_COLUMNS,
     BUSY_LANES,
@@ -24,6 +25,7 @@ from state.statements import (
     LANE_FREE,
     PUTS,
     QUESTION_COLUMNS,
+    ROOM_FITS,
     RUN_COLUMNS,
     SINK_COLUMNS,
     TODO_COLUMNS,
@@ -55,7 +57,11 @@ def _insert(insert: Insert, rows: int = 1) -> str:
 
 def _put(put: Put) -> str:
     table, names = columns_of(put.model, put.columns)
-    return f"INSERT OR REPLACE INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608
+    values = f"INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
+    if put.grows is None:
+        return f"INSERT OR REPLACE {values}"
+    keys, column = ", ".join(put.key), put.grows
+    return f"INSERT {values} ON CONFLICT ({keys}) DO UPDATE SET {column} = max({column}, excluded.{column})"
 
 
 def _delete(delete: Delete) -> str:
@@ -111,6 +117,9 @@ _LABELS_FIT = (
     "(todo.labels IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(todo.labels) AS asked"
     " WHERE asked.value NOT IN (SELECT value FROM json_each(:labels))))"
 )
+_ROOM_FITS = ROOM_FITS.format(
+    cpus=":cpus", memory=":memory", all_cpus=":all_cpus", all_memory=":all_memory", waiting_since=":waiting_since"
+)
 # SQLite keeps no statistics unless asked to: left alone, it would walk all runs there ever were.
 _CLAIMABLE_RUNS = {
     scope: CLAIMABLE_RUNS.format(
@@ -120,11 +129,11 @@ _CLAIMABLE_RUNS = {
     for scope, sql in (("run", "id = :run"), ("all", "1=1"))
 }  # fmt: skip
 _CLAIMABLE_OF_RUN = CLAIMABLE_OF_RUN.format(
-    run=":run", now=":now", labels_fit=_LABELS_FIT, limit=":limit", lane_free=LANE_FREE
+    run=":run", now=":now", labels_fit=_LABELS_FIT, room_fits=_ROOM_FITS, limit=":limit", lane_free=LANE_FREE
 )
 _CLAIMABLE = CLAIMABLE.format(
     ready="todo INDEXED BY todo_next CROSS JOIN run", placement=":placement", has_claimable=HAS_CLAIMABLE, now=":now",
-    labels_fit=_LABELS_FIT, limit=":limit", lane_free=LANE_FREE,
+    labels_fit=_LABELS_FIT, room_fits=_ROOM_FITS, limit=":limit", lane_free=LANE_FREE,
 )  # fmt: skip
 
 
@@ -201,7 +210,7 @@ class SqliteRows:
         execute = self._connection.execute
         values = {
             "now": now, "placement": command.placement, "labels": encode(sorted(command.labels)), "run": command.run,
-            "limit": max(command.limit, 0), "few": FEW_RUNS + 1,
+            "limit": max(command.limit, 0), "few": FEW_RUNS + 1, **bounds(command, now),
         }  # fmt: skip
         runs = execute(_CLAIMABLE_RUNS["run" if command.run else "all"], values).fetchall()
         if len(runs) > FEW_RUNS:

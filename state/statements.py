@@ -45,7 +45,7 @@ from state.work import COUNTED
 TODO_COLUMNS = (
     "id", "run_id", "key", "kind", "state", "reason", "detail", "fence", "attempt", "crash_count", "epoch",
     "unmet_needs", "owner", "not_before", "deadline", "timeout", "labels", "lane", "ask", "answer", "started_at",
-    "ended_at",
+    "ended_at", "cpus", "memory", "ready_at",
 )  # fmt: skip
 COUNTERS = tuple(f"n_{state}" for state in COUNTED)
 RUN_COLUMNS = (
@@ -94,10 +94,12 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """Rows of `columns` into `table`, in the place of what has their key."""
+    """Rows of `columns` into `table`, in the place of what has their key. `grows`: a column that keeps the greater of
+    the two values."""
 
     model: type[SQLModel]
     columns: tuple[str, ...]
+    grows: str | None = None
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -155,7 +157,7 @@ INSERTS: dict[str, Insert] = {
         ),
     ),
     "question": Insert(Question, QUESTION_COLUMNS),
-    "worker": Insert(Worker, ("id", "host", "pid", "labels", "started_at")),
+    "worker": Insert(Worker, ("id", "host", "pid", "labels", "cpus", "memory", "started_at")),
     "event": Insert(Event, ("run_id", "seq", "at", "type", "todo_id", "data")),
     "outbox": Insert(Outbox, ("todo_id", "at"), ignore=True),
     "budget": Insert(BudgetRow, BUDGET_COLUMNS),
@@ -182,7 +184,7 @@ INSERTS: dict[str, Insert] = {
 SINK_COLUMNS = ("name", "owner", "until", "since")
 PUTS: dict[str, Put] = {
     "sink": Put(Sink, SINK_COLUMNS),
-    "cursor": Put(Cursor, ("sink", "run_id", "seq")),
+    "cursor": Put(Cursor, ("sink", "run_id", "seq"), grows="seq"),
     "tool_call": Put(
         ToolCallRow,
         (
@@ -218,7 +220,7 @@ UPDATES: dict[str, Update] = {
         Todo,
         (
             "state", "reason", "detail", "fence", "attempt", "crash_count", "epoch", "unmet_needs", "owner",
-            "not_before", "deadline", "answer", "started_at", "ended_at",
+            "not_before", "deadline", "answer", "started_at", "ended_at", "ready_at",
         ),
         ("id", "fence"),
         guard="(ended_at IS NULL OR state = {state} OR epoch < {epoch})",  # what has ended stays so in its epoch
@@ -246,6 +248,12 @@ LANE_FREE = (
     "(todo.lane IS NULL OR NOT EXISTS (SELECT 1 FROM todo AS other WHERE other.run_id = todo.run_id"
     " AND other.lane = todo.lane AND other.owner IS NOT NULL))"
 )
+ROOM_FITS = """(
+  (todo.cpus IS NULL OR todo.cpus <= {cpus}) AND (todo.memory IS NULL OR todo.memory <= {memory})
+  OR todo.ready_at <= {waiting_since}
+    AND (todo.cpus IS NULL OR todo.cpus <= {all_cpus}) AND (todo.memory IS NULL OR todo.memory <= {all_memory})
+)"""
+"""What there is room for, and what has waited so long that room is kept for it."""
 BUSY_LANES = "SELECT run_id, lane FROM todo WHERE lane IS NOT NULL AND owner IS NOT NULL AND run_id"
 FEW_RUNS = 64
 """Up to so many claimable runs are looked at one by one, so that none hides behind the crowd of another."""
@@ -256,13 +264,13 @@ WHERE placement = {placement} AND {has_claimable} AND {scope} ORDER BY id LIMIT 
 """(run, how many more of its TODOs may be in progress), from an index that holds such runs only."""
 CLAIMABLE_OF_RUN = """
 SELECT todo.id, todo.priority FROM todo
-WHERE todo.run_id = {run} AND todo.state = 'ready' AND todo.not_before <= {now} AND {labels_fit}
+WHERE todo.run_id = {run} AND todo.state = 'ready' AND todo.not_before <= {now} AND {labels_fit} AND {room_fits}
   AND {lane_free}
 ORDER BY todo.priority DESC, todo.id LIMIT {limit}
 """
 CLAIMABLE = """
 SELECT todo.id FROM {ready} ON run.id = todo.run_id
-WHERE todo.state = 'ready' AND todo.not_before <= {now} AND {labels_fit} AND {lane_free}
+WHERE todo.state = 'ready' AND todo.not_before <= {now} AND {labels_fit} AND {room_fits} AND {lane_free}
   AND run.placement = {placement} AND {has_claimable}
 ORDER BY todo.priority DESC, todo.id LIMIT {limit}
 """

@@ -98,7 +98,9 @@ class Plan(SQLModel, table=True):
 
 
 class Todo(SQLModel, table=True):
-    """One thing to get done. Owned by `owner` (a boot id) while in progress or verifying, under `fence`."""
+    """One thing to get done. Owned by `owner` (a boot id) while in progress or verifying, under `fence`. It asks for
+    `cpus` cores and `memory` bytes of its worker; None: for no more than a place. `ready_at`: when it became ready, or
+    is to be looked at again, last."""
 
     __tablename__: ClassVar[str] = "todo"
     __table_args__ = (
@@ -154,6 +156,9 @@ class Todo(SQLModel, table=True):
     priority: int = 0
     labels: str | None = None
     lane: str | None = None
+    cpus: float | None = Field(default=None, sa_type=Float)
+    memory: int | None = Field(default=None, sa_type=BigInteger)
+    ready_at: float | None = Field(default=None, sa_type=Float)
     ask: str | None = Field(default=None, sa_column=Column(Text))
     answer: str | None = Field(default=None, sa_column=Column(Text))
     document: str = Field(sa_column=_text())
@@ -328,7 +333,7 @@ class Cursor(SQLModel, table=True):
 
 
 class Worker(SQLModel, table=True):
-    """A process that claims TODOs; `id` is its boot id."""
+    """A process that claims TODOs; `id` is its boot id. `cpus` and `memory` (bytes) are what it has; None: no bound."""
 
     __tablename__: ClassVar[str] = "worker"
 
@@ -336,6 +341,8 @@ class Worker(SQLModel, table=True):
     host: str
     pid: int
     labels: str
+    cpus: float | None = Field(default=None, sa_type=Float)
+    memory: int | None = Field(default=None, sa_type=BigInteger)
     started_at: float = Field(sa_type=Float)
     ended_at: float | None = Field(default=None, sa_type=Float)
 

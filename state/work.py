@@ -66,6 +66,9 @@ class TodoState:
     answer: str | None
     started_at: float | None
     ended_at: float | None
+    cpus: float | None
+    memory: int | None
+    ready_at: float | None
     loaded_fence: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
@@ -300,6 +303,7 @@ class Work:
             todo.owner, todo.deadline = None, None
         self.dirty[todo.id] = todo
         if to == "ready":
+            todo.ready_at = max(self.now, todo.not_before)
             self.wake(run, todo)
 
     def wake(self, run: RunState, todo: TodoState) -> None:

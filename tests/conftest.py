@@ -11,4 +11,5 @@ pytest_plugins = [
     "tests.services.guarded_engine",
     "tests.services.node",
     "tests.services.python_image",
+    "tests.services.stand_ins",
 ]

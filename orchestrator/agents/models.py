@@ -10,6 +10,7 @@ from pathlib import Path
 
 from orchestrator.secret_files import with_files
 from roles.models.connect import PROVIDERS, Provider, connect, load
+from roles.models.limited import LimitedModel
 from roles.models.port import ChatModel
 from roles.role import Duty
 from state.errors import SettingsError
@@ -34,6 +35,8 @@ class Models:
         self._default = list(default)
         self._loaded: set[str] = set()
         self._connected: dict[tuple[str, Path], ChatModel] = {}
+        limits = {label: provider.concurrency for label, provider in self._providers.items()}
+        self._turns = {label: asyncio.Semaphore(limit) for label, limit in limits.items() if limit}
 
     def chain(self, duty: Duty, named: Mapping[str, Sequence[str]], directory: Path) -> list[ChatModel]:
         """For a duty of a run that names `named` (by role, or ``default``); scripts are looked for in `directory`."""
@@ -76,7 +79,9 @@ class Models:
     def _connect(self, name: str, directory: Path) -> ChatModel:
         key = (name, directory)
         if key not in self._connected:
-            self._connected[key] = connect(name, self._environ, directory, self._providers)
+            model = connect(name, self._environ, directory, self._providers)
+            turns = self._turns.get(name.partition("/")[0])
+            self._connected[key] = LimitedModel(model, turns) if turns else model
         return self._connected[key]
 
     async def close(self) -> None:

@@ -12,7 +12,9 @@ from orchestrator.executors.attempt_log import AttemptLog
 from orchestrator.executors.workplace import Workplace, remove_directory
 from orchestrator.plan.agent_spec import AgentSpec
 from orchestrator.plan.spec import TaskSpec, VerifySpec
+from orchestrator.sandboxes import traced_run
 from orchestrator.verification import verify
+from state import tracing
 from state.errors import LeaseLost
 from state.ports import Exit, Sandbox, SandboxCommand, WriteOutput
 from state.records import Evidence
@@ -36,7 +38,8 @@ class Prover:
     async def run(self, argv: Sequence[str], directory: Path, timeout: float, write: WriteOutput) -> Exit:
         """A command of this attempt in its sandbox; `LeaseLost` when that ended it."""
         spec = self.spec
-        ended = await self.sandbox.run(
+        ended = await traced_run(
+            self.sandbox,
             SandboxCommand(
                 argv=tuple(argv), workdir=directory, timeout=max(0.1, min(timeout, self.end - time.monotonic())),
                 environment=spec.env, resources=spec.resources, image=self.image, label=self.label,
@@ -59,11 +62,12 @@ class Prover:
 
         try:
             await self.repository.here.checkout(commit, place.directory)
-            if not every:
-                return await verify(place, tuple(items), check, self.log, self.by)
-            found: list[Evidence] = []
-            for item in items:
-                found += await verify(place, (item,), check, self.log, self.by)
-            return found
+            with tracing.span("atlas.verify", {"atlas.commit": commit, "atlas.items": len(items)}):
+                if not every:
+                    return await verify(place, tuple(items), check, self.log, self.by)
+                found: list[Evidence] = []
+                for item in items:
+                    found += await verify(place, (item,), check, self.log, self.by)
+                return found
         finally:
             remove_directory(scratch)

@@ -11,6 +11,7 @@ from mcp_servers.storage.threads import in_thread
 from orchestrator.brokers.rabbitmq import Rabbit
 from orchestrator.plan.task import TaskDocument, key_of, read_task
 from orchestrator.service import Service
+from state import tracing
 from state.errors import InputError
 from state.failpoints import failpoint
 
@@ -41,7 +42,10 @@ class Intake:
             async with self._reading:
                 task = await in_thread(lambda stop: read_task(None, body, json_only=True))
             self._check(task)
-            submitted = await self._service.submit_task(task, provenance="outside", source="intake")
+            trace = tracing.valid(headers.get("traceparent"))
+            submitted = await self._service.submit_task(
+                task, provenance="outside", source="intake", traceparent=trace
+            )  # fmt: skip
             failpoint("intake.submitted")
         except InputError as error:
             named = key_of(body) or message_id or "a message without an id"
@@ -55,12 +59,17 @@ class Intake:
 
     def _check(self, task: TaskDocument) -> None:
         for remote in task.remotes:
-            if not remote.startswith(self._remotes) or "/../" in f"{remote}/":
+            if not may_be_named(remote, self._remotes):
                 allowed = ", ".join(self._remotes) or "none"
                 raise InputError(
                     f"{remote} may not be named from outside; allowed: {allowed}",
                     "The workers' operator says so: remotes under [intake] of their settings.",
                 )
+
+
+def may_be_named(remote: str, allowed: Sequence[str]) -> bool:
+    """Whether a document from the queue may name it; `allowed` are beginnings."""
+    return remote.startswith(tuple(allowed)) and "/../" not in f"{remote}/"
 
 
 async def take_in(rabbit: Rabbit, service: Service, remotes: Sequence[str] = REMOTES) -> None:

@@ -75,6 +75,14 @@ class Rabbit:
         except TimeoutError:
             return False
 
+    async def examined(self) -> tuple[str, str | None]:
+        """Where it is, and what is wrong, asked once; None: it answers, and has all that we declare."""
+        try:
+            async with opened(self._url, self.topology):
+                return self._place, None
+        except TROUBLE as error:
+            return self._place, reason(error)
+
     async def close(self) -> None:
         """End the connection and all iterators; what is not acknowledged is delivered to others."""
         self._closed = True
@@ -103,15 +111,19 @@ class Rabbit:
         messages = [(self.topology.todos, _message(body, content_type=_JSON)) for body in envelopes]
         await self._publish("", messages)
 
-    async def publish_events(self, events: Sequence[Event]) -> None:
-        """To the topic exchange, in this order, confirmed; that nobody has bound a queue is no error. Errors:
-        `BrokerUnavailable`."""
+    async def publish_events(self, events: Sequence[Event]) -> set[str]:
+        """To the topic exchange, in this order, confirmed; returns the keys that nobody has bound a queue to, which is
+        no error. Errors: `BrokerUnavailable`."""
         messages = [(each.key, _message(each.body, message_id=each.id, content_type=_JSON)) for each in events]
-        await self._publish(self.topology.events, messages, mandatory=False)
+        routed = await self._confirmed(self.topology.events, messages)
+        heard = dict(zip((each.key for each in events), routed, strict=True))  # the last of each key counts
+        return {key for key, somebody in heard.items() if not somebody}
 
-    async def submit(self, body: bytes, message_id: str) -> None:
+    async def submit(self, body: bytes, message_id: str, traceparent: str | None = None) -> None:
         """To the intake queue, confirmed: what any other program would do. Errors: `BrokerUnavailable`."""
-        await self._publish_alone("", self.topology.intake, _message(body, message_id=message_id), message_id)
+        headers = {"traceparent": traceparent} if traceparent else None
+        message = _message(body, headers=headers, message_id=message_id)
+        await self._publish_alone("", self.topology.intake, message, message_id)
 
     async def dead_letter(self, delivery: Delivery, why: str) -> None:
         """Publish a copy of it to the dead letters, confirmed; it is not acknowledged here. Its own headers stay
@@ -129,28 +141,33 @@ class Rabbit:
         async with lock:
             await self._publish(exchange, [(key, message)])
 
-    async def _publish(self, exchange: str, messages: Sequence[tuple[str, Message]], *, mandatory: bool = True) -> None:
+    async def _publish(self, exchange: str, messages: Sequence[tuple[str, Message]]) -> None:
         """(routing key, message); in this order."""
+        if not all(await self._confirmed(exchange, messages)):
+            if self._session:
+                self._session.repair()
+            raise self._unavailable(f"nothing takes what is sent to {exchange or messages[0][0]}: the queue is gone")
+
+    async def _confirmed(self, exchange: str, messages: Sequence[tuple[str, Message]]) -> list[bool]:
+        """The same; whether each of them was routed to a queue."""
         session = self._session
         if session is None:
             raise self._unavailable(self._trouble)
         target = await session.publishing.get_exchange(exchange, ensure=False)
-        calls = [target.publish(message, key, mandatory=mandatory) for key, message in messages]
+        calls = [target.publish(message, key) for key, message in messages]
         try:
             confirming = asyncio.gather(*calls, return_exceptions=True)
             _after_turns(_SENT_TURNS, "broker.sent")
             results = await reached(confirming, CONFIRM_SECONDS)
         except TROUBLE as error:
             raise self._unavailable(f"not confirmed: {reason(error)}") from error
-        failed = [result for result in results if isinstance(result, BaseException)]
-        if any(isinstance(error, PublishError) for error in failed):
-            session.repair()
-            raise self._unavailable(f"nothing takes what is sent to {exchange or messages[0][0]}: the queue is gone")
-        for error in failed:
-            if isinstance(error, (*TROUBLE, asyncio.CancelledError)):
+        for error in results:
+            if isinstance(error, (*TROUBLE, asyncio.CancelledError)) and not isinstance(error, PublishError):
                 refused = "refused" if isinstance(error, DeliveryError) else "not confirmed"
                 raise self._unavailable(f"{refused}: {reason(error)}") from error
-            raise error
+            if isinstance(error, BaseException) and not isinstance(error, PublishError):
+                raise error
+        return [not isinstance(result, PublishError) for result in results]
 
     def _unavailable(self, what: str) -> BrokerUnavailable:
         return BrokerUnavailable(

@@ -7,12 +7,13 @@ import gc
 import os
 import socket
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.settings import Settings, load_settings
+from state import tracing
 from state.errors import InputError, SandboxUnavailable
 from state.records import QUEUE
 
@@ -114,10 +115,14 @@ class Workshop:
         self, house: House, *, placement: str, slots: int, run: str | None = None, meter: WorkerMeter | None = None
     ) -> Worker:
         """A worker in this workshop."""
+        from orchestrator.cli.machine import room_here
         from orchestrator.worker import Claims, Worker
 
         labels = frozenset(house.settings.worker_labels)
-        claims = Claims(boot=self.liveness.boot, placement=placement, slots=slots, run=run, labels=labels)
+        claims = Claims(
+            boot=self.liveness.boot, placement=placement, slots=slots, run=run, labels=labels,
+            room=room_here(house.settings), alone=run is not None,
+        )  # fmt: skip
         waking = house.waking(placement, meter.woken if meter else None)
         return Worker(house.dispatch, waking, self.executors, claims, self.publisher.of_todo, meter)
 
@@ -141,6 +146,7 @@ async def house() -> AsyncGenerator[House]:
     from mcp_servers.storage.stores import ObjectStores
     from orchestrator.brokers.memory import MemoryBroker
     from orchestrator.cli.persistence import opened
+    from orchestrator.cli.traces import traced
     from orchestrator.dispatch import Dispatch
     from orchestrator.logs import KnownSecrets, configure
     from orchestrator.service import Service
@@ -148,6 +154,8 @@ async def house() -> AsyncGenerator[House]:
 
     found = settings()
     configure(found.log_level, found.log_format, KnownSecrets())
+    stack = ExitStack()
+    stack.enter_context(traced(os.environ))
     scratch = private_directory(found.home / "scratch")
     kept = opened(found.database_url)
     store = kept.store
@@ -180,6 +188,7 @@ async def house() -> AsyncGenerator[House]:
             await rabbit.close()
         await stores.close()
         await store.close()
+        stack.close()
 
 
 @asynccontextmanager
@@ -289,6 +298,11 @@ def private_directory(path: Path) -> Path:
     except OSError as error:
         raise InputError(f"cannot make {path}: {error.strerror}", "Point ATLAS_HOME at a directory of yours.") from None
     return path
+
+
+def callers_trace() -> str | None:
+    """The trace that whoever runs this command is in, if they say so in the way that W3C gives; else there is none."""
+    return tracing.valid(os.environ.get("TRACEPARENT"))
 
 
 def whoami() -> str:

@@ -27,7 +27,7 @@ async def examine() -> list[Finding]:
     except AtlasError as error:
         return [Finding("settings", "broken", error.message, error.hint)]
     findings = [_python(), _git(), _home(found)]
-    checks: list[Callable[[Settings], Awaitable[Finding]]] = [_database, _artifacts, _host, _docker]
+    checks: list[Callable[[Settings], Awaitable[Finding]]] = [_database, _broker, _artifacts, _host, _docker]
     for check in checks:
         try:
             findings.append(await check(found))
@@ -63,6 +63,20 @@ async def _database(found: Settings) -> Finding:
     kept = await asyncio.to_thread(opened, found.database_url)
     await kept.store.close()
     return Finding("database", "good", kept.name)
+
+
+async def _broker(found: Settings) -> Finding:
+    if not found.broker_url:
+        return Finding("broker", "good", "none: workers ask the database")
+    from orchestrator.brokers.rabbitmq import Rabbit
+
+    place, trouble = await Rabbit(found.broker_url).examined()
+    if trouble is None:
+        return Finding("broker", "good", f"RabbitMQ at {place}")
+    return Finding(
+        "broker", "limited", f"RabbitMQ at {place}: {trouble}; workers ask the database meanwhile",
+        "Check that it runs, and ATLAS_BROKER_URL.",
+    )  # fmt: skip
 
 
 async def _artifacts(found: Settings) -> Finding:

@@ -133,7 +133,7 @@ async def serve_queue(house: House, shop: Workshop, slots: int, watched: Watched
         telling = await stack.enter_async_context(tellers(house, shop.liveness.boot))
         if watched:
             port = await stack.enter_async_context(endpoint(watched, house, worker, heartbeat))
-            print(f"health and metrics on http://{watched.address.host}:{port}", file=sys.stderr, flush=True)
+            print(f"health and metrics on {watched.address.told(port)}", file=sys.stderr, flush=True)
         aside = [asyncio.create_task(each.run()) for each in (shop.sweeper, *telling)]
         working = asyncio.create_task(worker.run())
         stopping = asyncio.create_task(interruption.wait())

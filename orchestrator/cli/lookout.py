@@ -55,18 +55,21 @@ class Lookout:
         boots = await self._house.store.read(reading.queue_workers)
         found = await self._house.census.verdicts(boots)
         if alive := [boot for boot, verdict in found.items() if verdict == "alive"]:
-            return await self._labels(run, alive)
+            return await self._unfit(run, alive)
         return _SILENT_WORKERS if "expired" in found.values() else _NO_WORKER
 
-    async def _labels(self, run: str, workers: Sequence[str]) -> str | None:
+    async def _unfit(self, run: str, workers: Sequence[str]) -> str | None:
         """What is ready and what nobody of them may take."""
         read = self._house.store.read
-        wanted = await read(lambda session: reading.labels_wanted(session, run))
-        worn = await read(lambda session: reading.labels_of(session, workers)) if wanted else []
-        for labels in wanted:
-            if not any(labels <= each for each in worn):
+        wanted = await read(lambda session: reading.wanted_of_workers(session, run))
+        there = await read(lambda session: reading.workers_have(session, workers)) if wanted else []
+        for labels, room in wanted:
+            wearing = [has for worn, has in there if labels <= worn]
+            if not wearing:
                 missing = ", ".join(sorted(labels))
                 return f"no worker has the labels of a TODO that is ready ({missing}); start one: ATLAS_WORKER_LABELS"
+            if not any(room <= has for has in wearing):
+                return f"no worker has as much as a TODO that is ready asks for ({room}); start a larger one"
         return None
 
     async def _process(self, placement: str) -> str | None:

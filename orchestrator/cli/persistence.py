@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,7 +36,8 @@ def opened(url: str) -> Kept:
         from state.postgres import PostgresStore
         from state.postgres_liveness import PostgresCensus, PostgresLiveness
 
-        store = PostgresStore(url)
+        with _decoded(url):
+            store = PostgresStore(url)
         name = make_url(url).render_as_string(hide_password=True)
         return Kept(name, store, PostgresCensus(store), lambda: PostgresLiveness(url), shared=True)
     from state.liveness import FileCensus, FileLiveness
@@ -71,9 +73,30 @@ def upgrade_database(url: str) -> str:
     if is_server(url):
         from sqlalchemy import make_url
 
-        upgrade(url)
+        with _decoded(url):
+            upgrade(url)
         return make_url(url).render_as_string(hide_password=True)
     path = database_path(url)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     upgrade(f"{_FILE}{path}")
     return str(path)
+
+
+@contextmanager
+def _decoded(url: str) -> Generator[None]:
+    """`InputError` for a database without an encoding (`SQL_ASCII`, as of a server that was made without a locale): the
+    driver then hands out bytes, which nothing here expects."""
+    try:
+        yield
+    except TypeError:
+        import psycopg
+        from sqlalchemy import make_url
+
+        with psycopg.connect(make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)) as asked:
+            encoding = asked.info.parameter_status("server_encoding")
+        if encoding == "UTF8":
+            raise
+        raise InputError(
+            f"the encoding of the database is {encoding}, and has to be UTF8",
+            "Make another: createdb --encoding UTF8 --template template0 NAME",
+        ) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
@@ -49,7 +50,11 @@ def _handing_in(
     document = _read(path, _bytes(path))
 
     async def use(house: House) -> int:
-        submitted = await house.service.submit_task(document, provenance="person", source="cli")
+        from orchestrator.cli.compose import callers_trace
+
+        submitted = await house.service.submit_task(
+            document, provenance="person", source="cli", traceparent=callers_trace()
+        )
         for warning in submitted.warnings:
             print(f"warning: {warning}", file=sys.stderr)
         if wait:
@@ -72,9 +77,11 @@ def _handing_in(
 def _publish(path: Path, *, unchecked: bool, wait: bool, as_json: bool) -> int:
     import asyncio
 
-    from orchestrator.brokers.intake import message_id
-    from orchestrator.cli.compose import settings
+    from orchestrator.brokers.intake import may_be_named, message_id
+    from orchestrator.cli.compose import callers_trace, settings
+    from orchestrator.cli.traces import traced
     from orchestrator.logs import KnownSecrets, configure
+    from state import tracing
     from state.records import new_id
 
     if wait:
@@ -88,9 +95,12 @@ def _publish(path: Path, *, unchecked: bool, wait: bool, as_json: bool) -> int:
         )
     data = _bytes(path)
     if not unchecked:
-        _read(path, data, json_only=True)
+        for remote in _read(path, data, json_only=True).remotes:
+            if not may_be_named(remote, found.intake_remotes):
+                print(f"warning: workers with these settings refuse {remote} ([intake] remotes)", file=sys.stderr)
     named = message_id(data) or new_id()
-    asyncio.run(_send(url, data, named))
+    with traced(os.environ), tracing.span("atlas.hand_in", {}, "producer", callers_trace() or "current"):
+        asyncio.run(_send(url, data, named, tracing.traceparent() or callers_trace()))
     if as_json:
         print(json.dumps({"message": named}, ensure_ascii=False))
     else:
@@ -98,13 +108,13 @@ def _publish(path: Path, *, unchecked: bool, wait: bool, as_json: bool) -> int:
     return 0
 
 
-async def _send(url: str, data: bytes, message_id: str) -> None:
+async def _send(url: str, data: bytes, message_id: str, traceparent: str | None) -> None:
     from orchestrator.brokers.rabbitmq import Rabbit
 
     rabbit = Rabbit(url)
     try:
         await rabbit.open(_CONNECT_SECONDS)
-        await rabbit.submit(data, message_id)
+        await rabbit.submit(data, message_id, traceparent)
     except BrokerUnavailable as error:
         hint = "Is it running, and is ATLAS_BROKER_URL right? It may be handed in again in any case: it is one run."
         raise BrokerUnavailable(error.message, hint) from error

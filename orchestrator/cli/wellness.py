@@ -16,23 +16,34 @@ if TYPE_CHECKING:
     from orchestrator.worker import Worker
 
 _HERE = "127.0.0.1"
+_UNIX = "unix://"
 _LAST_PORT = 65_535
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where it listens; port 0 is any that is free."""
+    """Where it listens; port 0 is any that is free. A host that begins with `/` is the path of a Unix socket."""
 
     host: str
-    port: int
+    port: int = 0
 
     @classmethod
     def read(cls, text: str) -> Address:
-        """``PORT``, or ``HOST:PORT``. `InputError`: it is neither."""
+        """``PORT``, ``HOST:PORT``, or ``unix:///PATH``. `InputError`: it is none of these."""
+        if text.startswith(_UNIX + "/"):
+            return cls(text.removeprefix(_UNIX))
         host, _, port = text.rpartition(":")
         if not port.isascii() or not port.isdigit() or int(port) > _LAST_PORT:
-            raise InputError(f"{text!r} is no address to listen on", "Write 9464, or 0.0.0.0:9464.")
+            raise InputError(
+                f"{text!r} is no address to listen on", "Write 9464, 0.0.0.0:9464, or unix:///run/atlas.sock."
+            )
         return cls(host.strip("[]") or _HERE, int(port))
+
+    def told(self, port: int) -> str:
+        """As people read it, with the port that it got."""
+        if self.host.startswith("/"):
+            return _UNIX + self.host
+        return f"http://[{self.host}]:{port}" if ":" in self.host else f"http://{self.host}:{port}"
 
 
 @dataclass(frozen=True, slots=True)

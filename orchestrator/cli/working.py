@@ -80,14 +80,15 @@ def begin(document: Plan, directory: Path, how: How) -> Callable[[House], Awaita
         document = document.model_copy(update={"models": {**document.models, "default": list(how.models)}})
 
     async def use(house: House) -> int:
-        from orchestrator.cli.compose import workshop
+        from orchestrator.cli.compose import callers_trace, workshop
         from orchestrator.cli.preflight import looked_at
 
         _warn(await looked_at(house.settings, document, directory, how))
         if how.detach:
             submitted = await house.service.submit(
-                document, directory, placement=QUEUE, sandbox=how.sandbox, approve=how.approve
-            )
+                document, directory, placement=QUEUE, sandbox=how.sandbox, approve=how.approve,
+                traceparent=callers_trace(),
+            )  # fmt: skip
             _warn(submitted.warnings)
             text = "submitted; `atlas worker` carries it out, `atlas watch` shows it"
             await _say(house, submitted.run, how.as_json, text)
@@ -96,7 +97,7 @@ def begin(document: Plan, directory: Path, how: How) -> Callable[[House], Awaita
             placement = local_placement(shop.liveness.boot)
             submitted = await house.service.submit(
                 document, directory, placement=placement, sandbox=how.sandbox, approve=how.approve,
-                plan_only=how.plan_only,
+                plan_only=how.plan_only, traceparent=callers_trace(),
             )  # fmt: skip
             _warn(submitted.warnings)
             code = await _here(house, shop, submitted.run, 0, how.as_json, how.out)
@@ -190,7 +191,7 @@ async def _take_up(house: House, found: Run, *, detach: bool, as_json: bool) -> 
 def worker(
     concurrency: Annotated[int | None, typer.Option(min=1, help="TODOs at a time; default: the settings'.")] = None,
     health: Annotated[
-        str | None, typer.Option(metavar="[HOST:]PORT", help="Serve /healthz, /readyz and /metrics there.")
+        str | None, typer.Option(metavar="[HOST:]PORT|unix:///PATH", help="Serve /healthz, /readyz and /metrics there.")
     ] = None,
 ) -> None:
     """Carry out whatever is in the queue, until stopped: SIGTERM finishes what runs, Ctrl-C gives it back at once."""
@@ -206,10 +207,14 @@ def worker(
         async def use(house: House) -> int:
             from orchestrator.cli.compose import workshop
             from orchestrator.cli.driving import serve_queue
+            from orchestrator.cli.machine import room_here
 
             slots = concurrency or found.worker_concurrency
             async with workshop(house) as shop:
-                print(f"worker {shop.liveness.boot[-8:]}: {slots} at a time from {house.kept.name}", file=sys.stderr)
+                print(
+                    f"worker {shop.liveness.boot[-8:]}: {slots} at a time, {room_here(found)}, from {house.kept.name}",
+                    file=sys.stderr,
+                )
                 if address is None:
                     return await serve_queue(house, shop, slots)
                 from orchestrator.cli.wellness import Watched

@@ -24,10 +24,10 @@ from orchestrator.executors.workplace import Workplace
 from orchestrator.logs import KnownSecrets
 from orchestrator.plan.spec import TaskSpec
 from orchestrator.run_spec import PinnedRepository, RunSpec
-from orchestrator.sandboxes import Request, Sandboxes
+from orchestrator.sandboxes import Request, Sandboxes, traced_run
 from orchestrator.secrets import Secrets, SecretUnavailable
 from orchestrator.verification import of_command, verify
-from state import reading
+from state import reading, tracing
 from state.commands import Claimed
 from state.errors import AtlasError, LeaseLost, LimitExceeded, RemoteError, RemoteMissing, SandboxError, StoreError
 from state.failpoints import failpoint
@@ -231,12 +231,18 @@ class _Attempt:
         if spec.verify:
             await self._report.verifying()
             self._tree = await digest_tree(workplace.directory)
-            gathered += await verify(workplace, spec.verify, check, log, by)
+            with tracing.span("atlas.verify", {"atlas.items": len(spec.verify)}) as here:
+                gathered += await verify(workplace, spec.verify, check, log, by)
+                if not gathered[-1].passed:
+                    here.failed("verification")
         failpoint("task.verified")
         if not gathered[-1].passed:
             return _not_verified(gathered[-1], _on_subject(gathered, self._tree))
         try:
-            staged = await outputs.stage(workplace.declared(), self._claim.todo, self._claim.fence, self._around.stores)
+            with tracing.span("atlas.stage_outputs", {"atlas.outputs": len(workplace.declared())}):
+                staged = await outputs.stage(
+                    workplace.declared(), self._claim.todo, self._claim.fence, self._around.stores
+                )
         except OutputError as error:
             return Failure("output", str(error), _on_subject(gathered, self._tree))
         failpoint("task.outputs_staged")
@@ -255,13 +261,14 @@ class _Attempt:
         secrets: dict[str, str],
     ) -> Exit:  # fmt: skip
         spec = self._spec
-        ended = await sandbox.run(
+        ended = await traced_run(
+            sandbox,
             SandboxCommand(
                 argv=argv, workdir=directory, timeout=max(0.1, self._end - time.monotonic()),
                 environment={**spec.env, **secrets}, mounts=tuple(workplace.mounts), resources=spec.resources,
                 image=self._image, label=f"{self._claim.run}/{self._claim.key}",
             ),
-            write,
+            write, told=True,
         )  # fmt: skip
         if ended.cause == "lease":
             raise LeaseLost(f"{self._claim.key}: this worker's lease ran out while it worked")

@@ -131,6 +131,8 @@ def task_todo(task: TaskDocument) -> NewTodo:
         document=spec.to_json(),
         priority=task.priority,
         timeout=task.timeout,
+        cpus=task.resources.cpus,
+        memory=task.resources.memory,
     )
 
 
@@ -173,6 +175,8 @@ def _new_todo(
         timeout=timeout,
         ask=ask,
         lane=lane,
+        cpus=todo.resources.cpus,
+        memory=todo.resources.memory,
     )
 
 

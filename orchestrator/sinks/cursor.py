@@ -40,7 +40,7 @@ class Sink(Protocol):
         ...
 
     async def tell(self, events: Sequence[EventView]) -> None:
-        """Of one run, in order; returns when they have been taken. `SinkAway`: they are told again later."""
+        """Of each run in order; returns when they have been taken. `SinkAway`: they are told again later."""
         ...
 
 
@@ -88,26 +88,19 @@ class Teller:
     async def round(self) -> int:
         """Tell what there is to tell now, or a part of it; how many events that were."""
         await self._keep()
-        news = await self._store.read(
-            lambda session: reading.news(session, self._sink.name, self._since, _RUNS)
-        )  # fmt: skip
-        told = 0
-        for each in news:
-            told += await self._tell(each)
-        if not news:
-            await self._settle()
-        return told
-
-    async def _tell(self, news: reading.News) -> int:
-        """Of one run; as much as one page has."""
-        after, batch = news.after, self._sink.batch
-        rows = await self._store.read(lambda session: reading.events(session, news.run, after))
+        name, since, batch = self._sink.name, self._since, self._sink.batch
+        rows = await self._store.read(
+            lambda session: reading.events_of(session, reading.news(session, name, since, _RUNS))
+        )
         events = [event_view(row) for row in rows]
         for start in range(0, len(events), batch):
             part = events[start : start + batch]
             await self._keep()
             await self._sink.tell(part)
-            await self._do(AdvanceSink(self._sink.name, self._boot, [(news.run, part[-1].seq)]))
+            newest = {event.run: event.seq for event in part}
+            await self._do(AdvanceSink(name, self._boot, list(newest.items())))
+        if not events:
+            await self._settle()
         return len(events)
 
     async def _keep(self) -> None:

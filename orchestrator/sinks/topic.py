@@ -2,6 +2,9 @@
 
 The routing key is the event's type (``run.state``, ``todo.state``, ``question.asked``, …), the body is the event as
 JSON as everywhere, and `message_id` is ``<run>/<number>``: the same one may come twice.
+
+What nobody has bound a queue for is not worth the work of a message: of such a type only the first event at a time is
+sent, and once somebody gets it, so are the others.
 """
 
 from __future__ import annotations
@@ -23,11 +26,24 @@ class TopicSink:
 
     def __init__(self, rabbit: Rabbit) -> None:
         self._rabbit = rabbit
+        self._unheard: set[str] = set()
+        """Types for which nobody had bound a queue when the last of them was sent."""
 
     async def tell(self, events: Sequence[EventView]) -> None:
         """See the port: they have been taken when the broker has confirmed them."""
+        types, some = set[str](), list[EventView]()
+        for each in events:
+            if each.type not in self._unheard or each.type not in types:
+                some.append(each)
+            types.add(each.type)
+        unheard = await self._publish(some)
+        if len(some) < len(events) and self._unheard & types - unheard:  # somebody listens now: all again, in order
+            unheard = await self._publish(events)
+        self._unheard = self._unheard - types | unheard
+
+    async def _publish(self, events: Sequence[EventView]) -> set[str]:
         messages = [Event(each.type, as_json(each).encode(), f"{each.run}/{each.seq}") for each in events]
         try:
-            await self._rabbit.publish_events(messages)
+            return await self._rabbit.publish_events(messages)
         except BrokerUnavailable as error:
             raise SinkAway(f"topic: {error.message}", error.hint) from error

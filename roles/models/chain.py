@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 
 from mcp_servers.storage.threads import completed
 from roles.models.port import ChatModel, Meter, Reply, Request, Usage
+from roles.models.spans import answered, model_call, usage
 from state.errors import ModelError, ModelOverflow, ModelRejected, ModelUnavailable
 
 Outcome = Literal["answered", "failed", "stopped"]
@@ -94,14 +95,17 @@ class Chain:
     async def _once(self, model: ChatModel, request: Request, say: Callable[[str], None] | None) -> Reply:
         call = await self._ledger.reserve(model.name, request)
         meter = Meter(request, say)
-        try:
-            reply = await model.reply(request, meter)
-        except BaseException as error:
-            outcome: Outcome = "failed" if isinstance(error, Exception) else "stopped"
-            unbilled = isinstance(error, ModelError) and not error.billed
-            await completed(call.settle(Usage() if unbilled else meter.usage, outcome, None))
-            raise
-        await completed(call.settle(reply.usage, "answered", reply))
+        with model_call(model.name, request) as here:
+            try:
+                reply = await model.reply(request, meter)
+            except BaseException as error:
+                outcome: Outcome = "failed" if isinstance(error, Exception) else "stopped"
+                unbilled = isinstance(error, ModelError) and not error.billed
+                here.say(usage(used := Usage() if unbilled else meter.usage))
+                await completed(call.settle(used, outcome, None))
+                raise
+            here.say(answered(reply))
+            await completed(call.settle(reply.usage, "answered", reply))
         return reply
 
 

@@ -19,13 +19,15 @@ Style = Literal["chat", "responses"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
     """Who answers, and how to ask. `kind`: whose language it speaks. `key_variable`: where its key is; None: it needs
-    none. `style`, of OpenAI's: Responses for OpenAI itself unless said otherwise, else chat completions."""
+    none. `style`, of OpenAI's: Responses for OpenAI itself unless said otherwise, else chat completions. `concurrency`:
+    calls that one process makes at a time; None: as many as it has to make."""
 
     kind: Kind
     base_url: str | None = None
     key_variable: str | None = None
     token_variable: str | None = None
     style: Style | None = None
+    concurrency: int | None = None
 
 
 PROVIDERS: Mapping[str, Provider] = {

@@ -27,9 +27,8 @@ def published(work: Work, command: Published) -> Done | Refused:
 
 def worker_started(work: Work, command: WorkerStarted) -> Done:
     """A process begins to claim."""
-    work.insert(
-        "worker", (command.worker, command.host, command.pid, encode(list(command.labels)), work.now),
-    )  # fmt: skip
+    room = (command.room.cpus, command.room.memory) if command.room else (None, None)
+    work.insert("worker", (command.worker, command.host, command.pid, encode(list(command.labels)), *room, work.now))
     return Done()
 
 

@@ -9,6 +9,7 @@ from state.decisions import scheduling
 from state.decisions.allowance import exhaust, room
 from state.limits import DEADLINE_GRACE_SECONDS
 from state.records import POISON_AFTER, QUEUE, Provenance
+from state.room import Taking, asked
 from state.work import RunState, TodoState, Work, encode, quote
 
 
@@ -32,6 +33,7 @@ def claim(work: Work, command: Claim) -> Claimed | Refused:
     if refusal:
         return Refused("not_ready", f"{todo.key}: {refusal}")
     document, provenance = _document(work, todo)
+    waited = max(0.0, work.now - max(todo.ready_at or work.now, run.since or 0.0))
     todo.fence += 1
     todo.owner = command.worker
     todo.started_at = todo.started_at or work.now
@@ -47,20 +49,26 @@ def claim(work: Work, command: Claim) -> Claimed | Refused:
     return Claimed(
         todo=todo.id, run=run.id, key=todo.key, kind=todo.kind, fence=todo.fence, epoch=todo.epoch,
         attempt=todo.attempt, crash_count=todo.crash_count, timeout=todo.timeout, deadline=todo.deadline,
-        document=document, provenance=provenance,
+        document=document, provenance=provenance, asks=asked(todo), waited=waited,
     )  # fmt: skip
 
 
 def claim_next(work: Work, command: ClaimNext) -> ClaimedMany:
     """Claim from the loaded candidates, in their order."""
     claims: list[Claimed] = []
+    taking = Taking(command, work.now)
     for id in work.candidates:
         if len(claims) >= command.limit:
             break
+        todo = work.todos.get(id)
+        if todo and not taking.has_room(todo):
+            continue
         outcome = claim(work, Claim(id, command.worker, command.placement, command.labels))
-        if isinstance(outcome, Claimed):
+        if todo and isinstance(outcome, Claimed):
+            outcome.asks = taking.of(todo)
+            taking.take(todo)
             claims.append(outcome)
-    return ClaimedMany(claims)
+    return ClaimedMany(claims, taking.passed_over)
 
 
 def _unclaimable(work: Work, command: Claim, todo: TodoState, run: RunState) -> str | None:

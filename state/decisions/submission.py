@@ -103,7 +103,7 @@ def add(work: Work, run: RunState, new: NewTodo, position: int) -> None:
         id=new.id, run_id=run.id, key=new.key, kind=new.kind, state="pending", reason=None, detail=None, fence=0,
         attempt=0, crash_count=0, epoch=0, unmet_needs=len(new.needs), owner=None, not_before=0.0, deadline=None,
         timeout=new.timeout, labels=encode(sorted(new.labels)) if new.labels else None, lane=new.lane, ask=new.ask,
-        answer=None, started_at=None, ended_at=None,
+        answer=None, started_at=None, ended_at=None, cpus=new.cpus, memory=new.memory, ready_at=None,
     )  # fmt: skip
     work.todos[new.id] = todo
     work.new_todos[new.id] = (new, position)

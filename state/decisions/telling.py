@@ -25,7 +25,8 @@ def advance(work: Work, command: AdvanceSink) -> Done | Refused:
     if sink is None or sink.owner != command.worker:
         return Refused("lease_lost", f"{command.sink} is told by {sink.owner if sink else 'nobody'}")
     for run, seq in command.told:
-        work.put("cursor", (command.sink, run), (command.sink, run, seq))
+        said = work.puts.get("cursor", {}).get((command.sink, run))  # by this very transaction
+        work.put("cursor", (command.sink, run), (command.sink, run, max(seq, said[2]) if said else seq))
     if command.caught_up and work.now - SINK_SECONDS > sink.since:
         sink.since = work.now - SINK_SECONDS
         _put(work, sink)

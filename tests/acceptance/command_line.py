@@ -20,6 +20,7 @@ T = TypeVar("T")
 PATIENCE = 60.0
 """Seconds that a test waits for what takes a fraction of one on an idle machine."""
 _POLL = 0.01
+_OF_OTHERS = ("ATLAS_", "AWS_", "DOCKER_", "COV_CORE", "OTEL_", "TRACEPARENT")
 COMMAND = (sys.executable, "-m", "orchestrator.cli.main")
 
 
@@ -129,7 +130,7 @@ class Atlas:
 
     def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
         """This process's, without what would set up another installation."""
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("ATLAS_", "AWS_", "DOCKER_", "COV_CORE"))}
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(_OF_OTHERS)}
         own = {"ATLAS_HOME": str(self.home), "TMPDIR": str(self.temporary), "DOCKER_HOST": "unix:///nowhere.sock"}
         return inherited | own | self.variables | dict(extra or {})
 

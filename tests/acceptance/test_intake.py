@@ -77,6 +77,10 @@ def test_what_is_handed_in_is_carried_out_and_what_is_no_task_comes_back(intake:
     path = written(intake, document(intake, "echo from outside; exit 4"))
     sent = intake("submit", path, "--amqp", code=0)
     assert "billing/1: in the intake queue" in sent.out
+    assert "warning" not in sent.err
+    warned = intake("submit", path, "--amqp", code=0, ATLAS_INTAKE_REMOTES="s3://")
+    assert "workers with these settings refuse file://" in warned.err
+    assert {row["name"]: row["state"] for row in intake("doctor", "--json").rows}["broker"] == "good"
     [told] = intake("submit", path, "--amqp", "--json", code=0).rows
     assert told == {"message": "billing/1"}
     log = intake.work / "log.txt"
@@ -140,6 +144,9 @@ def test_a_broker_that_comes_back_is_listened_to_again(
     rabbitmq_own.stop_app()
     try:
         assert "RabbitMQ at 127.0.0.1:" in atlas("submit", path, "--amqp", code=1).err
+        found = {row["name"]: row for row in atlas("doctor", "--json").rows}["broker"]
+        assert found["state"] == "limited", "workers do without"
+        assert found["said"].startswith("RabbitMQ at 127.0.0.1:")
     finally:
         rabbitmq_own.start_app()
     atlas("submit", path, "--amqp", code=0)

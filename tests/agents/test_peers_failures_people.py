@@ -223,3 +223,20 @@ def test_a_todo_that_no_worker_may_take_shown_as_silence(tmp_path: Path) -> None
         person.atlas.start("worker", ATLAS_WORKER_LABELS="gpu")
         assert watching.ended(SOON).code == 0
         worker.send(signal.SIGTERM)
+
+
+def test_a_todo_that_asks_for_more_than_any_worker_has_shown_as_silence(tmp_path: Path) -> None:
+    """13: workers are there, and all are too small. Who runs a plan alone gives it all there is."""
+    with a_person(tmp_path) as person:
+        large = {"id": "train", "run": "true", "resources": {"cpus": 1024, "memory": "1024t"}}
+        person.atlas("run", person.plan(large, name="here"), code=0)
+        worker = person.atlas.start("worker", ATLAS_WORKER_CPUS="1.5", ATLAS_WORKER_MEMORY="1g")
+        wait_until(lambda: "4 at a time, 1.5 cores and 1 GiB, from" in worker.err, worker.err)
+        plan = person.plan({"id": "train", "run": "true", "resources": {"cpus": 2}}, name="waits")
+        person.atlas("run", plan, "--detach", code=0)
+        watching = person.atlas.start("watch", "waits")
+        told = "no worker has as much as a TODO that is ready asks for (2 cores); start a larger one\n"
+        wait_until(lambda: watching.err.endswith(told), f"it is told: {watching.err}", SOON)
+        person.atlas.start("worker", ATLAS_WORKER_CPUS="2")
+        assert watching.ended(SOON).code == 0
+        worker.send(signal.SIGTERM)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -20,6 +20,7 @@ from state.flushing import deletes, delivered, inserts, puts, updates
 from state.kept import Kept
 from state.loading import Row
 from state.records import TERMINAL
+from state.room import bounds
 from state.statements import (
     BUDGET_COLUMNS,
     CALL_COLUMNS,
@@ -46,6 +47,13 @@ _NAMES = {
     for write in (*INSERTS.values(), *UPDATES.values(), *PUTS.values(), *DELETES.values())
 }
 _PRIMARY = {name: tuple(column.name for column in table.primary_key) for name, table in _TABLES.items()}
+
+
+def _has_room(todo: Values, there: Mapping[str, float]) -> bool:
+    cpus, memory = todo["cpus"] or 0.0, todo["memory"] or 0
+    fits = cpus <= there["cpus"] and memory <= there["memory"]
+    could = cpus <= there["all_cpus"] and memory <= there["all_memory"]
+    return fits or (could and todo["ready_at"] <= there["waiting_since"])
 
 
 class MemoryEngine:
@@ -100,8 +108,7 @@ class MemoryEngine:
         for name, rows in puts(work):
             for row in rows:
                 values = dict(zip(PUTS[name].columns, row, strict=True))
-                table = _NAMES[PUTS[name].model]
-                self._replace(table, tuple(values[key] for key in _PRIMARY[table]), _EMPTY[table] | values)
+                self._put(_NAMES[PUTS[name].model], values, PUTS[name].grows)
         for name, rows in updates(work):
             update = UPDATES[name]
             for row in rows:
@@ -184,7 +191,12 @@ class MemoryEngine:
             fits = command.labels.issuperset(json.loads(row["labels"] or "[]"))
             if row["lane"] and (row["run_id"], row["lane"]) in self._busy_lanes():
                 continue
-            if fits and free.get(row["run_id"], 0) > 0 and len(found) < command.limit:
+            if (
+                fits
+                and _has_room(row, bounds(command, now))
+                and free.get(row["run_id"], 0) > 0
+                and len(found) < command.limit
+            ):
                 free[row["run_id"]] -= 1
                 found.append(row["id"])
         return found
@@ -204,6 +216,12 @@ class MemoryEngine:
         if row is not None:
             rows[key] = row
         self._undo.append(lambda: rows.pop(key, None) if old is None else rows.__setitem__(key, old))
+
+    def _put(self, table: str, values: Values, grows: str | None) -> None:
+        key = tuple(values[column] for column in _PRIMARY[table])
+        if grows and (old := self.tables[table].get(key)):
+            values[grows] = max(values[grows], old[grows])
+        self._replace(table, key, _EMPTY[table] | values)
 
     def _delete(self, name: str, row: Row) -> None:
         delete = DELETES[name]

@@ -35,6 +35,14 @@ async def test_only_who_has_it_says_what_was_told(world: World) -> None:
     assert [(each.sink, each.run_id, each.seq) for each in cursors] == [("topic", RUN, 2)]
 
 
+async def test_a_cursor_only_goes_forward(world: World) -> None:
+    await world.submit(task("a"))
+    await world.done(TakeSink("topic", "w1", 10.0))
+    await world.do(*[AdvanceSink("topic", "w1", [(RUN, seq)]) for seq in (1, 2, 1)])
+    await world.done(AdvanceSink("topic", "w1", [(RUN, 1)]))
+    assert (await world.store.read(lambda session: session.exec(select(Cursor)).one())).seq == 2
+
+
 async def test_what_is_told_of_next(world: World) -> None:
     await world.done(TakeSink("topic", "w1", 10.0))
     since = (await sink(world)).since

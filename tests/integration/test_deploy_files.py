@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 import yaml
 
 from mcp_servers.container.engine import Engine
-from tests.services import availability
+from tests.services.compose_stack import program
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKER = ROOT / "docker"
@@ -26,12 +25,7 @@ BUILD_SECONDS = 900
 
 def composed(files: Sequence[Path], **environ: str) -> dict[str, Any]:
     """The files as compose understands them."""
-    asked = ["docker", "compose", "version"]
-    plugin = shutil.which("docker") and subprocess.run(asked, capture_output=True, check=False).returncode == 0
-    if not plugin and shutil.which("docker-compose") is None:
-        availability.missing("neither `docker compose` nor docker-compose is here (package docker-compose)")
-    program = ["docker", "compose"] if plugin else ["docker-compose"]
-    arguments = [*program, *(part for file in files for part in ("-f", str(file))), "--profile", "tools", "config"]
+    arguments = [*program(), *(part for file in files for part in ("-f", str(file))), "--profile", "tools", "config"]
     done = subprocess.run(
         arguments, capture_output=True, text=True, check=False, env={**os.environ, **environ}, timeout=60
     )
@@ -64,9 +58,28 @@ def test_nothing_of_ours_is_more_than_it_must_be(rendered: dict[str, Any]) -> No
         assert service["read_only"] is True, name
         assert "no-new-privileges:true" in service["security_opt"], name
         assert not service.get("privileged"), name
-        if name != "guard":
+        if name == "bucket":
+            assert service["user"] == "10001:10001"
+        elif name != "guard":
             assert "user" not in service, f"{name}: the image's own user"
             assert not service.get("cap_add"), name
+
+
+def test_nothing_has_more_rights_or_takes_more_than_is_said(rendered: dict[str, Any]) -> None:
+    for name, service in services(rendered).items():
+        assert service["cap_drop"] == ["ALL"], name
+        assert "no-new-privileges:true" in service["security_opt"], name
+        assert service["mem_limit"], name
+        assert service["pids_limit"], name
+        assert service["logging"]["options"]["max-size"], name
+        once = name in ("bucket", "migrate", "atlas")
+        assert once or (service["restart"], bool(service["healthcheck"]["test"])) == ("unless-stopped", True), name
+
+
+def test_the_root_user_of_s3_is_for_nobody_but_who_makes_the_others(rendered: dict[str, Any]) -> None:
+    for name, service in services(rendered).items():
+        has = "minio_password" in json.dumps(service.get("secrets") or [])
+        assert has == (name in ("minio", "bucket")), name
 
 
 def test_only_the_guard_reaches_the_engine(rendered: dict[str, Any]) -> None:
@@ -85,6 +98,7 @@ def test_workers_scale(rendered: dict[str, Any]) -> None:
     worker = services(rendered)["worker"]
     assert "container_name" not in worker
     assert not worker.get("ports")
+    assert int(worker["scale"]) == 2
     assert worker["depends_on"]["migrate"]["condition"] == "service_completed_successfully"
 
 
@@ -114,8 +128,12 @@ def test_prepare_makes_secrets_once(tmp_path: Path) -> None:
     assert set(made) == {Path(each["file"]).name for each in compose_file()["secrets"].values()}
     assert prepare("--host") == made, "what is there stays"
     assert made["postgres_password"] in made["database_url"]
-    assert made["minio_password"] in made["aws_credentials"]
+    assert made["minio_password"] not in made["aws_credentials"], "workers are not the root user"
     assert "@rabbitmq:5672/" in made["broker_url"]
+    for secret in (tmp_path / "secrets").iterdir():
+        secret.unlink()
+    environ["ATLAS_RABBITMQ_PORT"] = "5673"
+    assert "@127.0.0.1:5673/" in prepare("--host")["broker_url"]
     assert (tmp_path / "secrets").stat().st_mode & 0o777 == 0o700
     assert (tmp_path / "data" / "home").stat().st_uid == 10001
     assert (tmp_path / "data").stat().st_uid == 0

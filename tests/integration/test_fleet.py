@@ -16,7 +16,7 @@ from sqlmodel import Session
 from orchestrator.fleet_metrics import KEPT_SECONDS, FleetMetrics
 from orchestrator.metrics import ProcessMetrics
 from state.agent_commands import AskPerson, ReserveCall, SettleCall
-from state.commands import Claimed, Command, Complete, Fail, Outcome, Resume
+from state.commands import Claimed, Command, Complete, ExtendRun, Fail, Outcome, Resume
 from state.errors import StoreUnavailable
 from state.fleet import BOUNDS, Bounds, Fleet, Spend, Spending, fleet, oldest_claimable, spend_after
 from state.migrations import driver_url
@@ -163,14 +163,14 @@ async def test_the_oldest_of_many_runs_counts(now: World) -> None:
     assert await waits(now) == near(600)
 
 
-async def test_a_todo_that_a_plan_added_counts_since_it_was_made(now: World) -> None:
-    """Its id says when; the run is older."""
-    todo = task("a")
-    todo.id = new_id()  # by this machine's clock
-    await now.submit(todo)
-    found = await now.store.read(oldest_claimable)
-    assert found is not None
-    assert found < ROUGHLY
+async def test_a_todo_that_a_plan_added_counts_since_it_was_added(now: World) -> None:
+    """The run is older."""
+    await now.submit(task("p", kind="plan"))
+    claim = await now.claim("p")
+    now.clock.advance(300)
+    await now.done(ExtendRun(claim.todo, claim.fence, [proof()], "{}", "hash", [task("a")]))
+    now.clock.advance(100)
+    assert await waits(now) == near(100)
 
 
 # --- spend ---------------------------------------------------------------------------------------------------------

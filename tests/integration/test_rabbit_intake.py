@@ -218,12 +218,13 @@ async def test_consuming_ends_when_the_connection_is_closed(rabbit: Rabbit, cons
 
 
 async def test_events_go_to_whoever_listens_and_nobody_need(rabbit: Rabbit, peer: Peer) -> None:
-    await rabbit.publish_events([Event("run.state", b"unheard", "r1/1")])
+    assert await rabbit.publish_events([Event("run.state", b"unheard", "r1/1")]) == {"run.state"}
     queue = await peer.channel.declare_queue(exclusive=True)
     await queue.bind(rabbit.topology.events, "run.*")
-    await rabbit.publish_events(
+    unheard = await rabbit.publish_events(
         [Event("todo.state", b"other", "r1/2"), *(Event("run.state", b"%d" % seq, f"r1/{seq}") for seq in range(3, 40))]
     )
+    assert unheard == {"todo.state"}
     for seq in range(3, 40):
         message = await queue.get(timeout=5)
         assert (message.body, message.routing_key, message.message_id) == (b"%d" % seq, "run.state", f"r1/{seq}")

@@ -220,6 +220,23 @@ async def test_events_arrive_on_the_topic_exchange(store: SqliteStore, rabbit: R
 
 
 @pytest.mark.rabbitmq
+async def test_who_begins_to_listen_misses_nothing_from_then_on(rabbit: Rabbit, peer: Peer) -> None:
+    sink = TopicSink(rabbit)
+    await sink.tell([event(seq) for seq in range(1, 5)])  # nobody listens
+    await sink.tell([event(seq) for seq in range(5, 9)])
+    queue = await peer.channel.declare_queue(exclusive=True)
+    await queue.bind(rabbit.topology.events, "#")
+    await sink.tell([event(seq) for seq in range(9, 13)])
+    await sink.tell([event(13)])
+    taken: list[int] = []
+    while taken[-1:] != [13]:
+        message = await peer.take_from(queue)
+        await message.ack()
+        taken.append(json.loads(message.body)["seq"])
+    assert list(dict.fromkeys(taken)) == list(range(9, 14))
+
+
+@pytest.mark.rabbitmq
 async def test_a_broker_that_is_away_is_told_later(store: SqliteStore, rabbit_url_nobody_answers: str) -> None:
     rabbit = Rabbit(rabbit_url_nobody_answers)
     with pytest.raises(SinkAway, match="topic: RabbitMQ"):

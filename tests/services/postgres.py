@@ -50,12 +50,13 @@ def binaries() -> Path | None:
 
 
 class PostgresServer:
-    """A private server on a loopback port, that can be stopped and started again. `durable`: with fsync."""
+    """A private server on a loopback port, that can be stopped and started again. `durable`: with fsync. `within`: the
+    directory for its own one."""
 
-    def __init__(self, programs: Path, *, durable: bool = False) -> None:
+    def __init__(self, programs: Path, *, durable: bool = False, within: Path | None = None) -> None:
         self._programs = programs
         self._user = "nobody" if os.geteuid() == 0 else None  # postgres refuses to run as root
-        self._directory = Path(tempfile.mkdtemp(prefix="atlas-postgres-"))
+        self._directory = Path(tempfile.mkdtemp(prefix="atlas-postgres-", dir=within))
         if self._user:
             shutil.chown(self._directory, self._user)
         self._data = self._directory / "data"

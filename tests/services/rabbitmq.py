@@ -35,11 +35,12 @@ def binaries() -> Path | None:
 
 
 class RabbitServer:
-    """A private server on loopback ports. It has its own port mapper, which it would leave behind otherwise."""
+    """A private server on loopback ports. It has its own port mapper, which it would leave behind otherwise. `within`:
+    the directory for its own one."""
 
-    def __init__(self, programs: Path) -> None:
+    def __init__(self, programs: Path, *, within: Path | None = None) -> None:
         self._programs = programs
-        self._directory = Path(tempfile.mkdtemp(prefix="atlas-rabbitmq-"))
+        self._directory = Path(tempfile.mkdtemp(prefix="atlas-rabbitmq-", dir=within))
         self._node = f"atlas-{uuid.uuid4().hex[:8]}@localhost"
         self._process: subprocess.Popen[bytes] | None = None
         self._mapper: subprocess.Popen[bytes] | None = None

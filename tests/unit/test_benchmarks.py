@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import agent
+from benchmarks import agent, queue, takeover
 from benchmarks.__main__ import BENCHMARKS, main
 from benchmarks.agent_ground import WARM, Talk, grow, per_step
 from benchmarks.agent_server import serving
+from benchmarks.duty import Note, Notes
 from benchmarks.embedded import GOALS as EMBEDDED_GOALS
 from benchmarks.machine import idle_share, yardstick
 from benchmarks.measuring import Round, RoundFailed, best, disk, filesystem, middle, one_round, percentile, scratch
@@ -44,9 +45,16 @@ def test_a_bound_from_above() -> None:
     assert not goal.met(100.1)
 
 
-def test_goals_name_figures_once() -> None:
-    names = [(goal.system, goal.metric) for goal in EMBEDDED_GOALS]
+@pytest.mark.parametrize("goals", [EMBEDDED_GOALS, queue.GOALS, takeover.GOALS])
+def test_goals_name_figures_once(goals: list[Goal]) -> None:
+    names = [(goal.system, goal.metric) for goal in goals]
     assert len(set(names)) == len(names)
+
+
+def test_trials_are_for_takeovers(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["plan", "--trials", "3"])
+    assert "--trials is for takeover" in capsys.readouterr().err
 
 
 def test_best_and_middle() -> None:
@@ -129,6 +137,43 @@ def test_overhead_is_the_middle_of_the_differences_in_each_round() -> None:
     overheads = [figure.value for figure in figures if figure.metric.startswith(agent.OVERHEAD)]
     assert overheads == [3.0] * 3
     assert {(goal.system, goal.metric) for goal in agent.GOALS} < {(each.system, each.metric) for each in figures}
+
+
+def test_queues_are_told_from_their_rounds() -> None:
+    rounds = {case.system: list[Round]() for case in queue.CASES}
+    for at, case in enumerate(queue.CASES):
+        burst: Round = {"per_second": 100.0 * at, "cpu": 5.0, "twice": 0}
+        alone: Round = {"start_p50": 1.0, "start_p99": 2.0, "twice": 0}
+        claims: Round = {"p50": 2.0, "p99": 3.0}
+        kinds = {"queue_claims": claims, "queue_round": alone if "alone" in case.options else burst}
+        rounds[case.system].append(kinds[case.module])
+    figures = {(figure.system, figure.metric): figure.value for figure in queue.figures(rounds)}
+    assert {(goal.system, goal.metric) for goal in queue.GOALS} < set(figures)
+    assert figures["10,000 queued / 10", "claim p50"] == 1
+
+
+def test_takeovers_are_told_over_all_rounds() -> None:
+    rounds: list[Round] = [
+        {"took 0": 0.1, "took 1": 0.2, "stale": 0, "late": 1, "doubles": 1},
+        {"took 0": 9.0, "stale": 1, "late": 1, "doubles": 1},
+    ]
+    figures = {figure.metric: (figure.value, figure.unit) for figure in takeover.figures("x", "freeze", rounds)}
+    assert figures["freeze to takeover p50"] == (200, "ms")
+    assert figures["freeze to takeover p99"] == (9000, "ms")
+    assert figures["freeze: carried out twice to the end"] == (2, "of 3")
+    assert figures["late results that were taken"] == (1, "of 2")
+    assert [takeover.share(10, 4, number) for number in range(4)] == [3, 3, 2, 2]
+
+
+def test_notes_are_read_as_they_come(tmp_path: Path) -> None:
+    notes = Notes(tmp_path / "notes")
+    assert notes.look() == []
+    notes.path.write_text("began a 1 0.5\nbegan b 2 ")
+    assert notes.look() == [Note("began", "a", 1, 0.5)]
+    with notes.path.open("a") as file:
+        file.write("0.75\nended a 1 1.0\n")
+    assert notes.of("a", "ended") == [Note("ended", "a", 1, 1.0)]
+    assert len(notes.all) == 3
 
 
 def test_trees_are_always_the_same(tmp_path: Path) -> None:

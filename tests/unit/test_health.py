@@ -14,6 +14,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from orchestrator.brokers.memory import MemoryBroker
+from orchestrator.cli.wellness import Address
 from orchestrator.dispatch import Dispatch
 from orchestrator.health import Health, database_answers, failures, lease_fresh, not_draining, serving
 from orchestrator.heartbeat import Heartbeat
@@ -166,6 +167,36 @@ async def test_signals_are_the_workers_own() -> None:
     async with serving(Health(), port=0) as port:
         await get(port, "/healthz")
         assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+async def test_a_unix_socket_for_whom_ports_are_scarce(tmp_path: Path) -> None:
+    path = tmp_path / "health"
+    for _ in range(2):  # what the first leaves is no hindrance
+        async with serving(Health(), port=0, host=str(path)):
+            reader, writer = await asyncio.open_unix_connection(path)
+            writer.write(b"GET /healthz HTTP/1.0\r\n\r\n")
+            assert b" 200 " in await asyncio.wait_for(reader.readline(), PATIENCE)
+            writer.close()
+    path.unlink()
+    path.write_text("mine")
+    with pytest.raises(InputError, match=f"cannot listen on {path}: .*in use"):
+        async with serving(Health(), port=0, host=str(path)):
+            pass
+    assert path.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("text", "address", "told"),
+    [
+        ("9464", Address("127.0.0.1", 9464), "http://127.0.0.1:7"),
+        ("[::1]:0", Address("::1", 0), "http://[::1]:7"),
+        ("unix:///run/atlas", Address("/run/atlas"), "unix:///run/atlas"),
+    ],
+)
+def test_addresses(text: str, address: Address, told: str) -> None:
+    assert (Address.read(text), address.told(7)) == (address, told)
+    with pytest.raises(InputError, match="is no address"):
+        Address.read(f"unix:{text}:")
 
 
 async def test_ipv6() -> None:

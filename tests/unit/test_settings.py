@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from orchestrator.settings import load_settings
-from roles.models.connect import Provider, connect
+from roles.models.connect import PROVIDERS, Provider, connect
 from state.errors import SettingsError
 
 
@@ -46,6 +47,8 @@ directory = "/run/secrets"
 [worker]
 concurrency = 16
 labels = ["gpu"]
+cpus = 1.5
+memory = "2g"
 [cache]
 bytes = "5g"
 [s3]
@@ -66,6 +69,7 @@ def test_a_file_with_everything(tmp_path: Path) -> None:
     assert (settings.store_url, settings.sandbox, settings.allow_host) == ("s3://bucket/atlas/", "docker", True)
     assert (settings.secrets_allow, settings.secrets_directory) == (("TOKEN", "OTHER"), Path("/run/secrets"))
     assert (settings.worker_concurrency, settings.worker_labels, settings.cache_bytes) == (16, ("gpu",), 5 << 30)
+    assert (settings.worker_cpus, settings.worker_memory) == (1.5, 2 << 30)
     assert (settings.s3_endpoint, settings.s3_region) == ("http://minio:9000", "eu-west-1")
     assert (settings.docker_network, settings.docker_image) == ("atlas", "python:3.12-slim")
     assert (settings.log_level, settings.log_format) == ("debug", "json")
@@ -76,6 +80,8 @@ def test_variables_win_over_the_file(tmp_path: Path) -> None:
     environ = write(tmp_path, EVERYTHING) | {
         "ATLAS_DATABASE_URL": "sqlite:////srv/a.db",
         "ATLAS_WORKER_CONCURRENCY": "2",
+        "ATLAS_WORKER_CPUS": "0.5",
+        "ATLAS_WORKER_MEMORY": "8388608",
         "ATLAS_ALLOW_HOST": "no",
         "ATLAS_SECRETS_ALLOW": "A, B,",
         "ATLAS_CACHE_BYTES": "1048576",
@@ -87,6 +93,7 @@ def test_variables_win_over_the_file(tmp_path: Path) -> None:
     settings = load_settings(environ)
     assert settings.database_url == "sqlite:////srv/a.db"
     assert (settings.worker_concurrency, settings.allow_host, settings.cache_bytes) == (2, False, 1 << 20)
+    assert (settings.worker_cpus, settings.worker_memory) == (0.5, 8 << 20)
     assert (settings.secrets_allow, settings.log_level) == (("A", "B"), "debug")
 
 
@@ -127,6 +134,10 @@ def test_the_current_directory_sets_nothing(tmp_path: Path, monkeypatch: pytest.
         ('[secrets]\nallow = ["a"]', 'secrets.allow: "a" is not the name of a secret', "Correct"),
         ("[worker]\nconcurrency = 0", "worker.concurrency: must be a whole number from 1 to 1000", "Correct"),
         ("[worker]\nconcurrency = true", "worker.concurrency: must be a whole number", "Correct"),
+        ("[worker]\ncpus = 0", "worker.cpus: must be a number from 0.01 to 1024", "Correct"),
+        ("[worker]\ncpus = nan", "worker.cpus: must be a number from 0.01 to 1024", "Correct"),
+        ('[worker]\ncpus = "2"', "worker.cpus: must be a number from 0.01 to 1024", "Correct"),
+        ("[worker]\nmemory = 5", "worker.memory: memory must be between 6m and 1024t", "Correct"),
         ('[cache]\nbytes = "lots"', "cache.bytes: must be a size such as 512m or 2g", "Correct"),
         ("[cache]\nbytes = 5", "cache.bytes: must be at least 1m", "Correct"),
         ('[log]\nformat = "xml"', "log.format: must be human or json", "Correct"),
@@ -151,6 +162,8 @@ def test_wrong_files_are_refused(tmp_path: Path, text: str, message: str, hint: 
         ("ATLAS_ALLOW_HOST", "maybe", "ATLAS_ALLOW_HOST: must be true or false"),
         ("ATLAS_WORKER_CONCURRENCY", "many", "ATLAS_WORKER_CONCURRENCY: must be a whole number"),
         ("ATLAS_WORKER_CONCURRENCY", "²", "ATLAS_WORKER_CONCURRENCY: must be a whole number"),
+        ("ATLAS_WORKER_CPUS", "inf", "ATLAS_WORKER_CPUS: must be a number from 0.01 to 1024"),
+        ("ATLAS_WORKER_CPUS", "some", "ATLAS_WORKER_CPUS: must be a number from 0.01 to 1024"),
         ("ATLAS_SANDBOX", "none", "ATLAS_SANDBOX: must be auto, docker or host"),
     ],
 )
@@ -177,6 +190,8 @@ def test_providers_of_models(tmp_path: Path) -> None:
 [providers.local]
 kind = "openai"
 base_url = "http://127.0.0.1:11434/v1"
+[providers.openai]
+concurrency = 3
 [providers.groq]
 kind = "openai"
 base_url = "https://api.example/v1"
@@ -185,6 +200,7 @@ style = "chat"
 """,
     )
     providers = load_settings(environ).providers
+    assert providers["openai"] == replace(PROVIDERS["openai"], concurrency=3)
     assert providers["local"] == Provider(kind="openai", base_url="http://127.0.0.1:11434/v1")
     assert providers["groq"].key_variable == "GROQ_API_KEY"
     assert connect("local/some-model", {}, tmp_path, providers).name == "local/some-model"
@@ -196,6 +212,9 @@ style = "chat"
     ("text", "words"),
     [
         ("providers = 1", "providers: must be a section"),
+        ("[providers.local]\nconcurrency = 2", "providers.local.kind: is missing"),
+        ("[providers.openai]\nconcurrency = 0", "providers.openai.concurrency: must be a whole number from 1 to 1000"),
+        ("[providers.openai]\nconcurrency = true", "providers.openai.concurrency: must be a whole number"),
         ("[providers]\nlocal = 1", "providers.local: must be a section"),
         ("[providers.local]\nbase_url = 'x'", "providers.local.kind: is missing"),
         ("[providers.local]\nkind = 'llama'", "providers.local.kind: must be one of anthropic, openai"),

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import pytest
-from sqlmodel import select
+from sqlmodel import Session, select
 
 from orchestrator.brokers.memory import MemoryBroker
 from orchestrator.dispatch import Dispatch
@@ -19,6 +19,7 @@ from state.errors import StoreUnavailable
 from state.limits import POLL_SECONDS
 from state.ports import Failure, Reporter, Result, Worked
 from state.records import QUEUE, Evidence, Output, new_id
+from state.room import Room
 from state.sqlite import SqliteStore
 from state.tables import Outbox, Todo
 
@@ -66,19 +67,23 @@ class Gate(Dispatch):
 
 
 class Rig:
-    def __init__(self, path: Path, executor: Does, held: type[Command] | None = None, kind: type[Gate] = Gate) -> None:
+    def __init__(
+        self, path: Path, executor: Does, held: type[Command] | None = None, room: Room | None = None,
+        kind: type[Gate] = Gate,
+    ) -> None:  # fmt: skip
         self.store, broker = SqliteStore(path), MemoryBroker()
         self.dispatch = kind(self.store, broker, held)
         self.published: list[str] = []
         self.publishing = asyncio.Event()
         self.publish_takes = 0.0
-        claims = Claims(boot="boot", placement=QUEUE, slots=5)
+        claims = Claims(boot="boot", placement=QUEUE, slots=5, room=room)
         self.worker = Worker(self.dispatch, Waking(broker), {"task": executor}, claims, self._publish)
 
-    async def submit(self) -> None:
-        """A run of one TODO, then the worker: its first look finds it."""
+    async def submit(self, *todos: NewTodo) -> None:
+        """A run of these, or of one TODO, then the worker: its first look finds it."""
         todo = NewTodo(id=new_id(), key="t", title="t", kind="task", document="{}")
-        await self.dispatch.one(SubmitRun(new_id(), "r", None, QUEUE, 9, "person", "test", "{}", "{}", "h", [todo]))
+        run = SubmitRun(new_id(), "r", None, QUEUE, 9, "person", "test", "{}", "{}", "h", todos or [todo])
+        await self.dispatch.one(run)
         self.running = asyncio.create_task(self.worker.run())
 
     async def end(self) -> str:
@@ -103,6 +108,33 @@ async def test_outputs_are_published_after_they_are_settled(tmp_path: Path) -> N
     await rig.worker.drain(PATIENCE)
     assert await rig.end() == "completed"
     assert rig.published == ["t"]
+
+
+async def test_what_is_in_progress_asks_for_no_more_than_there_is(tmp_path: Path) -> None:
+    """Six that ask for a core, two of which there are, and one that asks for nothing."""
+    at_work: set[str] = set()
+    together: list[int] = []
+
+    async def work(claim: Claimed) -> Result:
+        at_work.add(claim.key)
+        together.append(len(at_work - {"free"}))
+        await asyncio.sleep(0.02)
+        at_work.remove(claim.key)
+        return done()
+
+    rig = Rig(tmp_path / "a.db", Does(work), room=Room(2, 1 << 30))
+    asks = [NewTodo(new_id(), f"t{n}", "t", "task", "{}", cpus=1.0, memory=1 << 29) for n in range(6)]
+    await rig.submit(*asks, NewTodo(new_id(), "free", "t", "task", "{}"))
+
+    def ended(session: Session) -> int:
+        return len(session.exec(select(Todo).where(Todo.state == "completed")).all())
+
+    async with asyncio.timeout(PATIENCE):
+        while await rig.store.read(ended) < 7:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    await rig.worker.drain(PATIENCE)
+    assert await rig.end() == "completed"
+    assert max(together) == 2
 
 
 async def test_drained_work_is_given_back(tmp_path: Path) -> None:
