@@ -12,7 +12,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -166,10 +166,13 @@ def stack(engine: str, images: Mapping[str, str], base: str, sandbox: str) -> Ge
 
 
 def _open_files(pid: str) -> list[str]:
-    try:
-        return [str(each.readlink()) for each in Path(f"/proc/{pid}/fd").iterdir()]
-    except OSError:  # it has ended: a health check
-        return []
+    """Without what is closed meanwhile, or has ended: a health check."""
+    found: list[str] = []
+    with suppress(OSError):
+        for each in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(OSError):
+                found.append(str(each.readlink()))
+    return found
 
 
 def _as_sent(address: str) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,7 @@ def main() -> None:
     parser.add_argument("--address", default="0.0.0.0:9000")
     given = parser.parse_args()
     host, _, port = given.address.rpartition(":")
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # as process 1 it would not end by itself
     server = Server(secret("MINIO_ROOT_USER_FILE"), secret("MINIO_ROOT_PASSWORD_FILE"))
     run_simple(host, int(port), server, threaded=True)
 
