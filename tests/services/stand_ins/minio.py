@@ -79,6 +79,11 @@ class Server:
         return [text.encode()]
 
 
+def _end(number: int, frame: object) -> None:
+    """As process 1 it would not end by itself."""
+    os._exit(0)
+
+
 def main() -> None:
     """Until it is killed."""
     parser = argparse.ArgumentParser(prog="minio")
@@ -87,7 +92,7 @@ def main() -> None:
     parser.add_argument("--address", default="0.0.0.0:9000")
     given = parser.parse_args()
     host, _, port = given.address.rpartition(":")
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # as process 1 it would not end by itself
+    signal.signal(signal.SIGTERM, _end)
     server = Server(secret("MINIO_ROOT_USER_FILE"), secret("MINIO_ROOT_PASSWORD_FILE"))
     run_simple(host, int(port), server, threaded=True)
 
