@@ -19,7 +19,7 @@ from state.records import QUEUE, new_id
 from state.room import Room
 
 WARM_UP = 20
-ROOM = Room(2.0, 8e9)
+ROOM = Room(2.0, 8_000_000_000)
 """Of the worker that claims."""
 _TOGETHER = 400
 
