@@ -16,8 +16,11 @@ from orchestrator.run_spec import RunSpec
 from state.commands import ClaimedMany, ClaimNext, Refused, SubmitRun, WorkerStarted
 from state.postgres import PostgresStore
 from state.records import QUEUE, new_id
+from state.room import Room
 
 WARM_UP = 20
+ROOM = Room(2.0, 8_000_000_000)
+"""Of the worker that claims."""
 _TOGETHER = 400
 
 
@@ -37,7 +40,7 @@ async def measure(options: dict[str, str | float]) -> Round:
     store, boot = PostgresStore(str(options["database"])), new_id()
     took: list[float] = []
     try:
-        await store.apply([WorkerStarted(boot, "bench", 1)])
+        await store.apply([WorkerStarted(boot, "bench", 1, room=ROOM)])
         left = int(options["queued"])
         while left:
             outcomes = await store.apply([one_run() for _ in range(min(left, _TOGETHER))])
@@ -45,7 +48,7 @@ async def measure(options: dict[str, str | float]) -> Round:
             left -= len(outcomes)
         for _ in range(WARM_UP + int(options["claims"])):
             start = time.perf_counter()
-            [claimed] = await store.apply([ClaimNext(boot, QUEUE, 1)])
+            [claimed] = await store.apply([ClaimNext(boot, QUEUE, 1, room=ROOM, free=ROOM)])
             took.append(1000 * (time.perf_counter() - start))
             assert isinstance(claimed, ClaimedMany)
             assert len(claimed.claims) == 1

@@ -18,7 +18,7 @@ from tests.services.rabbitmq import RabbitServer
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What one round has for itself: an empty database and an empty virtual host."""
+    """What one round has for itself: an empty database and an empty virtual host, which goes with its server."""
 
     database: str
     broker: str
@@ -41,7 +41,6 @@ class Servers:
             yield Place(url, self.rabbit.virtual_host(name))
         finally:
             statement(self.postgres.url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-            self.rabbit.control("delete_vhost", name)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.measuring import one_round
 
-pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq]
+pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq, pytest.mark.timeout(300)]
 
 
 @pytest.fixture
@@ -15,7 +15,6 @@ def place(postgres_empty: str, rabbitmq_alone: str) -> dict[str, str | float]:
     return {"database": postgres_empty, "broker": rabbitmq_alone}
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize("shape", ["runs", "fan"])
 def test_a_burst(place: dict[str, str | float], shape: str) -> None:
     found = one_round("queue_round", system="atlas", shape=shape, todos=20, **place)
@@ -23,7 +22,6 @@ def test_a_burst(place: dict[str, str | float], shape: str) -> None:
     assert found["twice"] == 0
 
 
-@pytest.mark.timeout(240)
 def test_one_at_a_time(place: dict[str, str | float]) -> None:
     found = one_round("queue_round", system="atlas", alone=5, **place)
     assert 0 < found["start_p50"] <= found["start_p99"]
@@ -34,7 +32,6 @@ def test_claims(place: dict[str, str | float]) -> None:
     assert 0 < found["p50"] <= found["p99"]
 
 
-@pytest.mark.timeout(240)
 def test_a_death(place: dict[str, str | float]) -> None:
     found = one_round("takeover_round", system="atlas", how="death", trials=1, slots=1, **place)
     assert 0 < found["took 0"] < 60
