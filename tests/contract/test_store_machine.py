@@ -83,9 +83,10 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path, empty_sqlite: Path) -
         yield postgres
 
 
-EXAMPLES = {"memory": 150, "sqlite": 25, "postgres": 15}
+EXAMPLES = {"memory": 100, "sqlite": 25, "postgres": 15}
 
 
+@pytest.mark.timeout(600)  # a quarter of a minute, on an idle machine
 def test_a_store_does_as_its_model_says(opened: Opened, request: pytest.FixtureRequest) -> None:
     engine: str = request.node.callspec.params["opened"]
     live(opened, EXAMPLES[engine], 40, new=False)

@@ -120,6 +120,7 @@ def test_log_records_say_where_in_a_trace_they_are(spans: InMemorySpanExporter) 
         logging.getLogger().removeHandler(handler)
     inside, outside = (json.loads(line) for line in out.getvalue().splitlines())
     [span] = spans.get_finished_spans()
+    assert span.context
     assert (inside["trace_id"], inside["span_id"]) == (
         format(span.context.trace_id, "032x"), format(span.context.span_id, "016x"),
     )  # fmt: skip
