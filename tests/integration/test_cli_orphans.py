@@ -70,6 +70,8 @@ async def test_who_died_before_the_database_was_restarted_is_an_orphan_too(
         with kept(work / hangs.boot):
             await orphans.remove()
         assert {each.name for each in work.iterdir()} == {own.boot, hangs.boot}
+        for each in (own, dead, hangs):
+            each.close()
         await stores.close()
         await store.close()
     finally:
