@@ -17,7 +17,7 @@ from sqlmodel import Session
 from state import reading
 from state.records import QUEUE
 from state.statements import COUNTERS, LANE_FREE
-from state.tables import HAS_CLAIMABLE
+from state.tables import ANY_RUN, HAS_CLAIMABLE
 
 CALLS = 20_000
 """Model calls that one page of spend adds up."""
@@ -79,7 +79,7 @@ _ENDED = """
 SELECT state, count(*) FROM (SELECT state, ended_at FROM run ORDER BY id DESC LIMIT :limit) AS few
 WHERE ended_at IS NOT NULL GROUP BY state
 """
-_READY = "SELECT count(*) FROM (SELECT 1 FROM todo WHERE state = 'ready' LIMIT :limit) AS few"
+_READY = f"SELECT count(*) FROM (SELECT 1 FROM todo WHERE state = 'ready' AND {ANY_RUN} LIMIT :limit) AS few"  # noqa: S608
 _OUTBOX = "SELECT count(*) FROM (SELECT 1 FROM outbox LIMIT :limit) AS few"
 _QUESTIONS = "SELECT count(*) FROM (SELECT 1 FROM question WHERE state = 'pending' LIMIT :limit) AS few"
 

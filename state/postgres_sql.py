@@ -43,7 +43,7 @@ from state.statements import (
     Update,
     columns_of,
 )
-from state.tables import HAS_CLAIMABLE, Question, Run, Sink, Submission, Todo, TodoNeed
+from state.tables import ANY_RUN, HAS_CLAIMABLE, Question, Run, Sink, Submission, Todo, TodoNeed
 from state.work import encode
 
 BEGIN = "BEGIN; SELECT extract(epoch FROM clock_timestamp())::float8, pg_current_xact_id()::text"
@@ -177,15 +177,25 @@ _CLAIMABLE_OF_RUN = CLAIMABLE_OF_RUN.format(
     limit="least(run.free, %(limit)s::int)",
     lane_free=LANE_FREE,
 )
-_CLAIMABLE_OF_RUNS = f"""
+CLAIMABLE_OF_FEW = f"""
 SELECT found.id FROM unnest(%(runs)s::varchar[], %(free)s::int[]) AS run(id, free)
 CROSS JOIN LATERAL ({_CLAIMABLE_OF_RUN} FOR UPDATE SKIP LOCKED) AS found
 ORDER BY found.priority DESC, found.id LIMIT %(limit)s::int
 """  # noqa: S608
-_CLAIMABLE = CLAIMABLE.format(
-    ready="todo JOIN run", placement="%(placement)s", has_claimable=HAS_CLAIMABLE, now="%(now)s::float8",
-    labels_fit=_LABELS_FIT, room_fits=_ROOM_FITS, limit="%(limit)s::int", lane_free=LANE_FREE,
+CLAIMABLE_OF_MANY = CLAIMABLE.format(
+    # Hidden from the planner, which else might look through the index of claimable runs, once for each TODO.
+    ready="todo JOIN run", any_run=ANY_RUN, has_claimable=f"coalesce({HAS_CLAIMABLE}, false)",
+    placement="%(placement)s", now="%(now)s::float8", labels_fit=_LABELS_FIT, room_fits=_ROOM_FITS,
+    limit="%(limit)s::int", lane_free=LANE_FREE,
 )  # fmt: skip
+
+
+def claiming(command: ClaimNext, now: float) -> dict[str, Any]:
+    """Values of the statements that look for work."""
+    return {
+        "now": now, "placement": command.placement, "labels": sorted(command.labels), "run": command.run,
+        "limit": max(command.limit, 0), "few": FEW_RUNS + 1, **bounds(command, now),
+    }  # fmt: skip
 
 
 class PostgresRows:
@@ -254,16 +264,13 @@ class PostgresRows:
     def claimable(self, command: ClaimNext, now: float) -> list[str]:
         """Rows that others hold are theirs: skipped."""
         connection = self._connection
-        values: dict[str, Any] = {
-            "now": now, "placement": command.placement, "labels": sorted(command.labels), "run": command.run,
-            "limit": max(command.limit, 0), "few": FEW_RUNS + 1, **bounds(command, now),
-        }  # fmt: skip
+        values = claiming(command, now)
         runs = run_sql(connection, _CLAIMABLE_RUNS + ("" if self._first else " FOR UPDATE SKIP LOCKED"), values)
         few = runs.fetchall()
         if not few:
             return []
         if len(few) > FEW_RUNS:
             locks = " FOR UPDATE OF todo SKIP LOCKED" if self._first else " FOR UPDATE SKIP LOCKED"
-            return [row[0] for row in run_sql(connection, _CLAIMABLE + locks, values)]
+            return [row[0] for row in run_sql(connection, CLAIMABLE_OF_MANY + locks, values)]
         values |= {"runs": [row[0] for row in few], "free": [row[1] for row in few]}
-        return [row[0] for row in run_sql(connection, _CLAIMABLE_OF_RUNS, values)]
+        return [row[0] for row in run_sql(connection, CLAIMABLE_OF_FEW, values)]

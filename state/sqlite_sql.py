@@ -36,7 +36,7 @@ from state.statements import (
     Update,
     columns_of,
 )
-from state.tables import HAS_CLAIMABLE, Question, Run, Sink, Submission, Todo, TodoNeed
+from state.tables import ANY_RUN, HAS_CLAIMABLE, Question, Run, Sink, Submission, Todo, TodoNeed
 from state.work import encode
 
 NOW = "(julianday('now') - 2440587.5) * 86400.0"
@@ -132,8 +132,9 @@ _CLAIMABLE_OF_RUN = CLAIMABLE_OF_RUN.format(
     run=":run", now=":now", labels_fit=_LABELS_FIT, room_fits=_ROOM_FITS, limit=":limit", lane_free=LANE_FREE
 )
 _CLAIMABLE = CLAIMABLE.format(
-    ready="todo INDEXED BY todo_next CROSS JOIN run", placement=":placement", has_claimable=HAS_CLAIMABLE, now=":now",
-    labels_fit=_LABELS_FIT, room_fits=_ROOM_FITS, limit=":limit", lane_free=LANE_FREE,
+    ready="todo INDEXED BY todo_next CROSS JOIN run", any_run=ANY_RUN, placement=":placement",
+    has_claimable=HAS_CLAIMABLE, now=":now", labels_fit=_LABELS_FIT, room_fits=_ROOM_FITS, limit=":limit",
+    lane_free=LANE_FREE,
 )  # fmt: skip
 
 
@@ -145,6 +146,14 @@ def insert_rows(connection: sqlite3.Connection, table: str, rows: list[Row]) -> 
         connection.executemany(_INSERT_CHUNK_SQL[table], chunks)
     if whole < len(rows):
         connection.executemany(_INSERT_SQL[table], rows[whole:])
+
+
+def claiming(command: ClaimNext, now: float) -> dict[str, Any]:
+    """Values of the statements that look for work."""
+    return {
+        "now": now, "placement": command.placement, "labels": encode(sorted(command.labels)), "run": command.run,
+        "limit": max(command.limit, 0), "few": FEW_RUNS + 1, **bounds(command, now),
+    }  # fmt: skip
 
 
 class SqliteRows:
@@ -208,10 +217,7 @@ class SqliteRows:
 
     def claimable(self, command: ClaimNext, now: float) -> list[str]:
         execute = self._connection.execute
-        values = {
-            "now": now, "placement": command.placement, "labels": encode(sorted(command.labels)), "run": command.run,
-            "limit": max(command.limit, 0), "few": FEW_RUNS + 1, **bounds(command, now),
-        }  # fmt: skip
+        values = claiming(command, now)
         runs = execute(_CLAIMABLE_RUNS["run" if command.run else "all"], values).fetchall()
         if len(runs) > FEW_RUNS:
             return [row[0] for row in execute(_CLAIMABLE, values)]

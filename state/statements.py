@@ -270,8 +270,8 @@ ORDER BY todo.priority DESC, todo.id LIMIT {limit}
 """
 CLAIMABLE = """
 SELECT todo.id FROM {ready} ON run.id = todo.run_id
-WHERE todo.state = 'ready' AND todo.not_before <= {now} AND {labels_fit} AND {room_fits} AND {lane_free}
-  AND run.placement = {placement} AND {has_claimable}
+WHERE todo.state = 'ready' AND todo.{any_run} AND todo.not_before <= {now} AND {labels_fit} AND {room_fits}
+  AND {lane_free} AND run.placement = {placement} AND {has_claimable}
 ORDER BY todo.priority DESC, todo.id LIMIT {limit}
 """
 """Among many runs: along the index of what is ready."""

@@ -17,6 +17,9 @@ HAS_CLAIMABLE = (
 )
 """Of a run: a worker that fits may take a TODO of it now. Alike in the index and in the queries that use it; and with
 a column to the left of each comparison, as SQLite turns others around and then finds no likeness."""
+ANY_RUN = "fence >= 0"
+"""Of a TODO, always true. Only the query over all runs says it, and so may use the index `todo_next`: for a planner
+that knows nothing of a table yet, that would be as good for the TODOs of one run as `todo_ready`."""
 _WITHOUT_ROWID = {"sqlite_with_rowid": False}
 
 
@@ -117,8 +120,8 @@ class Todo(SQLModel, table=True):
             "todo_next",
             text("priority DESC"),
             "id",
-            sqlite_where=text("state = 'ready'"),
-            postgresql_where=text("state = 'ready'"),
+            sqlite_where=text(f"state = 'ready' AND {ANY_RUN}"),
+            postgresql_where=text(f"state = 'ready' AND {ANY_RUN}"),
         ),
         Index(
             "todo_lane",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import time
 from pathlib import Path
@@ -53,8 +54,7 @@ def test_no_read_of_the_hot_path_scans_a_table(tmp_path: Path) -> None:
         rows.claimable(ClaimNext("w", QUEUE, 4), 0.0)
         rows.claimable(ClaimNext("w", QUEUE, 4, run="r"), 0.0)
         for sql in (sqlite_sql._CLAIMABLE, sqlite_sql._CLAIMABLE_OF_RUN):  # pyright: ignore[reportPrivateUsage]
-            values = {"now": 0, "placement": "p", "labels": "[]", "limit": 1, "run": "r"}
-            connection.execute(sql, values)
+            connection.execute(sql, sqlite_sql.claiming(ClaimNext("w", QUEUE, 1, run="r"), 0.0))
         for name, sql in sqlite_sql.UPDATE_SQL.items():
             connection.execute(sql, [None] * (len(UPDATES[name].columns) + len(UPDATES[name].keys)))
     plain.close()
@@ -65,14 +65,21 @@ def test_no_read_of_the_hot_path_scans_a_table(tmp_path: Path) -> None:
 
 
 class ExplainedPostgres:
-    """As `Explained`, with the settings of the writing connection."""
+    """As `Explained`, with the settings of the writing connection: plans for any values."""
 
     def __init__(self, connection: psycopg.Connection[tuple[str, ...]]) -> None:
         self._connection = connection
         self.plans: dict[str, str] = {}
 
     def execute(self, sql: str, values: object = ()) -> psycopg.Cursor[tuple[str, ...]]:
-        plan = self._connection.execute(f"EXPLAIN {sql}", values).fetchall()  # type: ignore[arg-type]
+        asked, names = re.subn(r"%s", "$1", sql)
+        named = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", sql)))
+        for number, name in enumerate(named, 1):
+            asked = asked.replace(f"%({name})s", f"${number}")
+        self._connection.execute(f"PREPARE asked AS {asked}".encode())
+        nulls = ", ".join(["NULL"] * (len(named) or min(names, 1)))
+        plan = self._connection.execute(f"EXPLAIN EXECUTE asked{f'({nulls})' if nulls else ''}".encode()).fetchall()
+        self._connection.execute(b"DEALLOCATE asked")
         self.plans[sql] = "\n".join(row[0] for row in plan)
         return self._connection.execute(sql, values)  # type: ignore[arg-type]
 
@@ -95,7 +102,15 @@ def test_no_statement_of_the_hot_path_scans_a_postgresql_table(postgres_cleared:
         for name, sql in postgres_sql.UPDATE_SQL.items():
             row = (None,) * (len(UPDATES[name].columns) + len(UPDATES[name].keys))
             connection.execute(sql, (postgres_sql.bulk([row]),))
+            claiming = postgres_sql.claiming(ClaimNext("w", QUEUE, 4), 0.0)
+            few = connection.execute(postgres_sql.CLAIMABLE_OF_FEW, claiming | {"runs": ["a", "b"], "free": [1, 1]})
+            many = connection.execute(postgres_sql.CLAIMABLE_OF_MANY, claiming)
+            assert few.fetchall() == many.fetchall() == []
     assert {sql: plan for sql, plan in connection.plans.items() if "Seq Scan" in plan} == {}
+    few, many = (connection.plans[sql] for sql in (postgres_sql.CLAIMABLE_OF_FEW, postgres_sql.CLAIMABLE_OF_MANY))
+    for used, plan in (("using todo_ready on todo", few), ("using todo_next on todo", many), ("using run_pkey", many)):
+        assert used in plan, f"though nothing is known of the tables: {plan}"
+    assert "Sort" not in many
 
 
 class Engine:

@@ -11,18 +11,29 @@ branch_labels = None
 depends_on = None
 
 
+def _index_of_next(where: str) -> None:
+    op.create_index(
+        "todo_next", "todo", [sa.text("priority DESC"), "id"], sqlite_where=sa.text(where),
+        postgresql_where=sa.text(where),
+    )  # fmt: skip
+
+
 def upgrade() -> None:
     op.add_column("todo", sa.Column("cpus", sa.Float(), nullable=True))
     op.add_column("todo", sa.Column("memory", sa.BigInteger(), nullable=True))
     op.add_column("todo", sa.Column("ready_at", sa.Float(), nullable=True))
     op.add_column("worker", sa.Column("cpus", sa.Float(), nullable=True))
     op.add_column("worker", sa.Column("memory", sa.BigInteger(), nullable=True))
+    op.drop_index("todo_next", table_name="todo")
+    _index_of_next("state = 'ready' AND fence >= 0")
     op.execute(
         "UPDATE todo SET ready_at = (SELECT run.updated_at FROM run WHERE run.id = todo.run_id) WHERE state = 'ready'"
     )
 
 
 def downgrade() -> None:
+    op.drop_index("todo_next", table_name="todo")
+    _index_of_next("state = 'ready'")
     op.drop_column("worker", "memory")
     op.drop_column("worker", "cpus")
     op.drop_column("todo", "ready_at")
