@@ -153,8 +153,9 @@ def check(found: Tables) -> None:
 
 
 def check_settled(before: Tables, after: Tables) -> None:
-    """What has ended stays as it is, to the last column, until somebody begins a new epoch of it."""
+    """What has ended stays as it is until somebody begins a new epoch of it: every column but the count of what it
+    would wait for then, which grows when something that it waited for is planned."""
     now = {row["id"]: row for row in after["todo"]}
     for row in before["todo"]:
         if row["state"] in ENDED and now[row["id"]]["epoch"] == row["epoch"]:
-            same(row["id"], now[row["id"]], row)
+            same(row["id"], now[row["id"]] | {"unmet_needs": None}, row | {"unmet_needs": None})
