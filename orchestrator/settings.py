@@ -60,8 +60,9 @@ class Settings:
     """Cores, and bytes, that this worker's TODOs may ask for together; None: all that this machine has."""
     worker_health: str | None = None
     worker_intake: bool = True
-    intake_remotes: tuple[str, ...] = ("s3://",)
     """Whether `atlas worker` takes task documents from the broker's intake queue."""
+    intake_remotes: tuple[str, ...] = ("s3://",)
+    """What those may name: beginnings of URLs."""
     cache_bytes: int = 20 * GB
     s3_endpoint: str | None = None
     s3_region: str | None = None
