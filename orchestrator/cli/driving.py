@@ -14,6 +14,7 @@ from typing import TextIO
 from orchestrator.cli.compose import House, Workshop
 from orchestrator.cli.conclusion import conclude
 from orchestrator.cli.following import follow
+from orchestrator.cli.machine import room_here
 from orchestrator.cli.output import Watch, watch
 from orchestrator.cli.picture import Picture
 from orchestrator.cli.tellers import tellers
@@ -125,9 +126,12 @@ class LocalWork:
 
 async def serve_queue(house: House, shop: Workshop, slots: int, watched: Watched | None = None) -> int:
     """Be a worker for every run that is placed in the queue, until told to stop; then finish what runs, or give it
-    back after half a minute. The house is metered by who is `watched`."""
+    back after half a minute. The house is metered by who is `watched`. What it says of itself on standard error, it
+    says when it can be told to stop."""
     worker = shop.worker(house, placement=QUEUE, slots=slots, meter=watched and watched.metrics)
     interruption = Interruption(shop.sandboxes.kill_all)
+    here = f"{slots} at a time, {room_here(house.settings)}, from {house.kept.name}"
+    print(f"worker {shop.liveness.boot[-8:]}: {here}", file=sys.stderr, flush=True)
     heartbeat = shop.heartbeat(worker)
     async with contextlib.AsyncExitStack() as stack:
         telling = await stack.enter_async_context(tellers(house, shop.liveness.boot))

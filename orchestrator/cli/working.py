@@ -207,14 +207,9 @@ def worker(
         async def use(house: House) -> int:
             from orchestrator.cli.compose import workshop
             from orchestrator.cli.driving import serve_queue
-            from orchestrator.cli.machine import room_here
 
             slots = concurrency or found.worker_concurrency
             async with workshop(house) as shop:
-                print(
-                    f"worker {shop.liveness.boot[-8:]}: {slots} at a time, {room_here(found)}, from {house.kept.name}",
-                    file=sys.stderr,
-                )
                 if address is None:
                     return await serve_queue(house, shop, slots)
                 from orchestrator.cli.wellness import Watched

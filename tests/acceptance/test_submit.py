@@ -113,7 +113,7 @@ def test_without_a_broker_it_says_what_is_missing(atlas: Atlas) -> None:
     path = written(atlas, document(atlas))
     assert "needs a broker, and none is set" in atlas("submit", path, "--amqp", code=2).err
     nowhere = f"amqp://127.0.0.1:{free_port()}/"
-    ended = atlas("submit", path, "--amqp", code=1, ATLAS_BROKER_URL=nowhere)
+    ended = atlas("submit", path, "--amqp", code=1, ATLAS_BROKER_URL=nowhere, ATLAS_INTAKE_REMOTES="file:///")
     assert ended.err.startswith("atlas: RabbitMQ at 127.0.0.1:")
     assert len(ended.err.splitlines()) == 2, ended
     assert "--wait can't be had with --amqp" in atlas("submit", path, "--amqp", "--wait", code=2).err
