@@ -58,6 +58,8 @@ class Settings:
     worker_cpus: float | None = None
     worker_memory: int | None = None
     """Cores, and bytes, that this worker's TODOs may ask for together; None: all that this machine has."""
+    worker_grace: float = 30.0
+    """Seconds that what runs has to end when `atlas worker` is told to stop; then it is given back."""
     worker_health: str | None = None
     worker_intake: bool = True
     """Whether `atlas worker` takes task documents from the broker's intake queue."""
@@ -176,7 +178,7 @@ def _spelled(value: str, check: Callable[[object], object]) -> object:
         return [item.strip() for item in value.split(",") if item.strip()]
     if check is _flag:
         return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}.get(value.lower(), value)
-    if check is _cores:
+    if check in (_cores, _duration):
         with suppress(ValueError):
             return float(value)
     if check in (_concurrency, _size, _memory) and value.isascii() and value.isdigit() and len(value) < 20:
@@ -220,6 +222,12 @@ def _memory(value: object) -> int:
     from orchestrator.plan.values import memory
 
     return memory(value)
+
+
+def _duration(value: object) -> float:
+    from orchestrator.plan.values import duration
+
+    return duration(value)
 
 
 def _one_of(*words: str) -> Callable[[object], str]:
@@ -303,6 +311,7 @@ _KEYS: dict[str, tuple[str, Callable[[object], object]]] = {
     "worker.labels": ("worker_labels", _labels),
     "worker.cpus": ("worker_cpus", _cores),
     "worker.memory": ("worker_memory", _memory),
+    "worker.grace": ("worker_grace", _duration),
     "worker.health": ("worker_health", _text),
     "worker.intake": ("worker_intake", _flag),
     "intake.remotes": ("intake_remotes", _prefixes),

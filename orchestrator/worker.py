@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import platform
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
@@ -23,6 +24,7 @@ from orchestrator.metering import Unmetered, WorkerMeter, settled_as
 from orchestrator.outcome import settlement
 from orchestrator.reporting import StoreReporter
 from orchestrator.run_spec import Traces
+from orchestrator.tasks import ended
 from orchestrator.waking import Waking
 from state import tracing
 from state.commands import Claimed, ClaimedMany, ClaimNext, Complete, Fail, Refused, Release, WorkerEnded, WorkerStarted
@@ -37,6 +39,7 @@ from state.tables import Todo
 log = logging.getLogger(__name__)
 
 _WATCH_SECONDS = 0.04
+_STUBBORN_SECONDS = 5.0
 Again = Callable[[], Awaitable[Result]]
 Stopped = ReleaseCause | None
 """Why a task was stopped from outside; None: another owns the TODO now, so that there is nothing to give back."""
@@ -58,20 +61,27 @@ class Claims:
 
 @dataclass(slots=True)
 class _Running:
-    """What is settling is not cancelled: what was worked out stands. (A flag, because a shielded task of its own would
-    cost every TODO two more turns of the event loop.) Nor is a task that is starting: it would never run at all."""
+    """What is settling or given back is not cancelled: what was worked out stands. (A flag, because a shielded task of
+    its own would cost every TODO two more turns of the event loop.) Nor is a task that is starting: it would never run
+    at all."""
 
     claim: Claimed
     task: asyncio.Task[None] | None = None
     stopped: list[Stopped] = field(default_factory=list[Stopped])
-    phase: Literal["starting", "working", "settling", "settled"] = "starting"
+    phase: Literal["starting", "working", "settling", "settled", "given back"] = "starting"
+    cancelled: float = 0.0
 
     def stop(self, cause: Stopped) -> None:
-        """Cancel the work, once; the first cause counts."""
-        if not self.stopped and self.task:
-            self.stopped.append(cause)
-            if self.phase in ("working", "settled"):
-                self.task.cancel()
+        """Cancel the work; the first cause counts. Asked again, it is cancelled again when it has not ended for a
+        while: a library may have taken the cancellation for its own."""
+        if self.task is None or (self.stopped and time.monotonic() - self.cancelled < _STUBBORN_SECONDS):
+            return
+        if self.stopped and self.phase == "working":
+            log.warning("%s does not end; it is cancelled again", self.claim.key)
+        self.stopped.append(cause)
+        self.cancelled = time.monotonic()
+        if self.phase in ("working", "settled"):
+            self.task.cancel()
 
 
 class Worker:
@@ -123,9 +133,7 @@ class Worker:
                     await self._claim()
                 await self._waking.nap()
         finally:
-            for helper in helpers:
-                helper.cancel()
-            await asyncio.gather(*helpers, return_exceptions=True)
+            await ended(*helpers)
             await self._give_back("drain")
         await self._dispatch.persistently(WorkerEnded(self._claims.boot))
 
@@ -257,8 +265,10 @@ class Worker:
         except asyncio.CancelledError:
             cause = running.stopped[0] if running.stopped else "drain"
             if running.phase in ("starting", "working") and cause is not None:
+                running.phase = "given back"
                 await self._release(claim, cause)
         except LeaseLost:
+            running.phase = "given back"
             await self._release(claim, "lease_lost")
         except AtlasError as error:
             log.warning("%s: %s", claim.key, error)
@@ -315,10 +325,10 @@ class Worker:
         tracing.say({"atlas.outcome": settled_as(release, outcome), "atlas.cause": cause})
 
     async def _give_back(self, cause: ReleaseCause) -> None:
-        for running in self._running.values():
-            running.stop(cause)
-        if tasks := self._tasks():
-            await asyncio.wait(tasks)  # `gather` would cancel them when it is cancelled itself
+        while self._running:
+            for running in self._running.values():
+                running.stop(cause)
+            await asyncio.wait(self._tasks(), timeout=_STUBBORN_SECONDS)  # `gather` would cancel them with itself
 
     def _tasks(self) -> list[asyncio.Task[None]]:
         return [running.task for running in self._running.values() if running.task]

@@ -16,6 +16,7 @@ from typing import Protocol
 from aiormq.abc import DeliveredMessage
 
 from orchestrator.brokers.rabbit_session import GONE_SECONDS, TROUBLE, Session, reached, reason
+from orchestrator.tasks import ended
 from state.errors import AtlasError
 from state.failpoints import failpoint
 
@@ -104,8 +105,7 @@ class Subscription:
 
     async def end(self) -> None:
         """Take no more, give back what is not acknowledged, and end the iterator."""
-        self._pump.cancel()
-        await asyncio.wait({self._pump})
+        await ended(self._pump)
         self._inbox.put_nowait(None)
 
     async def _consume(self) -> None:

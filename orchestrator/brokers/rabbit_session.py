@@ -21,6 +21,7 @@ from aio_pika.exceptions import CONNECTION_EXCEPTIONS, ChannelInvalidStateError
 from yarl import URL
 
 from orchestrator.brokers.rabbit_topology import Topology
+from orchestrator.tasks import ended
 
 log = logging.getLogger(__name__)
 
@@ -87,8 +88,7 @@ class Session:
     async def close(self) -> None:
         """Return when all is closed, or after two seconds."""
         if self._repair:
-            self._repair.cancel()
-            await asyncio.wait({self._repair})
+            await ended(self._repair)
         try:
             await reached(self.connection.close(), _CLOSE_SECONDS)
         except TROUBLE as error:

@@ -20,6 +20,7 @@ from yarl import URL
 from orchestrator.brokers.rabbit_consuming import Delivery, Subscription, settle
 from orchestrator.brokers.rabbit_session import HEARTBEAT_SECONDS, TROUBLE, Session, opened, reached, reason
 from orchestrator.brokers.rabbit_topology import Topology
+from orchestrator.tasks import ended
 from state.errors import BrokerUnavailable, SettingsError
 from state.failpoints import failpoint
 
@@ -88,8 +89,7 @@ class Rabbit:
         self._closed = True
         self._changed.set()
         if self._keeper:
-            self._keeper.cancel()
-            await asyncio.wait({self._keeper})
+            await ended(self._keeper)
 
     @property
     def connected(self) -> bool:

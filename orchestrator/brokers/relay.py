@@ -10,6 +10,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from itertools import islice
 
+from orchestrator.tasks import ended
 from state.commands import Delivered
 from state.errors import BrokerUnavailable, StoreError
 from state.failpoints import failpoint
@@ -63,8 +64,7 @@ class Relay:
         self._wake.set()
         if self._task:
             await asyncio.wait({self._task}, timeout=_CLOSE_SECONDS)
-            self._task.cancel()
-            await asyncio.wait({self._task})
+            await ended(self._task)
 
     async def _relay(self) -> None:
         while self._offered or not self._closed:

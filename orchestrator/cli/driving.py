@@ -19,6 +19,7 @@ from orchestrator.cli.output import Watch, watch
 from orchestrator.cli.picture import Picture
 from orchestrator.cli.tellers import tellers
 from orchestrator.cli.wellness import Watched, endpoint
+from orchestrator.tasks import LastResort, ended
 from orchestrator.views import as_json
 from orchestrator.worker import Worker
 from state.errors import Conflict
@@ -34,7 +35,8 @@ EXIT = {
     "cancelled": 4,
     "budget_exhausted": 5,
 }
-_DRAIN_SECONDS = 30.0
+_ENDING_SECONDS = 30.0
+"""For giving back what has not ended when the grace is over, and for closing everything."""
 log = logging.getLogger(__name__)
 
 
@@ -97,9 +99,7 @@ class LocalWork:
                 await worker.drain(0.0)
                 await asyncio.gather(watching, working)
         finally:
-            for task in (sweeping, stopping):
-                task.cancel()
-            await asyncio.gather(sweeping, stopping, return_exceptions=True)
+            await ended(sweeping, stopping)
             await heartbeat.close()
         await shop.publisher.everything(self._run.id)
         return await self._conclude(interruption.number)
@@ -126,7 +126,8 @@ class LocalWork:
 
 async def serve_queue(house: House, shop: Workshop, slots: int, watched: Watched | None = None) -> int:
     """Be a worker for every run that is placed in the queue, until told to stop; then finish what runs, or give it
-    back after half a minute. The house is metered by who is `watched`. What it says of itself on standard error, it
+    back after the settings' grace. Half a minute later the process ends in any case: what it has, others take over. The
+    house is metered by who is `watched`. What it says of itself on standard error, it
     says when it can be told to stop."""
     worker = shop.worker(house, placement=QUEUE, slots=slots, meter=watched and watched.metrics)
     interruption = Interruption(shop.sandboxes.kill_all)
@@ -144,13 +145,13 @@ async def serve_queue(house: House, shop: Workshop, slots: int, watched: Watched
         intake = asyncio.create_task(_take_in(house))
         try:
             await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
-            await _ended(intake)  # what it has not acknowledged, another worker takes
-            await worker.drain(0.0 if interruption.number == signal.SIGINT else _DRAIN_SECONDS)
+            grace = 0.0 if interruption.number == signal.SIGINT else house.settings.worker_grace
+            LastResort(grace + _ENDING_SECONDS, shop.sandboxes.kill_all)
+            await ended(intake)  # what it has not acknowledged, another worker takes
+            await worker.drain(grace)
             await working
         finally:
-            for task in (*aside, stopping, intake):
-                task.cancel()
-            await asyncio.gather(*aside, stopping, intake, return_exceptions=True)
+            await ended(*aside, stopping, intake)
             await heartbeat.close()
     return 0
 
@@ -166,8 +167,3 @@ async def _take_in(house: House) -> None:
         await take_in(house.rabbit, house.service, house.settings.intake_remotes)
     except Exception:
         log.exception("the intake has ended; other workers go on with it, and this one when it is started again")
-
-
-async def _ended(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.wait({task})

@@ -194,7 +194,8 @@ def worker(
         str | None, typer.Option(metavar="[HOST:]PORT|unix:///PATH", help="Serve /healthz, /readyz and /metrics there.")
     ] = None,
 ) -> None:
-    """Carry out whatever is in the queue, until stopped: SIGTERM finishes what runs, Ctrl-C gives it back at once."""
+    """Carry out whatever is in the queue, until stopped: SIGTERM finishes what runs within the grace of the settings
+    (30 s), Ctrl-C gives it back at once."""
 
     def prepare() -> Callable[[House], Awaitable[int]]:
         from orchestrator.cli.compose import settings

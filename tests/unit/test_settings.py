@@ -49,6 +49,7 @@ concurrency = 16
 labels = ["gpu"]
 cpus = 1.5
 memory = "2g"
+grace = "1h30m"
 [cache]
 bytes = "5g"
 [s3]
@@ -69,7 +70,7 @@ def test_a_file_with_everything(tmp_path: Path) -> None:
     assert (settings.store_url, settings.sandbox, settings.allow_host) == ("s3://bucket/atlas/", "docker", True)
     assert (settings.secrets_allow, settings.secrets_directory) == (("TOKEN", "OTHER"), Path("/run/secrets"))
     assert (settings.worker_concurrency, settings.worker_labels, settings.cache_bytes) == (16, ("gpu",), 5 << 30)
-    assert (settings.worker_cpus, settings.worker_memory) == (1.5, 2 << 30)
+    assert (settings.worker_cpus, settings.worker_memory, settings.worker_grace) == (1.5, 2 << 30, 5400.0)
     assert (settings.s3_endpoint, settings.s3_region) == ("http://minio:9000", "eu-west-1")
     assert (settings.docker_network, settings.docker_image) == ("atlas", "python:3.12-slim")
     assert (settings.log_level, settings.log_format) == ("debug", "json")
@@ -82,6 +83,7 @@ def test_variables_win_over_the_file(tmp_path: Path) -> None:
         "ATLAS_WORKER_CONCURRENCY": "2",
         "ATLAS_WORKER_CPUS": "0.5",
         "ATLAS_WORKER_MEMORY": "8388608",
+        "ATLAS_WORKER_GRACE": "90",
         "ATLAS_ALLOW_HOST": "no",
         "ATLAS_SECRETS_ALLOW": "A, B,",
         "ATLAS_CACHE_BYTES": "1048576",
@@ -93,7 +95,7 @@ def test_variables_win_over_the_file(tmp_path: Path) -> None:
     settings = load_settings(environ)
     assert settings.database_url == "sqlite:////srv/a.db"
     assert (settings.worker_concurrency, settings.allow_host, settings.cache_bytes) == (2, False, 1 << 20)
-    assert (settings.worker_cpus, settings.worker_memory) == (0.5, 8 << 20)
+    assert (settings.worker_cpus, settings.worker_memory, settings.worker_grace) == (0.5, 8 << 20, 90.0)
     assert (settings.secrets_allow, settings.log_level) == (("A", "B"), "debug")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -139,6 +140,21 @@ async def test_what_is_in_progress_asks_for_no_more_than_there_is(tmp_path: Path
 
 async def test_drained_work_is_given_back(tmp_path: Path) -> None:
     executor = Does(lambda claim: asyncio.sleep(3600, done()))
+    rig = Rig(tmp_path / "a.db", executor)
+    await rig.submit()
+    await asyncio.wait_for(executor.started.wait(), PATIENCE)
+    await rig.worker.drain(0.0)
+    assert await rig.end() == "ready"
+
+
+async def test_work_that_takes_a_cancellation_for_its_own_is_cancelled_again(tmp_path: Path) -> None:
+    async def work(claim: Claimed) -> Result:
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+        return done()
+
+    executor = Does(work)
     rig = Rig(tmp_path / "a.db", executor)
     await rig.submit()
     await asyncio.wait_for(executor.started.wait(), PATIENCE)

@@ -139,6 +139,8 @@ class Workers:
         self.ends[f"at {hand.armed.partition('=')[0]}" if by_failpoint else f"exit {code}"] += 1
         if code == -signal.SIGKILL and not hand.asked and not hand.armed:
             self.broken.append(f"{hand.name} was killed by nobody: {err[-2000:]}")
+        if "still here" in err:
+            self.broken.append(f"{hand.name} did not end by itself: {err[-12_000:]}")
         if "Traceback" in err:
             self.broken.append(f"{hand.name} (exit {code}) broke: {err[max(0, err.index('Traceback') - 300) :][:4000]}")
         hand.running, hand.thaws = None, None
