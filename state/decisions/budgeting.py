@@ -17,11 +17,14 @@ WARN_AT = 0.8
 
 
 def reserve(work: Work, command: ReserveCall) -> Done | Refused:
-    """Hold the worst case, if the budget has room for it."""
+    """Hold the worst case, if the budget has room for it. Asked again, since the commit was not confirmed, is done."""
     todo = owned(work, command.todo, command.fence)
     if isinstance(todo, Refused):
         return todo
-    if command.call in work.calls:
+    if made := work.calls.get(command.call):
+        as_asked = ("reserved", todo.id, command.tokens, command.nano or 0)
+        if (made.state, made.todo_id, made.reserved_tokens, made.reserved_nano) == as_asked:
+            return Done()
         return Refused("exists", f"there is a call {command.call} already")
     budget = work.budgets.get(todo.run_id) or BudgetState(todo.run_id)
     if command.nano is None and budget.nano_limit is not None and budget.tokens_limit is None:
@@ -50,10 +53,15 @@ def reserve(work: Work, command: ReserveCall) -> Done | Refused:
 
 
 def settle(work: Work, command: SettleCall) -> Done | Refused:
-    """Give back what was not used. What a lost call used may become known later."""
+    """Give back what was not used. What a lost call used may become known later. Told again is done."""
     call = work.calls.get(command.call)
     if call is None:
         return Refused("missing", f"no model call {command.call}")
+    estimated = command.estimated or command.end == "lost"
+    used = (command.input, command.cached, command.written, command.output, command.nano)
+    known = (call.input, call.cached, call.written, call.output, call.nano)
+    if (call.state, call.estimated, *known) == (command.end, estimated, *used):
+        return Done()
     late = call.state == "lost" and command.end != "lost"
     if call.state != "reserved" and not late:
         return Refused("not_ready", f"the model call was {call.state} already")
@@ -68,9 +76,8 @@ def settle(work: Work, command: SettleCall) -> Done | Refused:
         budget.tokens_held -= call.reserved_tokens
         budget.nano_held -= call.reserved_nano
         budget.calls += 1
-    call.state, call.estimated = command.end, command.estimated or command.end == "lost"
-    call.input, call.cached, call.written = command.input, command.cached, command.written
-    call.output, call.nano = command.output, command.nano
+    call.state, call.estimated = command.end, estimated
+    call.input, call.cached, call.written, call.output, call.nano = used
     budget.tokens += call.tokens
     budget.cached += call.cached
     budget.nano += call.nano

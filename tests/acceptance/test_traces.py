@@ -105,6 +105,21 @@ def test_whoever_takes_it_over_goes_on_with_the_trace(atlas: Atlas, traces: Coll
     assert told == {"fence": 2, "crashes": 1, "outcome": "completed"}
 
 
+@pytest.mark.rabbitmq
+def test_the_trace_goes_through_the_intake_queue(atlas: Atlas, rabbitmq_alone: str, traces: Collector) -> None:
+    """In the message's headers, as others' libraries send it; the document knows nothing of it."""
+    atlas.variables |= traces.variables | {"ATLAS_BROKER_URL": rabbitmq_alone, "ATLAS_ALLOW_HOST": "true"}
+    atlas.variables["ATLAS_INTAKE_REMOTES"] = "file:///"
+    hand = worker(atlas)
+    atlas("submit", written(atlas, document(atlas)), "--amqp", code=0, TRACEPARENT=TRACEPARENT)
+    todo = one(traces, "atlas.todo")
+    stopped(hand)
+    handed, submit = one(traces, "atlas.hand_in"), one(traces, "atlas.submit")
+    assert {span.trace for span in traces.spans} == {TRACE}
+    assert (handed.parent, submit.parent, todo.parent) == (CALLER, handed.id, submit.id)
+    assert todo.attributes["atlas.outcome"] == "completed"
+
+
 def test_what_is_no_trace_is_ignored_or_told(atlas: Atlas, traces: Collector) -> None:
     atlas.variables |= traces.variables
     for bad in ("nonsense", f"00-{'0' * 32}-{CALLER}-01", f"ff-{TRACE}-{CALLER}-01"):

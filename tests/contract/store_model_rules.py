@@ -265,14 +265,24 @@ def _ask_person(model: Model, command: AskPerson) -> None:
 
 def _reserve(model: Model, command: ReserveCall) -> None:
     run = _owned(model, command)["run"]
-    if command.call in model.calls:
+    if made := model.calls.get(command.call):
+        if (made["ended"], made["todo"], made["most"]) == (None, command.todo, command.tokens):
+            return
         raise No("exists")
     limit, (sure, held) = model.runs[run]["tokens"], model.spent(run)
     if limit is not None and sure + command.tokens > limit:
         raise No("budget")
     if limit is not None and sure + held + command.tokens > limit:
         raise No("budget_busy")
-    call = {"run": run, "most": command.tokens, "used": 0, "ended": None, "unsure": False}
+    call = {
+        "run": run,
+        "todo": command.todo,
+        "most": command.tokens,
+        "used": 0,
+        "ended": None,
+        "unsure": False,
+        "said": None,
+    }
     model.calls[command.call] = call
 
 
@@ -280,9 +290,12 @@ def _settle(model: Model, command: SettleCall) -> None:
     call = model.calls.get(command.call)
     if call is None:
         raise No("missing")
+    unsure = command.estimated or command.end == "lost"
+    if (call["ended"], call["unsure"], call["said"]) == (command.end, unsure, (command.input, command.output)):
+        return
     if call["ended"] and not (call["ended"] == "lost" and command.end != "lost"):
         raise No("not_ready")
-    call["ended"], call["unsure"] = command.end, command.estimated or command.end == "lost"
+    call["ended"], call["unsure"], call["said"] = command.end, unsure, (command.input, command.output)
     call["used"] = command.input + command.cached + command.written + command.output
 
 

@@ -83,14 +83,31 @@ async def test_without_a_budget_there_is_a_ledger_all_the_same(world: World) -> 
 async def test_a_call_is_reserved_once_and_settled_once(world: World) -> None:
     (owner,) = await begin(world, 100)
     await world.done(reserve("c1", owner))
-    assert await world.refused(reserve("c1", owner)) == "exists"
-    first, second = await world.do(reserve("c2", owner), reserve("c2", owner))
+    assert await world.refused(reserve("c1", owner, 11)) == "exists"
+    first, second = await world.do(reserve("c2", owner), reserve("c2", owner, 11))
     assert isinstance(first, Done)
     assert isinstance(second, Refused)
     assert second.code == "exists"
     await world.done(SettleCall("c1", "stopped"))
     assert await world.refused(SettleCall("c1", "answered", output=3)) == "not_ready"
+    assert await world.refused(reserve("c1", owner)) == "exists", "it is over"
     assert await world.refused(SettleCall("none", "answered")) == "missing"
+
+
+@pytest.mark.parametrize("end", ["answered", "failed", "stopped", "lost"])
+async def test_what_is_said_again_since_nobody_confirmed_it_counts_once(world: World, end: CallEnd) -> None:
+    (owner,) = await begin(world, 100, 100)
+    first, again = await world.do(reserve("c1", owner, 60, 50), reserve("c1", owner, 60, 50))
+    assert isinstance(first, Done)
+    assert isinstance(again, Done)
+    await world.done(reserve("c1", owner, 60, 50))
+    row = await budget(world)
+    assert (row.tokens_held, row.nano_held) == (60, 50)
+    settled = SettleCall("c1", end, 1, 2, 3, 4, 5)
+    for _ in range(2):
+        await world.done(settled)
+        row = await budget(world)
+        assert (row.tokens, row.cached, row.nano, row.tokens_held, row.calls) == (10, 2, 5, 0, 1)
 
 
 async def test_an_old_fence_reserves_nothing_but_settles(world: World) -> None:
