@@ -19,7 +19,7 @@ with imported_for_good():  # as the command line does
     from benchmarks.duty import carry_out_in_loop
     from benchmarks.plans import plan_of
     from orchestrator.cli.compose import House, house, workshop
-    from orchestrator.cli.driving import serve_queue
+    from orchestrator.cli.driving import Interruption, serve_queue
     from state.commands import Claimed
     from state.ports import Reporter, Result, Worked
     from state.records import Evidence
@@ -85,7 +85,7 @@ async def _runs(found: House, count: int) -> list[str]:
 async def work() -> int:
     """Until SIGTERM."""
     async with house() as found, workshop(found) as shop:
-        return await serve_queue(found, replace(shop, executors={"task": Duty()}), slots(200))
+        return await serve_queue(found, replace(shop, executors={"task": Duty()}), slots(200), Interruption())
 
 
 if __name__ == "__main__":

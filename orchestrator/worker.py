@@ -104,7 +104,8 @@ class Worker:
         self._publish = publish
         self._meter = meter or Unmetered()
         self._traces = Traces(self._store)
-        self._running: dict[str, _Running] = {}
+        self._running: dict[tuple[str, int], _Running] = {}
+        """By TODO and fence: what was lost may come back before its old work has ended."""
         self._draining = False
         self._unsure = False
         """Something may have been claimed that the database did not come to tell."""
@@ -186,9 +187,7 @@ class Worker:
         """Nobody else would take it, as its owner lives."""
         if self._unsure:
             owned, running = await self._store.read(self._fences), self._running
-            unheard = [
-                each for each in owned.items() if each[0] not in running or running[each[0]].claim.fence != each[1]
-            ]
+            unheard = [each for each in owned.items() if each not in running]
             await self._dispatch.apply([Release(*each, "lease_lost", self._claims.boot) for each in unheard])
             self._unsure = False
 
@@ -199,7 +198,7 @@ class Worker:
             log.debug("%s: taken, fence %d", claim.key, claim.fence)
             work = self._traced(running) if tracing.on() else self._carry_out(running)
             running.task = asyncio.create_task(work, name=f"todo {claim.key}")
-        self._running[claim.todo] = running
+        self._running[claim.todo, claim.fence] = running
         self._meter.claimed(claim)
         if self._draining:  # the claim was on its way when the drain began
             running.stop("drain")
@@ -220,10 +219,10 @@ class Worker:
     async def _drop_what_is_not_ours(self) -> None:
         seen = dict(self._running)
         fences = await self._store.read(self._fences)
-        for todo, running in seen.items():
+        for (todo, fence), running in seen.items():
             if running.phase in ("settling", "settled"):
                 continue  # nobody owns it once it is settled, and what it left is still to be published
-            if fences.get(todo) != running.claim.fence and self._running.get(todo) is running:
+            if fences.get(todo) != fence and (todo, fence) in self._running:
                 running.stop(None)
 
     def _fences(self, session: Session) -> dict[str, int]:
@@ -273,7 +272,7 @@ class Worker:
         except AtlasError as error:
             log.warning("%s: %s", claim.key, error)
         finally:
-            del self._running[claim.todo]
+            del self._running[claim.todo, claim.fence]
             self._meter.ended(claim)
             self._waking.event.set()
 

@@ -145,6 +145,7 @@ async def house() -> AsyncGenerator[House]:
     from mcp_servers.storage.s3_calls import S3Settings
     from mcp_servers.storage.stores import ObjectStores
     from orchestrator.brokers.memory import MemoryBroker
+    from orchestrator.cli.belongings import own_scratch
     from orchestrator.cli.persistence import opened
     from orchestrator.cli.traces import traced
     from orchestrator.dispatch import Dispatch
@@ -156,7 +157,7 @@ async def house() -> AsyncGenerator[House]:
     configure(found.log_level, found.log_format, KnownSecrets())
     stack = ExitStack()
     stack.enter_context(traced(os.environ))
-    scratch = private_directory(found.home / "scratch")
+    scratch = stack.enter_context(own_scratch(private_directory(found.home / "scratch")))
     kept = opened(found.database_url)
     store = kept.store
     stores = ObjectStores(S3Settings(endpoint=found.s3_endpoint, region=found.s3_region), scratch=scratch)
@@ -198,7 +199,8 @@ async def workshop(house: House) -> AsyncGenerator[Workshop]:
     from mcp_servers.git.checkouts import Checkouts
     from mcp_servers.storage.cache import Cache
     from orchestrator.agents.models import Models
-    from orchestrator.cli.orphans import Orphans, host_scratch, kept
+    from orchestrator.cli.belongings import kept
+    from orchestrator.cli.orphans import Orphans, host_scratch
     from orchestrator.executors.roles import WithRoles
     from orchestrator.executors.task import Surroundings, TaskExecutor
     from orchestrator.logs import KnownSecrets, configure
@@ -234,7 +236,7 @@ async def workshop(house: House) -> AsyncGenerator[Workshop]:
     executors: dict[TodoKind, Executor] = {"task": TaskExecutor(around, repositories)}
     executors |= WithRoles(around, house.dispatch, models, repositories, found.home).executors()
     publisher = Publisher(house.dispatch, house.stores)
-    orphans = Orphans(work, liveness.boot, house.census, sandboxes, cache, found.cache_bytes)
+    orphans = Orphans(work, found.home / "scratch", liveness.boot, house.census, sandboxes, cache, found.cache_bytes)
     sweeper = Sweeper(house.dispatch, house.census, liveness.boot, (publisher.everything, orphans.remove))
     async with AsyncExitStack() as stack:
         stack.enter_context(kept(own))

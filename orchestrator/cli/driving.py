@@ -41,11 +41,11 @@ log = logging.getLogger(__name__)
 
 
 class Interruption:
-    """Ctrl-C, SIGTERM or a closed terminal, once: `wait` returns. A second one ends the process on the spot; the
-    sandboxes notice."""
+    """Ctrl-C, SIGTERM or a closed terminal, once: `wait` returns. A second one ends the process on the spot, after
+    `kill`."""
 
-    def __init__(self, kill: Callable[[], None]) -> None:
-        self._kill = kill
+    def __init__(self, kill: Callable[[], None] = lambda: None) -> None:
+        self.kill = kill
         self._event = asyncio.Event()
         self.number: int | None = None
         loop = asyncio.get_running_loop()
@@ -54,7 +54,7 @@ class Interruption:
 
     def _take(self, number: signal.Signals) -> None:
         if self.number is not None:
-            self._kill()
+            self.kill()
             os._exit(128 + number)
         self.number = number
         self._event.set()
@@ -124,13 +124,14 @@ class LocalWork:
         return 128 + interrupted if interrupted is not None and run.state == "held" else EXIT.get(run.state, 1)
 
 
-async def serve_queue(house: House, shop: Workshop, slots: int, watched: Watched | None = None) -> int:
+async def serve_queue(
+    house: House, shop: Workshop, slots: int, interruption: Interruption, watched: Watched | None = None
+) -> int:
     """Be a worker for every run that is placed in the queue, until told to stop; then finish what runs, or give it
     back after the settings' grace. Half a minute later the process ends in any case: what it has, others take over. The
-    house is metered by who is `watched`. What it says of itself on standard error, it
-    says when it can be told to stop."""
+    house is metered by who is `watched`."""
     worker = shop.worker(house, placement=QUEUE, slots=slots, meter=watched and watched.metrics)
-    interruption = Interruption(shop.sandboxes.kill_all)
+    interruption.kill = shop.sandboxes.kill_all
     here = f"{slots} at a time, {room_here(house.settings)}, from {house.kept.name}"
     print(f"worker {shop.liveness.boot[-8:]}: {here}", file=sys.stderr, flush=True)
     heartbeat = shop.heartbeat(worker)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import tempfile
 import time
-from collections.abc import Collection, Generator
-from contextlib import contextmanager
+from collections.abc import Collection
 from pathlib import Path
 
 from mcp_servers.storage.cache import Cache
+from orchestrator.cli.belongings import abandoned, remove_abandoned
 from orchestrator.executors.workplace import remove_directory
 from orchestrator.sandboxes import Sandboxes
 from state.ports import Census
@@ -25,32 +24,6 @@ def host_scratch(boot: str) -> Path:
     return Path(tempfile.gettempdir()) / f"atlas-{boot[-12:]}"
 
 
-@contextmanager
-def kept(directory: Path) -> Generator[None]:
-    """A worker's directory, as long as its process lives: then nobody takes it for an orphan."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _abandoned(directory: Path) -> bool:
-    """Whether no process keeps it."""
-    try:
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    finally:
-        os.close(descriptor)
-    return True
-
-
 async def surviving(census: Census, boots: Collection[str]) -> set[str]:
     """Those of them that are not dead."""
     return {boot for boot, verdict in (await census.verdicts(boots)).items() if verdict != "dead"}
@@ -61,9 +34,10 @@ class Orphans:
     a minute."""
 
     def __init__(
-        self, work: Path, boot: str, census: Census, sandboxes: Sandboxes, cache: Cache, cache_bytes: int
+        self, work: Path, scratch: Path, boot: str, census: Census, sandboxes: Sandboxes, cache: Cache, cache_bytes: int
     ) -> None:
         self._work = work
+        self._scratch = scratch
         self._boot = boot
         self._census = census
         self._sandboxes = sandboxes
@@ -89,14 +63,13 @@ class Orphans:
     async def _directories(self) -> None:
         boots = await asyncio.to_thread(os.listdir, self._work)
         verdicts = await self._census.verdicts(boots)
-        dead = {boot for boot in boots if verdicts[boot] == "dead"} - {self._boot}
-        # Of those whose lease ran out nobody can tell whether they live, once the database has been restarted. Here the
-        # kernel can.
-        expired = {boot for boot in boots if verdicts[boot] == "expired"} - {self._boot}
-        dead |= {boot for boot in expired if await asyncio.to_thread(_abandoned, self._work / boot)}
+        silent = {boot for boot in boots if verdicts[boot] != "alive"} - {self._boot}
+        # The database's word is about its sessions and leases: who has lost them may live. Here the kernel can tell.
+        dead = {boot for boot in silent if await asyncio.to_thread(abandoned, self._work / boot)}
         for boot in dead:
             await asyncio.to_thread(self._remove, boot)
         await self._census.forget(dead)
+        await asyncio.to_thread(remove_abandoned, self._scratch)
 
     def _remove(self, boot: str) -> None:
         """The directory in our home last: it is what tells that there may be another."""

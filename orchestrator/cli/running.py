@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated
@@ -28,6 +29,10 @@ def prepared(make: Callable[[], Callable[[House], Awaitable[int | None]]], *, as
     """`with_house` for what `make` returns. What `make` refuses is refused before anything is opened or made."""
 
     async def opened(use: Callable[[House], Awaitable[int | None]]) -> int | None:
+        import asyncio
+
+        if task := asyncio.current_task():  # whoever has something to finish takes the signal over
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
         with imported_for_good():
             from orchestrator.cli.compose import house
         async with house() as found:
@@ -37,7 +42,10 @@ def prepared(make: Callable[[], Callable[[House], Awaitable[int | None]]], *, as
         use = make()
         import asyncio
 
-        return asyncio.run(opened(use))
+        try:
+            return asyncio.run(opened(use))
+        except asyncio.CancelledError:
+            return 128 + signal.SIGTERM
 
     told(run, as_lines_of_json=as_lines_of_json)
 

@@ -207,17 +207,18 @@ def worker(
 
         async def use(house: House) -> int:
             from orchestrator.cli.compose import workshop
-            from orchestrator.cli.driving import serve_queue
+            from orchestrator.cli.driving import Interruption, serve_queue
 
+            interruption = Interruption()  # before anything is made that a signal would leave behind
             slots = concurrency or found.worker_concurrency
             async with workshop(house) as shop:
                 if address is None:
-                    return await serve_queue(house, shop, slots)
+                    return await serve_queue(house, shop, slots, interruption)
                 from orchestrator.cli.wellness import Watched
                 from orchestrator.metrics import ProcessMetrics
 
                 metrics = ProcessMetrics(slots=slots)
-                return await serve_queue(house.metered(metrics), shop, slots, Watched(address, metrics))
+                return await serve_queue(house.metered(metrics), shop, slots, interruption, Watched(address, metrics))
 
         return use
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +13,8 @@ from mcp_servers.container.host import HostSandbox
 from mcp_servers.storage.cache import Cache
 from mcp_servers.storage.s3_calls import S3Settings
 from mcp_servers.storage.stores import ObjectStores
-from orchestrator.cli.orphans import Orphans, host_scratch, kept
+from orchestrator.cli.belongings import kept, own_scratch
+from orchestrator.cli.orphans import Orphans, host_scratch
 from orchestrator.sandboxes import Containers, Policy, Sandboxes
 from state.errors import SandboxUnavailable
 from state.liveness import FileCensus, FileLiveness
@@ -37,7 +41,9 @@ async def test_only_directories_of_the_dead_go(tmp_path: Path, monkeypatch: pyte
         (host_scratch(boot) / "atlas-x" / "home").mkdir(parents=True)
     stores = ObjectStores(S3Settings(), scratch=tmp_path)
     sandboxes = Sandboxes(HostSandbox(), no_docker, Policy())
-    orphans = Orphans(work, own.boot, FileCensus(census), sandboxes, Cache(tmp_path / "cache", stores), 1 << 30)
+    orphans = Orphans(
+        work, tmp_path, own.boot, FileCensus(census), sandboxes, Cache(tmp_path / "cache", stores), 1 << 30
+    )
     await (orphans.remove() if end == "not yet" else orphans.remove_own())
     gone = {dead} if end == "not yet" else {dead, own.boot}
     assert {each for each in (own.boot, neighbour.boot, dead) if not (work / each).exists()} == gone
@@ -53,7 +59,8 @@ async def test_only_directories_of_the_dead_go(tmp_path: Path, monkeypatch: pyte
 async def test_who_died_before_the_database_was_restarted_is_an_orphan_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its lease has run out, which says no more of it than of one that hangs. That one is left alone."""
+    """Its lease has run out, which says no more of it than of one that hangs. That one is left alone, and so is one
+    that lives, but whose session with the database has been ended, as if it were dead."""
     server = private_server(durable=True)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
     try:
@@ -66,13 +73,45 @@ async def test_who_died_before_the_database_was_restarted_is_an_orphan_too(
         server.start()
         stores = ObjectStores(S3Settings(), scratch=tmp_path)
         sandboxes = Sandboxes(HostSandbox(), no_docker, Policy())
-        orphans = Orphans(work, own.boot, PostgresCensus(store), sandboxes, Cache(tmp_path / "cache", stores), 1 << 30)
-        with kept(work / hangs.boot):
+        orphans = Orphans(
+            work, tmp_path, own.boot, PostgresCensus(store), sandboxes, Cache(tmp_path / "cache", stores), 1 << 30
+        )
+        severed = PostgresLiveness(server.url)
+        (work / severed.boot).mkdir()
+        severed.close()
+        assert (await PostgresCensus(store).verdicts([severed.boot]))[severed.boot] == "dead"
+        with kept(work / hangs.boot), kept(work / severed.boot):
             await orphans.remove()
-        assert {each.name for each in work.iterdir()} == {own.boot, hangs.boot}
+        assert {each.name for each in work.iterdir()} == {own.boot, hangs.boot, severed.boot}
         for each in (own, dead, hangs):
             each.close()
         await stores.close()
         await store.close()
     finally:
         server.remove()
+
+
+def test_scratch_of_the_killed_goes_and_nobody_elses(tmp_path: Path) -> None:
+    script = (
+        "import os, sys; from pathlib import Path; from orchestrator.cli.belongings import own_scratch\n"
+        "with own_scratch(Path(sys.argv[1])) as path: (path / 'd').mkdir(); print(path, flush=True); sys.stdin.read()"
+    )
+
+    def another() -> tuple[subprocess.Popen[str], Path]:
+        arguments = [sys.executable, "-c", script, str(tmp_path)]
+        process = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert process.stdout
+        return process, Path(process.stdout.readline().strip())
+
+    (foreign := tmp_path / "of-somebody-else").mkdir()
+    (making := tmp_path / f".{new_id()}").mkdir()
+    (stale := tmp_path / f".{new_id()}").mkdir()
+    os.utime(stale, (1, 1))
+    (second, others), (first, left) = another(), another()
+    first.kill()
+    first.communicate()
+    assert (left / "d").is_dir(), "nobody was there to remove it"
+    with own_scratch(tmp_path) as own:
+        assert set(tmp_path.iterdir()) == {foreign, making, others, own}
+        second.communicate()
+    assert set(tmp_path.iterdir()) == {foreign, making}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import subprocess
 from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 
@@ -173,6 +176,31 @@ async def test_what_can_not_be_merged(ground: Ground, repository: RunRepository)
     for oid in ("HEAD", "--help", ""):
         with pytest.raises(InputError, match="not the id of a commit"):
             await repository.merge(oid, ground.oid, "m")
+
+
+@pytest.mark.parametrize("parents", [0, 1, 2, 3])
+@pytest.mark.parametrize("message", ["", "m", "m\n", "\n\n m \n\n", "# ünï\r\n\nbody\nSigned-off-by: x", "a\0b"])
+async def test_a_commit_of_atlass_own_is_what_git_makes(ground: Ground, message: str, parents: int) -> None:
+    repository = await ground.repository()
+    tree = plain(ground.source, "rev-parse", f"{ground.oid}^{{tree}}").strip()
+    other = await repository.commit(tree, [], "other")
+    above = [ground.oid, other, ground.oid][:parents]
+    commit = await repository.commit(tree, above, message, at=1_000_000_000.9)
+    date = "@1000000000 +0000"
+    who = {"NAME": "Atlas", "EMAIL": "atlas@localhost", "DATE": date}
+    environment = {f"GIT_{role}_{what}": value for role in ("AUTHOR", "COMMITTER") for what, value in who.items()}
+    asked = ["git", "commit-tree", tree, *(part for each in above for part in ("-p", each)), "-F", "-"]
+    made = await asyncio.to_thread(
+        subprocess.run,
+        asked, cwd=repository.cache.repository, input=message.replace("\0", "").encode(),
+        env=os.environ | environment,
+        capture_output=True, check=True,
+    )  # fmt: skip
+    assert commit == made.stdout.decode().strip()
+    plain(repository.cache.repository, "fsck", "--strict")
+    (loose,) = repository.cache.repository.glob(f"objects/{commit[:2]}/{commit[2:]}")
+    assert loose.stat().st_mode & 0o777 == 0o444
+    assert not list(repository.cache.repository.glob("objects/tmp_*"))
 
 
 async def test_a_commit_has_the_author_and_the_time(ground: Ground, repository: RunRepository) -> None:

@@ -15,7 +15,7 @@ from orchestrator.dispatch import Dispatch
 from orchestrator.executors.task import as_result
 from orchestrator.waking import Waking
 from orchestrator.worker import Claims, Worker
-from state.commands import Claimed, ClaimedMany, ClaimNext, Command, Complete, NewTodo, Outcome, SubmitRun
+from state.commands import Claimed, ClaimedMany, ClaimNext, Command, Complete, NewTodo, Outcome, Release, SubmitRun
 from state.errors import StoreUnavailable
 from state.limits import POLL_SECONDS
 from state.ports import Failure, Reporter, Result, Worked
@@ -160,6 +160,36 @@ async def test_work_that_takes_a_cancellation_for_its_own_is_cancelled_again(tmp
     await asyncio.wait_for(executor.started.wait(), PATIENCE)
     await rig.worker.drain(0.0)
     assert await rig.end() == "ready"
+
+
+async def test_what_was_lost_may_come_back_before_its_old_work_has_ended(tmp_path: Path) -> None:
+    over, again = asyncio.Event(), asyncio.Event()
+
+    async def work(claim: Claimed) -> Result:
+        if claim.fence > 1:
+            again.set()
+            await asyncio.Event().wait()
+        try:
+            await asyncio.Event().wait()
+        finally:  # what it had begun takes its time
+            await over.wait()
+        return done()
+
+    executor = Does(work)
+    rig = Rig(tmp_path / "a.db", executor)
+    await rig.submit()
+    await asyncio.wait_for(executor.started.wait(), PATIENCE)
+    (todo,) = await rig.store.read(lambda session: [todo.id for todo in session.exec(select(Todo))])
+    await rig.dispatch.one(Release(todo, 1, "lease_lost", "another"))
+    await asyncio.wait_for(again.wait(), PATIENCE)
+    assert rig.worker.busy == 2
+    over.set()
+    async with asyncio.timeout(PATIENCE):
+        while rig.worker.busy == 2:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert not rig.running.done()
+    await rig.worker.drain(0.0)
+    assert await rig.end() == "ready", "the second is known, and given back"
 
 
 async def test_a_claim_that_arrives_during_a_drain_is_given_back(tmp_path: Path) -> None:

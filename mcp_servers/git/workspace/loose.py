@@ -1,8 +1,11 @@
-"""Loose objects that are not what their names say, as a power loss or a full disk leaves them."""
+"""Loose objects: one made as git makes it, and those found that are not what their names say, as a power loss or a full
+disk leaves them."""
 
 from __future__ import annotations
 
 import hashlib
+import os
+import uuid
 import zlib
 from pathlib import Path
 
@@ -17,6 +20,27 @@ def remove_damaged(objects: Path, object_format: str, stop: Stop) -> None:
         stop.check()
         if not path.name.startswith("tmp_") and not _sound(path, object_format):
             path.unlink(missing_ok=True)
+
+
+def put_commit(objects: Path, object_format: str, content: bytes) -> str:
+    """Store a commit; its id. Blocks; durable and whole when it returns, as with git, and nothing if it does not."""
+    whole = b"commit %d\0%s" % (len(content), content)
+    oid = hashlib.new(object_format, whole).hexdigest()
+    target = objects / oid[:2] / oid[2:]
+    if target.exists():
+        return oid
+    temporary = objects / f"tmp_obj_{uuid.uuid4().hex}"  # git sweeps what has such a name
+    try:
+        with temporary.open("xb") as file:
+            file.write(zlib.compress(whole, 1))
+            file.flush()
+            os.fchmod(file.fileno(), 0o444)
+            os.fsync(file.fileno())
+        target.parent.mkdir(exist_ok=True)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return oid
 
 
 def _sound(path: Path, object_format: str) -> bool:

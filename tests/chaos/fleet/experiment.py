@@ -45,10 +45,11 @@ class Size:
     seed: int
 
     @classmethod
-    def wanted(cls, seconds: float, todos: int) -> Size:
-        """As the environment says: ATLAS_FLEET_SECONDS, ATLAS_FLEET_TODOS, ATLAS_FLEET_SEED (of a run that failed)."""
+    def wanted(cls, seconds: float, todos: int, seed: int | None = None) -> Size:
+        """As the environment says: ATLAS_FLEET_SECONDS, ATLAS_FLEET_TODOS, ATLAS_FLEET_SEED (of a run that failed);
+        else this, with any seed if none is given."""
         given = os.environ.get
-        seed = int(given("ATLAS_FLEET_SEED") or random.SystemRandom().randrange(10**6))
+        seed = int(given("ATLAS_FLEET_SEED") or (random.SystemRandom().randrange(10**6) if seed is None else seed))
         return cls(float(given("ATLAS_FLEET_SECONDS", seconds)), int(given("ATLAS_FLEET_TODOS", todos)), seed)
 
 

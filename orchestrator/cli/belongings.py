@@ -1,0 +1,75 @@
+"""Directories that belong to one process: the kernel tells whether it lives, by a lock that goes with it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+import time
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from state.records import new_id
+
+_NAME = re.compile(r"\.?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_MAKING_SECONDS = 60.0
+"""After that, whoever began to make one has died."""
+
+
+@contextmanager
+def kept(directory: Path) -> Generator[None]:
+    """This process's own, as long as it lives: then nobody takes it for an orphan."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):  # a file system without locks: nobody there can tell that it is abandoned
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def abandoned(directory: Path) -> bool:
+    """Whether no process keeps it."""
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+@contextmanager
+def own_scratch(parent: Path) -> Generator[Path]:
+    """A directory in `parent` for this process's temporary files, which goes with it; what the dead left there goes
+    now. On a full disk it is `parent` itself: most commands need none."""
+    name = new_id()
+    try:
+        remove_abandoned(parent)
+        (making := parent / f".{name}").mkdir(mode=0o700)
+    except OSError:
+        yield parent
+        return
+    with kept(making):  # under its name nobody sees it unlocked
+        path = making.rename(parent / name)
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def remove_abandoned(parent: Path) -> None:
+    """What processes that died left in `parent`."""
+    for path in parent.iterdir():
+        if _NAME.fullmatch(path.name) is None or not abandoned(path):
+            continue
+        with suppress(OSError):
+            if path.name.startswith(".") and time.time() - path.stat().st_mtime < _MAKING_SECONDS:
+                continue
+            shutil.rmtree(path, ignore_errors=True)
