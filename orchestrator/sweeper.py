@@ -56,44 +56,47 @@ async def take_back(dispatch: Dispatch, census: Census, by: str) -> list[str]:
 
 class Sweeper:
     """Of the worker `boot`. `chores` are run about once a second besides: what other rooms want repaired (publications,
-    orphans)."""
+    orphans). Each goes round by itself: that a store takes minutes keeps nobody's TODO from being taken over."""
 
     def __init__(self, dispatch: Dispatch, census: Census, boot: str, chores: tuple[Chore, ...] = ()) -> None:
         self._dispatch = dispatch
         self._census = census
         self._boot = boot
         self._chores = chores
-        self._troubled = False
+        self._troubled: set[Chore] = set()
 
     async def run(self) -> None:
         """Sweep until cancelled."""
-        loop = asyncio.get_running_loop()
-        slow = loop.time()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._again_and_again(self.fast, SWEEP_SECONDS))
+            for chore in (self.due, self.redeliver, *self._chores):
+                group.create_task(self._again_and_again(chore, _SLOW_SWEEP_SECONDS))
+
+    async def _again_and_again(self, chore: Chore, pause: float) -> None:
+        """Of trouble that all have, one tells."""
         while True:
             try:
-                await self.fast()
-                if loop.time() >= slow:
-                    slow = loop.time() + _SLOW_SWEEP_SECONDS
-                    await self.slow()
-                    self._troubled = False
+                await chore()
+                self._troubled.discard(chore)
             except AtlasError as error:
                 if not self._troubled:
                     log.warning("sweep: %s; trying again until it is better", error.message)
-                self._troubled = True
-            await asyncio.sleep(SWEEP_SECONDS)
+                self._troubled.add(chore)
+            except Exception:
+                if chore not in self._troubled:
+                    log.exception("sweep: trying again until it is better")
+                self._troubled.add(chore)
+            await asyncio.sleep(pause)
 
     async def fast(self) -> None:
         """Take from the dead and from those whose lease ran out."""
         for taken in await take_back(self._dispatch, self._census, self._boot):
             log.warning("took %s", taken)
 
-    async def slow(self) -> None:
-        """Everything that may take a second longer."""
-        await self.due()
+    async def redeliver(self) -> None:
+        """Wake-ups that nobody confirmed."""
         stale = await self._dispatch.store.read(lambda session: reading.stale_wake_ups(session, OUTBOX_STALE_SECONDS))
         await self._dispatch.redeliver(stale)
-        for chore in self._chores:
-            await chore()
 
     async def due(self) -> None:
         """Carry out what the clock, or somebody's death, has decided meanwhile."""
