@@ -69,9 +69,15 @@ class Heartbeat:
 
     def _beat(self) -> None:
         while not self._stop.wait(PULSE_SECONDS):
-            self._once(time.monotonic())
+            now = time.monotonic()
+            for step in (self._hold, self._keep_lease):
+                try:
+                    step(now)
+                except Exception:  # without a pulse this worker would go on claiming what others then take from it
+                    log.exception("a heartbeat failed")
 
-    def _once(self, now: float) -> None:
+    def _hold(self, now: float) -> None:
+        """Keep the sandboxes going, or kill them."""
         if now - self._renewed < LEASE_SECONDS:
             self._held.pulse()
         else:
@@ -79,6 +85,8 @@ class Heartbeat:
                 log.warning("the lease ran out; dropping what was in progress")
             self._dropped = True
             self._held.kill_all()
+
+    def _keep_lease(self, now: float) -> None:
         answers = now - self._answered < LOOP_STALL_SECONDS
         if answers and (self._renewing is None or self._renewing.done()) and self._is_due(now):
             self._renewing = self._renewals.submit(self._renew)
@@ -92,6 +100,9 @@ class Heartbeat:
             still = self._liveness.renew()
         except (OSError, StoreError) as error:
             log.warning("the lease could not be renewed: %s", error)
+            return
+        except Exception:
+            log.exception("the lease could not be renewed")
             return
         dropped, self._dropped = self._dropped, False
         self._renewed = now

@@ -126,7 +126,7 @@ class Worker:
         await self._dispatch.persistently(
             WorkerStarted(mine.boot, platform.node(), os.getpid(), sorted(mine.labels), mine.room)
         )
-        helpers = [asyncio.create_task(self._waking.listen()), asyncio.create_task(self._watch())]
+        helpers = [asyncio.create_task(_kept_up(helper)) for helper in (self._waking.listen, self._watch)]
         try:
             while not (self._draining and not self._running):
                 self._waking.event.clear()
@@ -331,3 +331,13 @@ class Worker:
 
     def _tasks(self) -> list[asyncio.Task[None]]:
         return [running.task for running in self._running.values() if running.task]
+
+
+async def _kept_up(helper: Callable[[], Awaitable[None]]) -> None:
+    """Until cancelled: a worker that hears of no cancel any more, or of no work, must not go on as if it did."""
+    while True:
+        try:
+            await helper()
+        except Exception:
+            log.exception("a helper of the worker broke; it begins again")
+        await asyncio.sleep(POLL_SECONDS)

@@ -168,6 +168,11 @@ def events(session: Session, run: str, after: int, limit: int = PAGE) -> Sequenc
     return session.exec(query).all()
 
 
+def last_events(session: Session, runs: Sequence[str]) -> dict[str, int]:
+    """The number of the newest event of each of these runs."""
+    return dict(session.exec(select(Run.id, Run.last_event).where(col(Run.id).in_(runs))).all())
+
+
 # --- what workers and sweepers need --------------------------------------------------------------------------------
 
 

@@ -224,6 +224,31 @@ async def test_a_drain_does_not_wait_for_a_publication(tmp_path: Path) -> None:
     assert rig.published == []
 
 
+async def test_a_helper_that_breaks_begins_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Breaks(Waking):
+        listened = 0
+
+        async def listen(self) -> None:
+            self.listened += 1
+            if self.listened == 1:
+                raise ZeroDivisionError
+            await super().listen()
+
+    rig = Rig(tmp_path / "a.db", Does(lambda claim: asyncio.sleep(0, done())))
+    waking = Breaks(MemoryBroker())
+    rig.worker = Worker(
+        rig.dispatch, waking, {"task": Does(lambda claim: asyncio.sleep(0, done()))},
+        Claims(boot="boot", placement=QUEUE, slots=5),
+    )  # fmt: skip
+    await rig.submit()
+    async with asyncio.timeout(PATIENCE):
+        while waking.listened < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    await rig.worker.drain(PATIENCE)
+    assert await rig.end() == "completed"
+    assert "begins again" in caplog.text
+
+
 async def test_a_broken_executor_fails_its_todo(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def breaks(claim: Claimed) -> Result:
         raise ValueError("no such thing")
