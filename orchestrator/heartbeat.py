@@ -41,7 +41,7 @@ class Heartbeat:
         self._answered = time.monotonic()
         self._renewed = time.monotonic()
         self._dropped = False
-        """The lease has run out since it was renewed."""
+        """The lease has run out, and what was in progress is not dropped yet."""
         self._renewals = ThreadPoolExecutor(1, "atlas-lease")
         self._renewing: Future[None] | None = None
         self._stop = threading.Event()
@@ -55,6 +55,10 @@ class Heartbeat:
         """Seconds since the lease was renewed."""
         return time.monotonic() - self._renewed
 
+    def fresh(self) -> bool:
+        """Whether the lease lasts, and what was in progress when it did not is dropped."""
+        return not self._dropped and self.age < LEASE_SECONDS
+
     async def close(self) -> None:
         """Stop; the lease runs out by itself, or `Liveness.close` ends it."""
         self._stop.set()
@@ -66,6 +70,11 @@ class Heartbeat:
         """In the loop: it lives."""
         self._answered = time.monotonic()
         self._timer = self._loop.call_later(PULSE_SECONDS, self._answer)
+
+    def _go_on(self) -> None:
+        """In the loop, with a fresh lease."""
+        self._lost()
+        self._dropped = False
 
     def _beat(self) -> None:
         while not self._stop.wait(PULSE_SECONDS):
@@ -104,10 +113,10 @@ class Heartbeat:
         except Exception:
             log.exception("the lease could not be renewed")
             return
-        dropped, self._dropped = self._dropped, False
         self._renewed = now
-        if dropped or not still:
+        if self._dropped or not still:
+            self._dropped = True
             try:
-                self._loop.call_soon_threadsafe(self._lost)
+                self._loop.call_soon_threadsafe(self._go_on)
             except RuntimeError:  # the loop is closed: nobody is left to tell
                 self._stop.set()

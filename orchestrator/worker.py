@@ -104,6 +104,8 @@ class Worker:
         self._publish = publish
         self._meter = meter or Unmetered()
         self._traces = Traces(self._store)
+        self.leased: Callable[[], bool] = lambda: True
+        """Whether this worker's lease lasts: what it takes without one, others would take from it at once."""
         self._running: dict[tuple[str, int], _Running] = {}
         """By TODO and fence: what was lost may come back before its old work has ended."""
         self._draining = False
@@ -151,12 +153,13 @@ class Worker:
         """Drop everything in progress: others may have taken it."""
         for running in self._running.values():
             running.stop("lease_lost")
+        self._waking.event.set()
 
     # --- claiming ----------------------------------------------------------------------------------------------------
 
     async def _claim(self) -> None:
         free = self._claims.slots - len(self._running)
-        if free <= 0:
+        if free <= 0 or not self.leased():
             self._waking.no_room()
             return
         mine = self._claims

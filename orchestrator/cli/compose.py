@@ -130,7 +130,9 @@ class Workshop:
         """Starts beating."""
         from orchestrator.heartbeat import Heartbeat
 
-        return Heartbeat(self.liveness, self.sandboxes, worker.lease_lost)
+        heartbeat = Heartbeat(self.liveness, self.sandboxes, worker.lease_lost)
+        worker.leased = heartbeat.fresh
+        return heartbeat
 
 
 def settings() -> Settings:

@@ -326,6 +326,7 @@ async def _hand(world: World, home: Path, slots: int) -> Hand:
     claims = Claims(boot=liveness.boot, placement=QUEUE, slots=slots)
     worker = Worker(world.dispatch, Waking(world.broker), executors, claims)
     heartbeat = Heartbeat(liveness, sandboxes, worker.lease_lost)
+    worker.leased = heartbeat.fresh
     closing = AsyncExitStack()
     closing.callback(liveness.close)
     closing.push_async_callback(models.close)

@@ -60,7 +60,7 @@ class Trap:
 
 HALF_OBJECT = "mkdir -p objects/aa; echo half > objects/aa/tmp_obj_half; mkdir objects/tmp_objdir-half"
 HALF_PACK = "mkdir -p objects/pack; echo half > objects/pack/tmp_pack_half"
-VERBS = ["update-index", "write-tree", "commit-tree", "pack-objects", "diff-tree"]
+VERBS = ["update-index", "write-tree", "pack-objects", "diff-tree"]
 
 
 async def work(path: str, oid: str, digest: str, act: str, *rows: str) -> None:

@@ -70,6 +70,8 @@ class Spending:
         self.truth: dict[str, int] = {}
         self.open: dict[str, str] = {}
         """call -> reserved, lost"""
+        self.told: dict[str, SettleCall] = {}
+        """What was said last of each."""
 
     @property
     def budget(self) -> dict[str, Any]:
@@ -101,7 +103,11 @@ class Spending:
                 command = SettleCall(call, end, cached=used, nano=used)
         late = self.open[call] == "lost"
         (outcome,) = self.store.apply(command)
-        assert isinstance(outcome, Done) != (late and end == "lost")
+        command.estimated |= end == "lost"  # whatever is said of it
+        again = self.told.get(call) == command
+        assert isinstance(outcome, Done) == (again or not (late and end == "lost")), "what is said again is done"
+        if isinstance(outcome, Done):
+            self.told[call] = command
         if end == "lost":
             self.open[call] = "lost"
         else:
