@@ -8,7 +8,7 @@ import os
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -76,11 +76,13 @@ class Experiment:
             ) as load:
                 keeping = [asyncio.create_task(each) for each in (ground.workers.keep(), load.answer_questions())]
                 try:
-                    await self._up(ground)
+                    await self._up(ground, any)
+                    self._adapt()
                     await self._trouble(ground, load, chance)
                     self._note("peace")
                     await load.finish()
                     await self._at_rest(ground, demands, keeping)
+                    await self._up(ground, all)  # on each host somebody tidies up after the last who was killed
                 finally:
                     for task in keeping:
                         task.cancel()
@@ -90,14 +92,16 @@ class Experiment:
             (self.path / "aftermath.json").write_text(json.dumps(asdict(world), default=repr))
             return self._reckon(world, ground)
 
-    async def _up(self, ground: Ground) -> None:
-        """Return when a first worker is. How long that takes tells how often workers may be killed: who is
-        killed before it begins has nothing to lose."""
-        begun = time.monotonic()
+    async def _up(self, ground: Ground, enough: Callable[[Iterable[bool]], bool]) -> None:
+        """Return when enough of the workers are."""
         async with asyncio.timeout(STUCK_SECONDS):
-            while not any(hand.up for hand in ground.workers.hands):  # noqa: ASYNC110 - it does not tell
+            while not enough(hand.up for hand in ground.workers.hands):  # noqa: ASYNC110 - it does not tell
                 await asyncio.sleep(_LOOK_SECONDS)
-        self.slowness = min(max((time.monotonic() - begun) / _START_SECONDS, 1.0), _SLOWEST)
+
+    def _adapt(self) -> None:
+        """How long the first worker took to start tells how often workers may be killed: who is killed before it begins
+        has nothing to lose."""
+        self.slowness = min(max((time.monotonic() - self.begun) / _START_SECONDS / 2, 1.0), _SLOWEST)
         self._note(f"up; troubles of workers are {self.slowness:.1f} times rarer than on an idle machine")
 
     async def _trouble(self, ground: Ground, load: Load, chance: random.Random) -> None:
