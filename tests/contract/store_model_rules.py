@@ -274,15 +274,7 @@ def _reserve(model: Model, command: ReserveCall) -> None:
         raise No("budget")
     if limit is not None and sure + held + command.tokens > limit:
         raise No("budget_busy")
-    call = {
-        "run": run,
-        "todo": command.todo,
-        "most": command.tokens,
-        "used": 0,
-        "ended": None,
-        "unsure": False,
-        "said": None,
-    }
+    call: Row = {"run": run, "todo": command.todo, "most": command.tokens, "used": 0, "ended": None, "unsure": False}
     model.calls[command.call] = call
 
 
@@ -291,7 +283,7 @@ def _settle(model: Model, command: SettleCall) -> None:
     if call is None:
         raise No("missing")
     unsure = command.estimated or command.end == "lost"
-    if (call["ended"], call["unsure"], call["said"]) == (command.end, unsure, (command.input, command.output)):
+    if (call["ended"], call["unsure"], call.get("said")) == (command.end, unsure, (command.input, command.output)):
         return
     if call["ended"] and not (call["ended"] == "lost" and command.end != "lost"):
         raise No("not_ready")
