@@ -48,6 +48,7 @@ SETTINGS = {
     "idle_in_transaction_session_timeout": f"{2 * LEASE_SECONDS:.0f}s",
     # every statement is by key; a plan made while a table was small must not outlive that
     "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
     "plan_cache_mode": "force_generic_plan",

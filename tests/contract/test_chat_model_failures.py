@@ -177,9 +177,9 @@ async def test_a_server_that_thinks_long_but_is_there(world: World) -> None:
 
 async def test_the_deadline(world: World) -> None:
     before = time.monotonic()
-    with pytest.raises(ModelUnavailable, match=r"no whole reply within 0\.3 s"):
-        await world.ask(asking(timeout=0.3), Answer(parts=(Say("x" * 4000),), delay=0.01))
-    assert time.monotonic() - before < 2
+    with pytest.raises(ModelUnavailable, match=r"no whole reply within 1\.5 s"):
+        await world.ask(asking(timeout=1.5), Answer(parts=(Say("x" * 4000),), delay=0.01))
+    assert time.monotonic() - before < 15
     assert await asyncio.to_thread(world.server.last.closed.wait, 5)
     assert world.meter.usage.output >= world.server.last.billed > 0
 

@@ -52,6 +52,11 @@ async def taking_in(rabbit: Rabbit, shop: TaskWorkshop) -> AsyncGenerator[None]:
         await asyncio.wait({task})
 
 
+async def all_settled() -> None:
+    """Once nothing that was taken in waits for its acknowledgement."""
+    await until(lambda: not any("settle" in str(task.get_coro()) for task in asyncio.all_tasks()))
+
+
 async def runs(shop: TaskWorkshop) -> Sequence[Run]:
     return await shop.store.read(lambda session: session.exec(select(Run).order_by(Run.id)).all())
 
@@ -72,6 +77,7 @@ async def test_a_task_is_carried_out_and_comes_back(shop: TaskWorkshop, rabbit: 
     async with taking_in(rabbit, shop):
         await peer.send("intake", json.dumps(document).encode())
         run = await first_run(shop)
+        await all_settled()
     assert (run.name, run.provenance, run.source, run.placement) == ("The bill", "outside", "intake", "queue")
     assert (await shop.todo(run.id)).priority == 7
     assert await shop.rest(run.id) == "completed"
@@ -99,6 +105,7 @@ async def test_the_same_message_ten_times_is_one_run(
         await asyncio.gather(*(peer.send("intake", body) for body in [*bodies, bodies[0]]))
         told = "test/1 was handed in before with another document"
         await until(lambda: sum(told in record.message for record in caplog.records) == len(bodies) + 1)
+        await all_settled()
     assert [run.id for run in await runs(shop)] == [first.id]
     assert first.name == "test/1"
     assert await peer.ready("intake") == await peer.ready("dead") == 0
