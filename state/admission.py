@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from state.access_commands import Audit, IssueToken, RevokeToken
 from state.agent_commands import AskPerson, ForgetThreads, Remember, ReserveCall, SettleCall
 from state.commands import (
     AdvanceSink,
@@ -159,6 +160,9 @@ _TEXTS: dict[type[Any], Callable[[Any], Texts]] = {
     AdvanceSink: lambda c: (c.sink, c.worker, *(run for run, _ in c.told)),
     WorkerStarted: lambda c: (c.worker, c.host, *c.labels),
     WorkerEnded: lambda c: (c.worker,),
+    IssueToken: lambda c: (c.name, c.digest, c.scope, c.by, c.parent),
+    RevokeToken: lambda c: (c.name, c.by),
+    Audit: lambda c: (c.who, c.act, c.subject, c.detail),
 }
 
 
@@ -199,6 +203,8 @@ _KEYS: dict[type[Any], Callable[[Any], Iterable[str]]] = {
     Complete: _keys_of_outputs,
     Fail: _keys_of_outputs,
     Resume: lambda c: (c.placement,),
+    IssueToken: lambda c: (c.name, c.parent or ""),
+    RevokeToken: lambda c: (c.name,),
     TakeSink: lambda c: (c.sink, c.worker),
     AdvanceSink: lambda c: (c.sink, c.worker, *(run for run, _ in c.told)),
     WorkerStarted: lambda c: (c.worker,),
@@ -281,4 +287,5 @@ _NUMBERS: dict[type[Any], Callable[[Any], str | None]] = {
     Remember: _in_memory,
     AskPerson: lambda c: _out_of_range("expires", c.expires),
     Release: lambda c: _out_of_range("after", c.after),
+    IssueToken: lambda c: _out_of_range("seconds", c.seconds),
 }

@@ -71,7 +71,7 @@ def updates(work: Work) -> Iterator[tuple[str, list[Row]]]:
             )
             for id, call in sorted(work.dirty_calls.items())
         ]  # fmt: skip
-    for name in ("attempt_ended", "published", "worker_ended"):
+    for name in ("attempt_ended", "published", "worker_ended", "token_revoked", "sessions_revoked"):
         if name in work.updates:
             yield name, work.updates[name]
 

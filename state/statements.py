@@ -13,6 +13,7 @@ from typing import cast
 from sqlalchemy import Table, inspect
 from sqlmodel import SQLModel
 
+from state.access_tables import AuditRow, TokenRow
 from state.agent_tables import (
     AgentRow,
     BudgetRow,
@@ -178,6 +179,12 @@ INSERTS: dict[str, Insert] = {
     "checkpoint_write": Insert(
         CheckpointWriteRow, ("thread", "ns", "id", "task", "idx", "path", "channel", "type", "value"), ignore=True
     ),
+    "token": Insert(
+        TokenRow,
+        ("name", "kind", "digest", "scope", "trusted", "parent", "made_at", "made_by", "expires_at"),
+        ignore=True,
+    ),
+    "audit": Insert(AuditRow, ("id", "at", "who", "act", "subject", "detail")),
 }  # fmt: skip
 """In an order that respects references."""
 
@@ -213,6 +220,7 @@ DELETES: dict[str, Delete] = {
     "superseded_checkpoints": Delete(CheckpointRow, ("thread",), newer=CheckpointRow),
     "whole_checkpoint_writes": Delete(CheckpointWriteRow, ("thread",)),
     "whole_checkpoints": Delete(CheckpointRow, ("thread",)),
+    "ended_sessions": Delete(TokenRow, ("kind",), before="expires_at"),
 }
 
 UPDATES: dict[str, Update] = {
@@ -238,6 +246,8 @@ UPDATES: dict[str, Update] = {
     "attempt_ended": Update(Attempt, ("ended_at", "outcome", "reason", "detail"), ("todo_id", "fence")),
     "published": Update(ArtifactRow, ("published_at",), ("todo_id", "fence", "internal")),
     "worker_ended": Update(Worker, ("ended_at",), ("id",)),
+    "token_revoked": Update(TokenRow, ("revoked_at", "revoked_by"), ("name",)),
+    "sessions_revoked": Update(TokenRow, ("revoked_at", "revoked_by"), ("parent",)),
     "budget": Update(BudgetRow, BUDGET_COLUMNS[1:], ("run_id",)),
     "call_settled": Update(
         ModelCall, ("state", "input", "cached", "written", "output", "nano", "estimated", "ended_at"), ("id",)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from state.access_commands import Audit, IssueToken, RevokeToken
 from state.agent_commands import AskPerson, ForgetThreads, Remember, ReserveCall, SettleCall
 from state.commands import (
     AdvanceSink,
@@ -40,6 +41,7 @@ from state.commands import (
     WorkerStarted,
 )
 from state.decisions import (
+    access,
     bookkeeping,
     budgeting,
     control,
@@ -85,6 +87,9 @@ _DECISIONS: dict[type[Any], Callable[[Work, Any], Outcome]] = {
     AdvanceSink: telling.advance,
     WorkerStarted: bookkeeping.worker_started,
     WorkerEnded: bookkeeping.worker_ended,
+    IssueToken: access.issue,
+    RevokeToken: access.revoke,
+    Audit: access.audit,
 }
 
 

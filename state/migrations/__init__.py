@@ -17,7 +17,7 @@ from state.errors import StoreTooNew, StoreUnavailable
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0004"
+HEAD = "0005"
 """The newest revision this program knows; a test holds it against the scripts."""
 VERSION_TABLE = "alembic_version"
 READ_VERSION = f"SELECT version_num FROM {VERSION_TABLE}"  # noqa: S608

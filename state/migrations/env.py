@@ -7,6 +7,7 @@ import sqlite3
 from alembic import context
 from sqlalchemy import Connection, Engine, create_engine, event, text
 
+import state.access_tables  # pyright: ignore[reportUnusedImport]  its tables join the same metadata
 import state.agent_tables  # noqa: F401  # pyright: ignore[reportUnusedImport]  its tables join the same metadata
 from state.tables import Run
 

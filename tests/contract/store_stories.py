@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
+from state.access_commands import Audit, IssueToken, RevokeToken
 from state.commands import (
     AdvanceSink,
     Answer,
@@ -138,6 +139,17 @@ class Story:
         caught_up = self._random.random() < 0.5
         return AdvanceSink(self._random.choice(SINKS), self._random.choice(WORKERS), told, caught_up)
 
+    def access(self) -> Command:
+        name, parent = self._random.choice("abcd"), self._random.choice((None, None, "a", "b"))
+        seconds = self._random.choice((None, 0.0, 30.0))
+        return self._random.choice(
+            (
+                IssueToken(name, f"{name} {parent}", "read", self._random.random() < 0.5, "ada", parent, seconds),
+                RevokeToken(name, "ada"),
+                Audit("ada", "cancel", self._run()["id"], 'it "said" so'),
+            )
+        )
+
     def verify(self) -> Command:
         return BeginVerifying(*self._owned())
 
@@ -217,5 +229,5 @@ _TELLERS: dict[Callable[[Story], Command], int] = {
     Story.claim: 16, Story.claim_next: 10, Story.verify: 4, Story.complete: 14, Story.fail: 6, Story.block: 2,
     Story.release: 6, Story.say: 2, Story.answer: 9, Story.expire: 3, Story.cancel: 1, Story.hold: 2,
     Story.resume: 5, Story.retry: 6, Story.deliver: 2, Story.publish: 2, Story.role: 40,
-    Story.take_sink: 2, Story.advance_sink: 3,
+    Story.take_sink: 2, Story.advance_sink: 3, Story.access: 3,
 }  # fmt: skip

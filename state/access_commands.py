@@ -1,0 +1,40 @@
+"""What can be asked of the store about who may ask, and the record of what was asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from state.records import Scope
+
+
+@dataclass(slots=True)
+class IssueToken:
+    """A token with this name, unless there was ever one: whose it is, is seen by its `digest` afterwards (it can't be
+    refused, since another server may do the same at this moment). With a `parent` (a token's name) it is a browser's
+    session. It ends after `seconds`; None: when it is revoked."""
+
+    name: str
+    digest: str
+    scope: Scope
+    trusted: bool
+    by: str
+    parent: str | None = None
+    seconds: float | None = None
+
+
+@dataclass(slots=True)
+class RevokeToken:
+    """It, and the sessions that were begun with it, count no more. Done also when there is no such token."""
+
+    name: str
+    by: str
+
+
+@dataclass(slots=True)
+class Audit:
+    """Somebody asked for something; comes in one batch with it. `subject`: the id of what it is about."""
+
+    who: str
+    act: str
+    subject: str | None
+    detail: str = ""
