@@ -95,12 +95,12 @@ async def serve_http(server: MCPServer[Any], address: Address, say: Callable[[st
     """Until SIGTERM or SIGINT; says the URL once it listens. `InputError`: the address can't be had, or is not safe."""
     import uvicorn
 
-    if not address.token and not _loopback(address.host):
+    if not address.token and not is_loopback(address.host):
         raise InputError(
             f"{address.host} can be reached from other machines, and no token is required",
             "Set ATLAS_TOKEN or name a --token-file; or listen on 127.0.0.1.",
         )
-    with _listening(address) as listener:
+    with listening(address) as listener:
         port = listener.getsockname()[1]
         config = uvicorn.Config(
             _app(server, address), log_level="warning", access_log=False, timeout_graceful_shutdown=3
@@ -122,11 +122,12 @@ def _app(server: MCPServer[Any], address: Address) -> ASGIApp:
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),  # the gate does it
     )
     everywhere = address.host in ("0.0.0.0", "::")  # noqa: S104
-    names = LOOPBACK if everywhere or _loopback(address.host) else {address.host}
+    names = LOOPBACK if everywhere or is_loopback(address.host) else {address.host}
     return Gate(app, {*names, *address.hosts}, set(address.origins), addresses=everywhere)
 
 
-def _listening(address: Address) -> socket.socket:
+def listening(address: Address) -> socket.socket:
+    """Listens there. `InputError`: the address can't be had."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     # asyncio switches Nagle's delays off where it reads TCP, which a socket made without it does not say
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -140,7 +141,8 @@ def _listening(address: Address) -> socket.socket:
     return listener
 
 
-def _loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches it."""
     with suppress(ValueError):
         return ipaddress.ip_address(host).is_loopback
     return host == "localhost"

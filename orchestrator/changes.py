@@ -9,7 +9,8 @@ from pathlib import Path
 
 from orchestrator.references import named
 from orchestrator.run_spec import PinnedRepository, RunSpec
-from state import reading
+from state import agent_reading, reading
+from state.agent_tables import AgentRow
 from state.errors import NotFound
 from state.ports import ArtifactStore, Store
 from state.tables import Run
@@ -37,6 +38,27 @@ class Changes:
         if found.truncated:
             hint = f"Have it as a branch: atlas push {row.id[-8:]}"
             raise NotFound(f"the changes of {row.name} are too many for a patch", hint)
+        return found.text
+
+    async def of_todo(self, run: str, todo: str) -> str:
+        """What the newest attempt of a TODO has changed so far, since it began; empty if it has changed nothing, or is
+        none of a role's."""
+        from orchestrator.agents.workspace import Repository
+
+        row, pinned = await self._of(run)
+
+        def newest(session: reading.Session) -> AgentRow | None:
+            return agent_reading.newest_attempt(session, reading.find_todo(session, row.id, named(todo)).id)
+
+        agent = await self.store.read(newest)
+        if agent is None or agent.base is None or agent.snapshot is None:
+            return ""
+        repository = await Repository.open(row.id, pinned, self.store, self.artifacts, self.repositories)
+        for oid in (agent.base, agent.snapshot):
+            await repository.bring(oid)
+        found = await repository.here.diff(agent.base, agent.snapshot, limit=PATCH_BYTES)
+        if found.truncated:
+            raise NotFound(f"the changes of {todo} are too many for a patch", "Look at its log for what it did.")
         return found.text
 
     async def push(self, run: str, remote: str, branch: str | None) -> str:

@@ -87,6 +87,10 @@ class ProcessMetrics:
         """Show whether the broker is there."""
         self.gauge("atlas_broker_connected", "1 while the broker's connection stands.", connected)
 
+    def watchers(self, count: Callable[[], float]) -> None:
+        """Show how many event streams are open."""
+        self.gauge("atlas_event_streams", "Event streams that are open.", count)
+
     def add(self, collector: Collector) -> None:
         """Show what this collector has, too."""
         self._registry.register(collector)

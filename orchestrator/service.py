@@ -34,12 +34,14 @@ from orchestrator.views import (
     todo_views,
 )
 from state import agent_reading, reading, tracing
-from state.commands import Answer, Cancel, Command, Done, Hold, Refused, Resume, Retry, SubmitRun
+from state.access_commands import Audit
+from state.commands import Answer, Cancel, Command, Hold, Outcome, Refused, Resume, Retry, SubmitRun
 from state.errors import AtlasError, Conflict, InputError, NotFound
 from state.failpoints import failpoint
-from state.limits import LOG_CHUNK, PAGE
+from state.limits import DETAIL_CHARACTERS, LOG_CHUNK, PAGE
 from state.ports import ArtifactStore
 from state.records import QUEUE, RUN_ENDED, Provenance, new_id
+from state.tables import Plan as PlanRow
 from state.tables import Run
 
 _AGAIN = 5
@@ -89,11 +91,12 @@ class Service:
     async def submit(
         self, plan: Plan, directory: Path | None, *, placement: str = QUEUE, provenance: Provenance = "person",
         source: str = "cli", sandbox: SandboxChoice | None = None, approve: Literal["auto", "ask"] = "auto",
-        plan_only: bool = False, traceparent: str | None = None,
+        plan_only: bool = False, traceparent: str | None = None, by: str | None = None, once: str | None = None,
     ) -> Submission:  # fmt: skip
         """Make a run of a plan that `read_plan` returned. `directory` is the plan file's: relative remotes and
         repositories start there. `plan_only`: of a goal, the plan and nothing else. `traceparent`: the trace that
-        whoever wants it is in. Nothing is left when it fails."""
+        whoever wants it is in. `by`: who is on record for it. `once`: the same again gives the first run, and is a
+        `Conflict` when it is another plan. Nothing is left when it fails."""
         check_prices(plan.budget, plan.models)
         warnings: list[str] = []
         pinned: PinnedRepository | None = None
@@ -114,17 +117,21 @@ class Service:
             provenance=provenance, source=source, spec=spec.to_json(), plan=text, plan_hash=canonical_hash(text),
             todos=todos, tokens=budget.tokens if budget else None,
             nano=round(budget.usd * NANO) if budget and budget.usd else None,
-            seconds=budget.wall_clock if budget else None,
+            seconds=budget.wall_clock if budget else None, once=once,
         )  # fmt: skip
-        with _submitting(command, spec, traceparent):
-            failpoint("submit.before_commit")
-            await self._do(command)
-            failpoint("submit.after_commit")
-        return Submission(command.run, warnings)
+        first = await self._submit(command, spec, traceparent, by)
+        if first is None:
+            return Submission(command.run, warnings)
+        if first.hash != command.plan_hash:
+            raise Conflict(
+                "another plan was handed in with this key before", f"It is run {first.run_id}. Take a new key."
+            )
+        return Submission(first.run_id, [], repeated=True)
 
     async def submit_task(
-        self, task: TaskDocument, *, provenance: Provenance, source: str, traceparent: str | None = None
-    ) -> Submission:
+        self, task: TaskDocument, *, provenance: Provenance, source: str, traceparent: str | None = None,
+        by: str | None = None,
+    ) -> Submission:  # fmt: skip
         """Make a run of one TODO, in the queue, of a task that `read_task` returned. The same (source, id) again
         changes nothing and gives the first run, whatever else the document says. `source` is the face that took it:
         the document's own proves nothing. `traceparent` counts when the document has none."""
@@ -134,18 +141,26 @@ class Service:
             source=source, spec=RunSpec().to_json(), plan=text, plan_hash=canonical_hash(text),
             todos=[task_todo(task)], once=task.once,
         )  # fmt: skip
-        with _submitting(command, RunSpec(), tracing.valid(task.traceparent) or traceparent) as here:
+        first = await self._submit(command, RunSpec(), tracing.valid(task.traceparent) or traceparent, by)
+        if first is None:
+            return Submission(command.run, [])
+        same = first.hash == command.plan_hash
+        return Submission(first.run_id, [] if same else [_OTHER_DOCUMENT.format(task.key)], repeated=True)
+
+    async def _submit(
+        self, command: SubmitRun, spec: RunSpec, traceparent: str | None, by: str | None
+    ) -> PlanRow | None:
+        """None when it is a new run; else what was submitted the first time."""
+        with _submitting(command, spec, traceparent) as here:
             failpoint("submit.before_commit")
-            outcome = await self._dispatch.one(command)
+            outcome = await self._asked(command, by, "submit", command.run, command.name)
             failpoint("submit.after_commit")
             here.say({"atlas.refused": outcome.code if isinstance(outcome, Refused) else None})
         if not isinstance(outcome, Refused):
-            return Submission(command.run, [])
+            return None
         if outcome.code != "repeated":
             raise _error(outcome)
-        first = await self._read(lambda session: reading.first_plan(session, outcome.message))
-        same = first.hash == command.plan_hash
-        return Submission(outcome.message, [] if same else [_OTHER_DOCUMENT.format(task.key)], repeated=True)
+        return await self._read(lambda session: reading.first_plan(session, outcome.message))
 
     # --- looking ---------------------------------------------------------------------------------------------------
 
@@ -187,8 +202,9 @@ class Service:
 
         return await self._read(collect)
 
-    async def log(self, run: str, todo: str, fence: int | None = None) -> AsyncIterator[bytes]:
-        """The log of an attempt (by its fence), by default of the newest; in pieces. Empty when it said nothing."""
+    async def log(self, run: str, todo: str, fence: int | None = None, offset: int = 0) -> AsyncIterator[bytes]:
+        """The log of an attempt (by its fence), by default of the newest, from byte `offset` on; in pieces. Empty when
+        it said nothing."""
         found = await self.find(run)
         row = await self._read(lambda session: reading.find_todo(session, found.id, named(todo)))
         attempts = await self._read(lambda session: reading.attempts(session, row.id))
@@ -197,7 +213,7 @@ class Service:
         if fence is not None and all(attempt.fence != fence for attempt in attempts):
             known = ", ".join(str(attempt.fence) for attempt in attempts)
             raise NotFound(f"{row.key} has no attempt {fence}", f"There are: {known}.")
-        name, offset = f"{found.id}/{row.id}/{fence or attempts[-1].fence}", 0
+        name = f"{found.id}/{row.id}/{fence or attempts[-1].fence}"
         while data := await self._artifacts.read(name, offset, LOG_CHUNK):
             yield data
             offset += len(data)
@@ -232,22 +248,22 @@ class Service:
     async def answer(self, question: str, value: str, by: str) -> QuestionView:
         """`Conflict` when it was answered or has expired already, `InputError` for a choice that is none."""
         found = await self._read(lambda session: reading.find_question(session, named(question)))
-        await self._do(Answer(found.id, value, by))
+        await self._do(Answer(found.id, value, by), by, found.run_id, value)
         return question_view(await self._read(lambda session: reading.find_question(session, found.id)))
 
     async def cancel(self, run: str, by: str) -> RunView:
         """Final; what runs is killed by its worker within a moment."""
         found = await self.find(run)
-        await self._do(Cancel(found.id, by))
+        await self._do(Cancel(found.id, by), by, found.id)
         return await self.run(found.id)
 
-    async def hold(self, run: str, reason: str) -> RunView:
+    async def hold(self, run: str, reason: str, by: str | None = None) -> RunView:
         """Nothing more is started until `resume`."""
         found = await self.find(run)
-        await self._do(Hold(found.id, reason))
+        await self._do(Hold(found.id, reason), by, found.id)
         return await self.run(found.id)
 
-    async def resume(self, run: str, placement: str, budget: Budget | None = None) -> RunView:
+    async def resume(self, run: str, placement: str, budget: Budget | None = None, by: str | None = None) -> RunView:
         """Let `placement` claim what is left. The caller has made sure that nobody else works on it. `budget` are new
         limits: `InputError` when they are used up already."""
         found = await self.find(run)
@@ -257,7 +273,7 @@ class Service:
         wanted = budget or Budget()
         tokens, nano = new_limits(wanted, used)
         seconds = new_wall_clock(wanted, found.worked)
-        await self._do(Resume(found.id, placement, found.placement, tokens, nano, seconds))
+        await self._do(Resume(found.id, placement, found.placement, tokens, nano, seconds), by, found.id)
         return await self.run(found.id)
 
     async def more_budget(self, run: str) -> list[str]:
@@ -277,7 +293,7 @@ class Service:
         """Reopen a failed or blocked TODO and what was skipped because of it."""
         found = await self.find(run)
         row = await self._read(lambda session: reading.find_todo(session, found.id, named(todo)))
-        await self._do(Retry(row.id, by))
+        await self._do(Retry(row.id, by), by, row.id)
         return await self.run(found.id)
 
     async def replan(self, run: str, why: str, by: str) -> RunView:
@@ -287,7 +303,7 @@ class Service:
         for again in range(_AGAIN, -1, -1):
             command = await self._read(lambda session: replan_command(session, found, why, by))
             try:
-                await self._do(command)
+                await self._do(command, by, found.id, why)
             except _Changed:
                 if not again:
                     raise
@@ -295,11 +311,16 @@ class Service:
                 break
         return await self.run(found.id)
 
-    async def _do(self, command: Command) -> Done:
-        outcome = await self._dispatch.one(command)
+    async def _do(self, command: Command, by: str | None, subject: str, detail: str = "") -> None:
+        outcome = await self._asked(command, by, type(command).__name__.lower(), subject, detail)
         if isinstance(outcome, Refused):
             raise _error(outcome)
-        return outcome if isinstance(outcome, Done) else Done()
+
+    async def _asked(self, command: Command, by: str | None, act: str, subject: str, detail: str) -> Outcome:
+        """With a record of who asked, in one transaction."""
+        if by is None:
+            return await self._dispatch.one(command)
+        return (await self._dispatch.apply([command, Audit(by, act, subject, detail[:DETAIL_CHARACTERS])]))[0]
 
 
 @contextmanager

@@ -65,6 +65,10 @@ class Settings:
     """Whether `atlas worker` takes task documents from the broker's intake queue."""
     intake_remotes: tuple[str, ...] = ("s3://",)
     """What those may name: beginnings of URLs."""
+    serve_repositories: tuple[str, ...] = ()
+    """What callers of `atlas serve` may name as repositories: directories, what is below them, and URLs."""
+    serve_remotes: tuple[str, ...] = ("s3://",)
+    """What those of them that do not count as persons may name as inputs and outputs."""
     cache_bytes: int = 20 * GB
     s3_endpoint: str | None = None
     s3_region: str | None = None
@@ -174,7 +178,7 @@ def _refuse_near_miss(variable: str, known: Collection[str]) -> None:
 
 def _spelled(value: str, check: Callable[[object], object]) -> object:
     """The value of a variable as the file would spell it."""
-    if check in (_names, _labels, _models, _prefixes):
+    if check in (_names, _labels, _models, _prefixes, _places):
         return [item.strip() for item in value.split(",") if item.strip()]
     if check is _flag:
         return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}.get(value.lower(), value)
@@ -288,6 +292,16 @@ def _prefixes(value: object) -> tuple[str, ...]:
     return _texts(value, prefix)
 
 
+def _places(value: object) -> tuple[str, ...]:
+    def place(item: object) -> str:
+        text = _text(item)
+        if not text.startswith("/") and "://" not in text and "@" not in text:
+            raise ValueError(f"{text} must be an absolute path, or the beginning of a URL")
+        return text
+
+    return _texts(value, place)
+
+
 def _models(value: object) -> tuple[str, ...]:
     if not isinstance(value, list):
         raise ValueError('must be a list of models, such as ["anthropic/claude-sonnet-5-5"]')
@@ -315,6 +329,8 @@ _KEYS: dict[str, tuple[str, Callable[[object], object]]] = {
     "worker.health": ("worker_health", _text),
     "worker.intake": ("worker_intake", _flag),
     "intake.remotes": ("intake_remotes", _prefixes),
+    "serve.repositories": ("serve_repositories", _places),
+    "serve.remotes": ("serve_remotes", _prefixes),
     "cache.bytes": ("cache_bytes", _size),
     "s3.endpoint": ("s3_endpoint", _url("http", "https")),
     "s3.region": ("s3_region", _text),

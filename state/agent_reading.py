@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from sqlmodel import Session, col, select
 
@@ -32,7 +32,22 @@ def needs(session: Session, run: str) -> tuple[int, float] | None:
 def checklists(session: Session, run: str) -> dict[str, str]:
     """TODO id -> JSON of the checklist of its newest attempt; only of TODOs that have one."""
     query = select(AgentRow).join(Todo, col(Todo.id) == col(AgentRow.todo_id)).where(Todo.run_id == run)
-    rows = session.exec(query.order_by(col(AgentRow.epoch), col(AgentRow.attempt)))
+    return _newest(session.exec(query.order_by(col(AgentRow.epoch), col(AgentRow.attempt))))
+
+
+def checklists_of(session: Session, todos: Sequence[str]) -> dict[str, str]:
+    """The same, of these TODOs."""
+    query = select(AgentRow).where(col(AgentRow.todo_id).in_(todos))
+    return _newest(session.exec(query.order_by(col(AgentRow.epoch), col(AgentRow.attempt))))
+
+
+def newest_attempt(session: Session, todo: str) -> AgentRow | None:
+    """Where the newest attempt of a TODO stands; None: no role was ever at it."""
+    query = select(AgentRow).where(AgentRow.todo_id == todo)
+    return session.exec(query.order_by(col(AgentRow.epoch).desc(), col(AgentRow.attempt).desc()).limit(1)).first()
+
+
+def _newest(rows: Iterable[AgentRow]) -> dict[str, str]:
     newest = {row.todo_id: row.checklist for row in rows}
     return {todo: checklist for todo, checklist in newest.items() if checklist}
 

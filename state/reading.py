@@ -110,6 +110,21 @@ def todos(session: Session, run: str) -> Sequence[Todo]:
     return session.exec(select(Todo).where(Todo.run_id == run).order_by(col(Todo.position))).all()
 
 
+def todo_page(session: Session, run: str, after: int, limit: int) -> Sequence[Todo]:
+    """Those behind this position in the plan."""
+    query = select(Todo).where(Todo.run_id == run, col(Todo.position) > after)
+    return session.exec(query.order_by(col(Todo.position)).limit(min(limit, PAGE))).all()
+
+
+def needs_of(session: Session, todos: Sequence[str]) -> dict[str, list[tuple[str, str | None]]]:
+    """TODO id -> [(need's key, wanted answer)], of these TODOs."""
+    query = select(TodoNeed, Todo.key).join(Todo, col(Todo.id) == col(TodoNeed.need_id))
+    found: dict[str, list[tuple[str, str | None]]] = defaultdict(list)
+    for row, key in session.exec(query.where(col(TodoNeed.todo_id).in_(todos))):
+        found[row.todo_id].append((key, row.answer))
+    return found
+
+
 def needs(session: Session, run: str) -> dict[str, list[tuple[str, str | None]]]:
     """TODO id -> [(need's id, wanted answer)]"""
     query = select(TodoNeed).join(Todo, col(Todo.id) == col(TodoNeed.todo_id)).where(Todo.run_id == run)
@@ -162,6 +177,11 @@ def questions(session: Session, run: str | None = None, *, pending: bool = True)
     return session.exec(query.where(Question.state == "pending") if pending else query).all()
 
 
+def questions_of(session: Session, todo: str) -> Sequence[Question]:
+    """All that a TODO ever asked, oldest first."""
+    return session.exec(select(Question).where(Question.todo_id == todo).order_by(col(Question.id)).limit(PAGE)).all()
+
+
 def events(session: Session, run: str, after: int, limit: int = PAGE) -> Sequence[Event]:
     """At most `limit` events with numbers above `after`; dense, so that nothing is missed."""
     query = select(Event).where(Event.run_id == run, col(Event.seq) > after).order_by(col(Event.seq)).limit(limit)
@@ -171,6 +191,20 @@ def events(session: Session, run: str, after: int, limit: int = PAGE) -> Sequenc
 def last_events(session: Session, runs: Sequence[str]) -> dict[str, int]:
     """The number of the newest event of each of these runs."""
     return dict(session.exec(select(Run.id, Run.last_event).where(col(Run.id).in_(runs))).all())
+
+
+def stirring(session: Session, seconds: float) -> dict[str, int]:
+    """The number of the newest event of each run that is open, or has ended in the last `seconds`."""
+    recent = now(session) - seconds
+    found: dict[str, int] = {}
+    for which in (col(Run.ended_at).is_(None), col(Run.ended_at) >= recent):  # an index for each
+        found.update(session.exec(select(Run.id, Run.last_event).where(which)).all())
+    return found
+
+
+def these_runs(session: Session, runs: Sequence[str]) -> Sequence[Run]:
+    """By id, as far as there are such."""
+    return session.exec(select(Run).where(col(Run.id).in_(runs)).order_by(col(Run.updated_at))).all()
 
 
 # --- what workers and sweepers need --------------------------------------------------------------------------------

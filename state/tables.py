@@ -108,6 +108,7 @@ class Todo(SQLModel, table=True):
     __tablename__: ClassVar[str] = "todo"
     __table_args__ = (
         Index("todo_by_key", "run_id", "key", unique=True),
+        Index("todo_by_position", "run_id", "position"),
         Index(
             "todo_ready",
             "run_id",

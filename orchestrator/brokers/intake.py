@@ -8,6 +8,7 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from mcp_servers.storage.threads import in_thread
+from orchestrator.asking import may_be_named
 from orchestrator.brokers.rabbitmq import Rabbit
 from orchestrator.plan.task import TaskDocument, key_of, read_task
 from orchestrator.service import Service
@@ -65,11 +66,6 @@ class Intake:
                     f"{remote} may not be named from outside; allowed: {allowed}",
                     "The workers' operator says so: remotes under [intake] of their settings.",
                 )
-
-
-def may_be_named(remote: str, allowed: Sequence[str]) -> bool:
-    """Whether a document from the queue may name it; `allowed` are beginnings."""
-    return remote.startswith(tuple(allowed)) and "/../" not in f"{remote}/"
 
 
 async def take_in(rabbit: Rabbit, service: Service, remotes: Sequence[str] = REMOTES) -> None:

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from orchestrator.cli.compose import House, Workshop
 from orchestrator.cli.conclusion import conclude
@@ -25,6 +25,9 @@ from orchestrator.worker import Worker
 from state.errors import Conflict
 from state.records import QUEUE, RUN_ENDED, RUN_WAITING, local_placement
 from state.tables import Run
+
+if TYPE_CHECKING:
+    from orchestrator.metrics import ProcessMetrics
 
 EXIT = {
     "completed": 0,
@@ -125,12 +128,13 @@ class LocalWork:
 
 
 async def serve_queue(
-    house: House, shop: Workshop, slots: int, interruption: Interruption, watched: Watched | None = None
-) -> int:
+    house: House, shop: Workshop, slots: int, interruption: Interruption, watched: Watched | None = None,
+    metrics: ProcessMetrics | None = None,
+) -> int:  # fmt: skip
     """Be a worker for every run that is placed in the queue, until told to stop; then finish what runs, or give it
     back after the settings' grace. Half a minute later the process ends in any case: what it has, others take over. The
-    house is metered by who is `watched`."""
-    worker = shop.worker(house, placement=QUEUE, slots=slots, meter=watched and watched.metrics)
+    house is metered by who is `watched`, or by `metrics` that are shown elsewhere."""
+    worker = shop.worker(house, placement=QUEUE, slots=slots, meter=watched.metrics if watched else metrics)
     interruption.kill = shop.sandboxes.kill_all
     here = f"{slots} at a time, {room_here(house.settings)}, from {house.kept.name}"
     print(f"worker {shop.liveness.boot[-8:]}: {here}", file=sys.stderr, flush=True)

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from orchestrator.cli.compose import House
     from orchestrator.plan.document import Plan
 
-_NAME_CHARACTERS = 60
-
 Repo = Annotated[str | None, typer.Option(help="Git repository: a path or URL; default: the current directory's.")]
 Base = Annotated[str | None, typer.Option(help="Branch, tag or commit to begin from.")]
 
@@ -94,17 +92,10 @@ def graph() -> None:
 
 def goal_plan(goal: str, repo: str | None, base: str | None, budget: list[str] | tuple[()]) -> Plan:
     """The document of a goal. Errors as of a plan file."""
-    import json
-
+    from orchestrator import asking
     from orchestrator.cli.budgets import read_budget
-    from orchestrator.plan.reading import read_plan
 
-    name = " ".join(goal.split())[:_NAME_CHARACTERS] or "goal"
-    tree: dict[str, object] = {"atlas": 1, "name": name, "goal": goal}
-    tree |= {key: value for key, value in (("repo", repo), ("base", base)) if value is not None}
-    if budget:
-        tree["budget"] = read_budget(budget)
-    return read_plan(None, json.dumps(tree).encode())
+    return asking.goal_plan(goal, repo, base, budget=read_budget(budget) if budget else None)
 
 
 def _here() -> str:

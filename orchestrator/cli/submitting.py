@@ -77,7 +77,8 @@ def _handing_in(
 def _publish(path: Path, *, unchecked: bool, wait: bool, as_json: bool) -> int:
     import asyncio
 
-    from orchestrator.brokers.intake import may_be_named, message_id
+    from orchestrator.asking import may_be_named
+    from orchestrator.brokers.intake import message_id
     from orchestrator.cli.compose import callers_trace, settings
     from orchestrator.cli.traces import traced
     from orchestrator.logs import KnownSecrets, configure

@@ -1,4 +1,4 @@
-"""Who may use the HTTP API, and the record of what was asked for there."""
+"""Who may use the HTTP API, and the record of what was asked for there; TODOs by page."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
+    op.create_index("todo_by_position", "todo", ["run_id", "position"], unique=False)
     op.create_table(
         "token",
         sa.Column("name", sa.String(), nullable=False),
@@ -47,3 +48,4 @@ def downgrade() -> None:
     for name in ("token_by_end", "token_by_parent", "token_by_digest"):
         op.drop_index(name, table_name="token")
     op.drop_table("token")
+    op.drop_index("todo_by_position", table_name="todo")

@@ -1,0 +1,107 @@
+"""That something has happened to some run, for any number of watchers of all runs: lists follow these."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from itertools import islice
+
+from sqlmodel import Session
+
+from orchestrator.views import RunView, as_json, run_view
+from state import agent_reading, reading
+from state.errors import StoreError
+from state.limits import PAGE, SINK_SECONDS
+from state.ports import Store
+
+log = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 1.0
+"""At least so often, should no change be noticed."""
+_GATHER_SECONDS = 0.25
+"""All open runs are looked at: not for every commit."""
+
+
+class Hints:
+    """`run` has to run meanwhile."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._known: dict[str, int] | None = None
+        """Event numbers of the runs that are open or have ended lately; None: nobody has looked yet."""
+        self._watchers = 0
+        self._watched = asyncio.Event()
+        self.told: deque[bytes] = deque(maxlen=2 * PAGE)
+        self.count = 0
+        """How many there have been; the newest of them are `told`."""
+        self.moved = asyncio.Event()
+        """Set when there are more; another one then stands here."""
+
+    async def run(self) -> None:
+        """Look for what happened, until cancelled."""
+        number, away = 0, False
+        while True:
+            await self._watched.wait()
+            try:
+                number = await self._store.changed(number, _LOOK_SECONDS)
+                self._tell(await self._store.read(self._look))
+                away = False
+            except StoreError as error:
+                if not away:
+                    log.warning("who watches all runs is told nothing: %s", error.message)
+                away = True
+            await asyncio.sleep(_GATHER_SECONDS)
+
+    @asynccontextmanager
+    async def watch(self) -> AsyncGenerator[HintWatch]:
+        """From now on."""
+        self._watchers += 1
+        self._watched.set()
+        try:
+            yield HintWatch(self)
+        finally:
+            self._watchers -= 1
+            if not self._watchers:
+                self._watched.clear()
+                self._known = None
+
+    def _look(self, session: Session) -> list[RunView]:
+        newest = reading.stirring(session, SINK_SECONDS)
+        before, self._known = self._known, newest
+        if before is None:
+            return []
+        changed = [run for run, last in newest.items() if before.get(run) != last][:PAGE]
+        for run in newest.keys() - set(changed):
+            if before.get(run) != newest[run]:  # next time
+                newest[run] = -1
+        budgets = agent_reading.budgets(session, changed)
+        return [run_view(row, budgets.get(row.id)) for row in reading.these_runs(session, changed)]
+
+    def _tell(self, changed: Sequence[RunView]) -> None:
+        if not changed:
+            return
+        self.told.extend(f"event: run\ndata: {as_json(view)}\n\n".encode() for view in changed)
+        self.count += len(changed)
+        moved, self.moved = self.moved, asyncio.Event()
+        moved.set()
+
+
+class HintWatch:
+    """One watcher; see `Hints.watch`."""
+
+    def __init__(self, hints: Hints) -> None:
+        self._hints = hints
+        self._after = hints.count
+
+    async def next(self) -> Sequence[bytes]:
+        """What has changed since: runs as they are, each as a server-sent event. ``resync``: too much to tell."""
+        hints = self._hints
+        while hints.count == self._after:
+            await hints.moved.wait()
+        behind, self._after = hints.count - self._after, hints.count
+        if behind > len(hints.told):
+            return [b"event: resync\ndata: {}\n\n"]
+        return list(islice(hints.told, len(hints.told) - behind, None))

@@ -1,0 +1,95 @@
+"""The server itself: connections, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from mcp_servers.storage.threads import completed
+from orchestrator.http.streams import ABORT, Streams
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+HEAD_SECONDS = 10.0
+"""In which the head of a request must have arrived, once its first byte has, or the connection was made."""
+_END_SECONDS = 5
+"""What answers under way have, once the server is to end."""
+_IDLE_SECONDS = 20
+
+
+class PatientOnlySoLong(H11Protocol):
+    """A connection on which no request comes is closed; one can be cut off by whoever answers on it."""
+
+    def __init__(self, config: uvicorn.Config, server_state: Any, app_state: dict[str, Any], **more: Any) -> None:  # noqa: ANN401
+        super().__init__(config, server_state, {**app_state, ABORT: self._abort}, **more)
+        self._patience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """As asyncio has it."""
+        super().connection_made(transport)
+        self._wait_for_head()
+
+    def data_received(self, data: bytes) -> None:
+        """As asyncio has it."""
+        super().data_received(data)
+        if self._answering():
+            self._stop_waiting()
+        elif self._patience is None:
+            self._wait_for_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """As asyncio has it."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete  # pyright: ignore[reportUnnecessaryComparison]
+
+    def _wait_for_head(self) -> None:
+        self._patience = self.loop.call_later(HEAD_SECONDS, self._give_up)
+
+    def _stop_waiting(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+    def _give_up(self) -> None:
+        self._patience = None
+        if not self._answering():
+            self.transport.abort()
+
+    def _abort(self) -> None:
+        self.transport.abort()
+
+
+class _Server(uvicorn.Server):
+    """Signals are the caller's."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+
+@asynccontextmanager
+async def serving(app: ASGIApp, listener: socket.socket, streams: Streams) -> AsyncGenerator[asyncio.Task[None]]:
+    """Answer while this lasts; yields the server, whose own end only a defect brings about. At the end of it event
+    streams end in good order, and other answers have a few seconds."""
+    config = uvicorn.Config(
+        app, http=PatientOnlySoLong, ws="none", log_config=None, log_level="warning", access_log=False, lifespan="on",
+        server_header=False, timeout_graceful_shutdown=_END_SECONDS, timeout_keep_alive=_IDLE_SECONDS,
+    )  # fmt: skip
+    server = _Server(config)
+    running = asyncio.create_task(server.serve(sockets=[listener]), name="http")
+    try:
+        yield running
+    finally:
+        streams.close()
+        server.should_exit = True
+        await completed(running)
