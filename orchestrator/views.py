@@ -61,6 +61,8 @@ class RunView:
     spend: Spend
     created_at: str | None
     updated_at: str | None
+    last_event: int = 0
+    """The number of the newest event: whoever watches from there on misses nothing of what comes after this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +164,7 @@ def run_view(run: Run, budget: BudgetRow | None = None) -> RunView:
     return RunView(
         id=run.id, name=run.name, goal=run.goal, state=run.state, reason=run.reason,
         progress=Progress(settled, total + run.n_blocked), spend=spend(budget), created_at=moment(run.created_at),
-        updated_at=moment(run.updated_at),
+        updated_at=moment(run.updated_at), last_event=run.last_event,
     )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from mcp_servers.gate import Gate
 from orchestrator.health import Health, failures
 from orchestrator.http.access import Access
 from orchestrator.http.bounds import Bounds
+from orchestrator.http.pages import add_pages
 from orchestrator.http.parts import Parts
 from orchestrator.http.people import admin_routes, question_routes, session_routes
 from orchestrator.http.problems import MEDIA_TYPE, Problem, handle
@@ -73,6 +74,7 @@ def _api(parts: Parts, health: Health) -> FastAPI:
     for routes in (run_routes, act_routes, todo_routes, question_routes, session_routes, admin_routes):
         app.include_router(routes(parts))
     _operations(app, health)
+    add_pages(app)
     _document(app)
     return app
 

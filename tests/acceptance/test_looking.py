@@ -14,7 +14,9 @@ from tests.acceptance.command_line import COMMAND, Atlas, wait_until
 from tests.acceptance.effects import Effects
 from tests.acceptance.invariants import assert_sound
 
-_RUN = {"id", "name", "goal", "state", "reason", "progress", "spend", "created_at", "updated_at"}
+_RUN = {
+    "id", "name", "goal", "state", "reason", "progress", "spend", "created_at", "updated_at", "last_event",
+}  # fmt: skip
 _TODO = {
     "id", "key", "title", "kind", "role", "state", "reason", "needs", "attempt", "progress", "checklist", "started_at",
     "ended_at",

@@ -1,0 +1,147 @@
+"""Events over HTTP: every watcher has every event once and in order, whatever happens to it or to the server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import socket
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.acceptance.command_line import wait_until
+from tests.http.server import PLAN, Event, Server, ended, events_in, served, submitted, watched
+
+MANY = {**PLAN, "name": "many", "concurrency": 20, "todos": [{"id": f"t{n}", "run": "echo x"} for n in range(60)]}
+
+
+async def _lines(stream: httpx.Response) -> AsyncIterator[str]:
+    async for line in stream.aiter_lines():
+        yield line
+
+
+async def _watch(client: httpx.AsyncClient, run: str, chance: random.Random, breaks: float) -> list[int]:
+    """Ids of all events of the run, over as many connections as it takes; each breaks with this chance per event."""
+    seen: list[int] = []
+    while True:
+        headers = {"Last-Event-ID": str(seen[-1])} if seen else {}
+        async with client.stream("GET", f"/api/runs/{run}/events?until=end", headers=headers) as stream:
+            assert stream.status_code == 200
+            async for line in _lines(stream):
+                if line.startswith("id: "):
+                    seen.append(int(line[4:]))
+                    if chance.random() < breaks:
+                        break
+            else:
+                return seen
+
+
+async def test_watchers_that_come_and_go_miss_nothing(server: Server) -> None:
+    headers = {"Authorization": f"Bearer {server.token}"}
+    limits = httpx.Limits(max_connections=None)
+    async with httpx.AsyncClient(
+        base_url=server.url, headers=headers, timeout=60, limits=limits, trust_env=False
+    ) as client:
+        run = (await client.post("/api/runs", json={"plan": MANY})).json()["run"]["id"]
+        chance = random.Random(7)
+        found = await asyncio.gather(*(_watch(client, run, random.Random(chance.random()), 0.05) for _ in range(20)))
+        last = (await client.get(f"/api/runs/{run}")).json()["last_event"]
+    for seen in found:
+        assert seen == list(range(1, last + 1))
+
+
+def test_a_reader_that_does_not_read_is_cut_off_and_costs_little(tmp_path: Path) -> None:
+    """Its buffer in the server, and the kernel's, are filled by a run whose events are large."""
+    todos = [{"id": f"t{n}", "run": f"printf '%0500d\\n' {n}", "title": "x" * 500} for n in range(300)]
+    with served(tmp_path) as server, server.client() as client, contextlib.ExitStack() as stack:
+        stalled: list[socket.socket] = []
+        run = submitted(client, {**PLAN, "concurrency": 4, "todos": todos})
+        before = _resident(server)
+        for _ in range(50):
+            connection = stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            head = f"GET /api/runs/{run}/events HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {server.token}\r\n\r\n"
+            connection.sendall(head.encode())
+            stalled.append(connection)
+        ended(client, run)
+        assert _resident(server) - before < 120 << 20
+        assert client.get("/api/runs").status_code == 200
+
+
+def _resident(server: Server) -> int:
+    status = Path(f"/proc/{server.running.pid}/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")) * 1024
+
+
+def test_curl_sees_it(server: Server) -> None:
+    import shutil
+    import subprocess
+
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed")
+    with server.client() as client:
+        run = submitted(client)
+        ended(client, run)
+    url = f"{server.url}/api/runs/{run}/events?until=end"
+    curl = ["curl", "-sN", "--max-time", "30", "-H", f"Authorization: Bearer {server.token}", url]
+    out = subprocess.run(curl, capture_output=True, text=True, check=True).stdout
+    events = list(events_in(iter(out.splitlines())))
+    assert [event.id for event in events] == list(range(1, len(events) + 1))
+
+
+def test_hints_tell_of_every_run(server: Server) -> None:
+    with server.client() as client, client.stream("GET", "/api/events") as stream:
+        assert stream.headers["content-type"] == "text/event-stream"
+        time.sleep(0.5)
+        run = submitted(client)
+        for event in events_in(stream.iter_lines()):
+            if event.data.get("id") == run and event.data["state"] == "completed":
+                assert event.data["progress"] == {"settled": 1, "total": 1}
+                break
+
+
+def test_the_end_of_the_server_is_the_end_of_the_stream_and_nothing_is_lost(tmp_path: Path) -> None:
+    with served(tmp_path) as server, server.client() as client:
+        run = submitted(client, {**PLAN, "todos": [{"id": "gate", "ask": "Go?"}]})
+        ended(client, run, "awaiting_input")
+        seen: list[Event] = []
+        with client.stream("GET", f"/api/runs/{run}/events") as stream:
+            lines = stream.iter_lines()
+            for event in events_in(lines):
+                seen.append(event)
+                if event.type == "question.asked":
+                    break
+            server.running.send(15)
+            rest = list(events_in(lines))  # it ends, in good order
+        assert server.running.ended().code == 0
+        assert "Traceback" not in server.said
+        server.start()
+        seen += rest
+        (question,) = client.get("/api/questions").json()["questions"]
+        client.post(f"/api/questions/{question['id']}/answer", json={"value": "go"})
+        ended(client, run)
+        seen += watched(client, run, after=seen[-1].id)
+        assert [event.id for event in seen] == list(range(1, len(seen) + 1))
+
+
+def test_a_server_that_is_killed_goes_on(tmp_path: Path) -> None:
+    with served(tmp_path) as server, server.client() as client:
+        run = submitted(client, {**PLAN, "todos": [{"id": "a", "run": "sleep 2; echo done"}]})
+        wait_until(lambda: client.get(f"/api/runs/{run}/todos/a").json()["state"] == "in_progress", "it runs")
+        server.running.kill()
+        server.start()
+        assert ended(client, run)["state"] == "completed"
+        assert server.token
+        assert "first token" not in server.said
+
+
+@pytest.mark.parametrize("value", ["x", "-1", "1.5", "99999999999999999999"])
+def test_a_wrong_last_event_is_told(server: Server, value: str) -> None:
+    with server.client() as client:
+        run = submitted(client)
+        answer = client.get(f"/api/runs/{run}/events", headers={"Last-Event-ID": value})
+        assert answer.status_code == 422
