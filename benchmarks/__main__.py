@@ -15,6 +15,7 @@ from benchmarks.reporting import Figure, Goal, as_json, as_table
 BENCHMARKS = {
     "agent": "overhead per step of an agent beside a bare SDK loop and LangGraph's prebuilt agent; snapshots",
     "embedded": "durable TODOs/s and start latency with a no-op executor on SQLite, beside DBOS",
+    "http": "requests/s and p99 of the HTTP API with 10,000 TODOs stored; events to 1, 200 and 1,000 watchers",
     "mcp": "round trips of MCP tools over stdio and HTTP, beside the reference server",
     "plan": "seconds per TODO for plans of 100, 1,000 and 10,000 TODOs",
     "queue": "TODOs/s and start latency on PostgreSQL and RabbitMQ, beside Celery, taskiq, procrastinate and DBOS",

@@ -109,6 +109,9 @@ class InstantModels(Models):
         super().__init__({}, {})
         self._model = model
 
+    async def load(self, duty: Duty, named: Mapping[str, Sequence[str]]) -> None:
+        """There is no library to load."""
+
     def chain(self, duty: Duty, named: Mapping[str, Sequence[str]], directory: Path) -> list[ChatModel]:
         return [self._model]
 

@@ -9,6 +9,7 @@ pytest_plugins = [
     "tests.services.s3",
     "tests.services.docker_engine",
     "tests.services.guarded_engine",
+    "tests.services.browser",
     "tests.services.node",
     "tests.services.python_image",
     "tests.services.stand_ins",

@@ -30,6 +30,8 @@ from orchestrator.tokens import Tokens
 from state import reading
 
 _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104
+_FILES = 16_384
+"""Connections and files that may be open at a time, if the system lets us: often it is 1,024."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class Desk:
     async def serve(self) -> int:
         """Until told to stop."""
         house = self.house
+        _have_room_for_watchers()
         interruption = Interruption()  # before anything is made that a signal would leave behind
         tokens = tokens_of(house)
         parts = self._parts(tokens)
@@ -118,3 +121,12 @@ class Desk:
             print(f"the first token, also in {path}: {secret}", file=sys.stderr)
             url = f"{url}#token={secret}"
         print(f"listening on {url}", file=sys.stderr, flush=True)
+
+
+def _have_room_for_watchers() -> None:
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(hard, _FILES)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -61,6 +61,12 @@ def node() -> Node:
     return Node(home)
 
 
+@pytest.fixture(scope="session")
+def axe(node: Node) -> str:
+    """The accessibility checker, as a script for a page."""
+    return (node.home / "node_modules" / "axe-core" / "axe.min.js").read_text("utf-8")
+
+
 def _install(arguments: Sequence[str], home: Path) -> str:
     environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
     try:
