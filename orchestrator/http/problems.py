@@ -40,6 +40,7 @@ _STATUS: tuple[tuple[type[AtlasError], HTTPStatus], ...] = (
     (StoreError, HTTPStatus.SERVICE_UNAVAILABLE),
     (RemoteError, HTTPStatus.BAD_GATEWAY),
 )
+_CODES = {404: "not_found", 405: "method_not_allowed", 408: "too_slow", 413: "too_large"}
 _SHOWN = 5
 
 
@@ -83,7 +84,7 @@ def handle(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def other(_: Request, error: HTTPException) -> JSONResponse:
-        code = HTTPStatus(error.status_code).name.lower()
+        code = _CODES.get(error.status_code, "error")
         return problem(error.status_code, code, str(error.detail), headers=dict(error.headers or {}))
 
     @app.exception_handler(Exception)
