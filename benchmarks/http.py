@@ -1,5 +1,5 @@
-"""`atlas serve` on the embedded database: lists and single TODOs with 10,000 stored, and how soon all who watch a run have
-an event. Client and server share this machine."""
+"""`atlas serve` on the embedded database: lists and single TODOs with 10,000 stored, and how soon all who watch a run
+have an event. Client and server share this machine."""
 
 from __future__ import annotations
 

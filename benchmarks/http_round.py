@@ -45,7 +45,8 @@ class Connection:
         """Only that."""
         self._writer.write(
             f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {self._token}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+            + body
         )
 
     async def event(self, name: bytes) -> float:
@@ -81,11 +82,7 @@ async def serving(directory: Path) -> AsyncGenerator[Served]:
     """`atlas serve`, without a worker."""
     environment = {**os.environ, "ATLAS_HOME": str(directory / "home")}
     log = directory / "serve.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "orchestrator.cli.main", "serve", "--port", "0", "--no-worker"],
-            env=environment, stderr=output, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+    process = _started(environment, log)
     try:
         end = time.monotonic() + _START_SECONDS
         while not (found := re.search(r"listening on http://127.0.0.1:(\d+)/", log.read_text())):
@@ -97,6 +94,14 @@ async def serving(directory: Path) -> AsyncGenerator[Served]:
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait()
+
+
+def _started(environment: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "orchestrator.cli.main", "serve", "--port", "0", "--no-worker"],
+            env=environment, stderr=output, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
 
 
 async def submit(served: Served, todos: list[dict[str, object]]) -> str:
@@ -164,7 +169,8 @@ async def watchers(served: Served, count: int) -> Round:
 
 async def measure(directory: Path, options: dict[str, str | float]) -> Round:
     """What is asked for."""
-    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     async with serving(directory) as served:
         if options["what"] == "requests":
             return await requests(served)

@@ -39,5 +39,5 @@ def some_token(session: Session) -> bool:
 
 def audits(session: Session, limit: int = PAGE, before: str | None = None) -> Sequence[AuditRow]:
     """Newest first; `before` is the last id of the page before."""
-    query = select(AuditRow).order_by(col(AuditRow.id).desc()).limit(min(limit, PAGE))
+    query = select(AuditRow).order_by(col(AuditRow.id).desc()).limit(min(limit, PAGE + 1))
     return session.exec(query.where(col(AuditRow.id) < before) if before else query).all()

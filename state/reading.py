@@ -101,7 +101,7 @@ def _one(what: str, reference: str, found: Sequence[tuple[str, T]], hint: str) -
 
 def runs(session: Session, limit: int = 50, before: str | None = None) -> Sequence[Run]:
     """Newest first; `before` is the last id of the page before."""
-    query = select(Run).order_by(col(Run.id).desc()).limit(min(limit, PAGE))
+    query = select(Run).order_by(col(Run.id).desc()).limit(min(limit, PAGE + 1))
     return session.exec(query.where(col(Run.id) < before) if before else query).all()
 
 
@@ -113,7 +113,7 @@ def todos(session: Session, run: str) -> Sequence[Todo]:
 def todo_page(session: Session, run: str, after: int, limit: int) -> Sequence[Todo]:
     """Those behind this position in the plan."""
     query = select(Todo).where(Todo.run_id == run, col(Todo.position) > after)
-    return session.exec(query.order_by(col(Todo.position)).limit(min(limit, PAGE))).all()
+    return session.exec(query.order_by(col(Todo.position)).limit(min(limit, PAGE + 1))).all()
 
 
 def needs_of(session: Session, todos: Sequence[str]) -> dict[str, list[tuple[str, str | None]]]:

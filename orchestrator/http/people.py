@@ -135,7 +135,7 @@ def admin_routes(parts: Parts) -> APIRouter:
 
     @router.get("/audit", response_model=Audits)
     async def audit(
-        limit: Annotated[int, Query(ge=1, le=PAGE - 1)] = 100,
+        limit: Annotated[int, Query(ge=1, le=PAGE)] = 100,
         before: Annotated[str | None, Query(max_length=100)] = None,
     ) -> Response:
         """Who asked for what, newest first."""

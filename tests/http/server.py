@@ -48,6 +48,7 @@ class Server:
     options: Sequence[str] = ()
     variables: Mapping[str, str] = field(default_factory=dict[str, str])
     port: int = 0
+    cwd: Path | None = None
 
     def __post_init__(self) -> None:
         self.process: Running | None = None
@@ -59,7 +60,9 @@ class Server:
 
     def start(self) -> None:
         """Returns once it answers; after the first time, on the same port."""
-        self.process = self.atlas.start("serve", "--port", str(self.port), *self.options, **self.variables)
+        variables: dict[str, Any] = dict(self.variables)
+        arguments = ("serve", "--port", str(self.port), *self.options)
+        self.process = self.atlas.start(*arguments, cwd=self.cwd, **variables)
         wait_until(lambda: "listening on" in self.said or not self.running.alive, "it listens")
         found = re.search(r"listening on http://\S+?:(\d+)/", self.said)
         assert found, self.said
@@ -92,15 +95,15 @@ class Server:
 
 
 @contextmanager
-def served(directory: Path, *options: str, **variables: str) -> Generator[Server]:
+def served(directory: Path, *options: str, cwd: Path | None = None, **variables: str) -> Generator[Server]:
     """Up, and gone afterwards."""
     with installation(directory) as atlas:
-        server = Server(atlas, options, variables)
+        server = Server(atlas, options, variables, cwd=cwd)
         server.start()
         yield server
 
 
-def submitted(client: httpx.Client, plan: Mapping[str, Any] = PLAN, **headers: str) -> str:
+def submitted(client: httpx.Client, plan: Mapping[str, Any] = PLAN, **headers: Any) -> str:
     """The run's id."""
     answer = client.post("/api/runs", json={"plan": plan}, headers=headers)
     assert answer.status_code in (200, 201), answer.text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import signal
 import socket
 import time
 from collections.abc import AsyncIterator
@@ -64,8 +65,8 @@ def test_a_reader_that_does_not_read_is_cut_off_and_costs_little(tmp_path: Path)
         for _ in range(50):
             connection = stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            head = f"GET /api/runs/{run}/events HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {server.token}\r\n\r\n"
-            connection.sendall(head.encode())
+            head = f"GET /api/runs/{run}/events HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+            connection.sendall(f"{head}Authorization: Bearer {server.token}\r\n\r\n".encode())
             stalled.append(connection)
         ended(client, run)
         assert _resident(server) - before < 120 << 20
@@ -115,7 +116,7 @@ def test_the_end_of_the_server_is_the_end_of_the_stream_and_nothing_is_lost(tmp_
                 seen.append(event)
                 if event.type == "question.asked":
                     break
-            server.running.send(15)
+            server.running.send(signal.SIGTERM)
             rest = list(events_in(lines))  # it ends, in good order
         assert server.running.ended().code == 0
         assert "Traceback" not in server.said

@@ -55,7 +55,7 @@ def test_a_task_document_once(client: httpx.Client) -> None:
 
 
 def test_a_key_makes_one_run_of_the_same_plan(client: httpx.Client) -> None:
-    one, same, none = (submitted(client, **{"Idempotency-Key": key}) for key in ("k1", "k1", "k2"))
+    one, same, none = (submitted(client, PLAN, **{"Idempotency-Key": key}) for key in ("k1", "k1", "k2"))
     assert one == same != none
     answer = client.post("/api/runs", json={"plan": plan(AFTER, GATE)}, headers={"Idempotency-Key": "k1"})
     assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
@@ -105,6 +105,7 @@ def test_pages(client: httpx.Client) -> None:
     run = submitted(client, plan({"id": "gate", "ask": "Go?"}, *todos))
     seen: list[str] = []
     after: int | None = -1
+    page: dict[str, Any] = {}
     while after is not None:
         page = client.get(f"/api/runs/{run}/todos?limit=4&after={after}").json()
         seen += [todo["key"] for todo in page["todos"]]
@@ -123,21 +124,21 @@ def test_pages(client: httpx.Client) -> None:
     client.post(f"/api/runs/{run}/cancel")
 
 
-@pytest.mark.parametrize(
-    ("body", "told"),
-    [
-        ({}, "exactly one of plan, goal and task"),
-        ({"plan": PLAN, "goal": "x"}, "exactly one of plan, goal and task"),
-        ({"plan": PLAN, "repo": "/tmp"}, "are for goals"),
-        ({"plan": {"atlas": 1, "todos": [{"id": "a", "run": "true", "neds": []}]}}, "todos[0].neds: unknown key"),
-        ({"plan": "atlas: 1\ntodos: [\n"}, "plan:3:1: not YAML"),
-        ({"plan": 7}, "plan"),
-        ({"gaol": "x"}, "gaol"),
-        ({"goal": "x", "repo": "/somewhere"}, "/somewhere may not be named from here; allowed: none"),
-        ({"task": {"schema": "atlas.task/1"}}, "source"),
-        ({"plan": {**PLAN, "todos": [{"id": "a", "run": "true", "inputs": {"file://x": "/in/x"}}]}}, "relative"),
-    ],
-)
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({}, "exactly one of plan, goal and task"),
+    ({"plan": PLAN, "goal": "x"}, "exactly one of plan, goal and task"),
+    ({"plan": PLAN, "repo": "/tmp"}, "are for goals"),
+    ({"plan": {"atlas": 1, "todos": [{"id": "a", "run": "true", "neds": []}]}}, "todos[0].neds: unknown key"),
+    ({"plan": "atlas: 1\ntodos: [\n"}, "plan:3:1: not YAML"),
+    ({"plan": 7}, "plan"),
+    ({"gaol": "x"}, "gaol"),
+    ({"goal": "x", "repo": "/somewhere"}, "/somewhere may not be named from here; allowed: none"),
+    ({"task": {"schema": "atlas.task/1"}}, "source"),
+    ({"plan": {**PLAN, "todos": [{"id": "a", "run": "true", "inputs": {"file://x": "/in/x"}}]}}, "relative"),
+]
+
+
+@pytest.mark.parametrize(("body", "told"), WRONG)
 def test_what_is_wrong_is_told(client: httpx.Client, body: dict[str, Any], told: str) -> None:
     answer = client.post("/api/runs", json=body)
     assert answer.status_code == 422, answer.text

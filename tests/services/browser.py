@@ -9,10 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.services.availability import missing
 
+_PATIENCE = 60_000
+"""Milliseconds for what takes a fraction of a second on an idle machine."""
 _NAMES = "chromium", "chromium-browser", "google-chrome"
 
 
@@ -22,6 +24,7 @@ def chromium() -> Generator[Browser]:
     found = os.environ.get("ATLAS_TEST_CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
     if found is None:
         missing("no chromium: install it (Debian: apt install chromium), or set ATLAS_TEST_CHROMIUM")
+    expect.set_options(timeout=_PATIENCE)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
         yield browser
@@ -33,7 +36,7 @@ def page_of(browser: Browser, url: str, said: Callable[[str], None], **options: 
     """A page of its own; `said` hears of errors in scripts, of what its policy blocked, and of dialogs."""
     context = browser.new_context(base_url=url, **options)  # type: ignore[arg-type]
     page = context.new_page()
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(_PATIENCE)
     page.on("pageerror", lambda error: said(f"error: {error}"))
     page.on("console", lambda message: said(f"{message.type}: {message.text}") if message.type == "error" else None)
     try:

@@ -39,6 +39,7 @@ _FAST = {
 
 
 _START_SECONDS = 120.0
+_END_SECONDS = 30.0
 
 
 def binaries() -> Path | None:
@@ -137,7 +138,15 @@ class PostgresServer:
     def _end(self, how: signal.Signals) -> None:
         if self._process:
             self._process.send_signal(how)
-            self._process.wait()
+            try:
+                self._process.wait(_END_SECONDS)
+            except subprocess.TimeoutExpired:  # seen of 15.x that was asked to end while it recovered from a crash
+                children = self.children()
+                self._process.kill()
+                self._process.wait()
+                for child in children:
+                    with suppress(ProcessLookupError):
+                        os.kill(child, signal.SIGKILL)
             self._process = None
 
     def remove(self) -> None:

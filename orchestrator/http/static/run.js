@@ -71,7 +71,7 @@ function Head({run, live, may}) {
         <${Spend} spend=${run.spend} />
         <span class="quiet">${run.id.slice(-8)}</span>
       </div>
-      ${run.goal ? html`<p class="quiet">${run.goal}</p>` : null}
+      ${run.goal && run.goal !== run.name ? html`<p class="quiet">${run.goal}</p>` : null}
       <${Trouble} error=${error} close=${forget} />
     </div>
   `;
