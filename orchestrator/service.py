@@ -208,6 +208,8 @@ class Service:
         found = await self.find(run)
         row = await self._read(lambda session: reading.find_todo(session, found.id, named(todo)))
         attempts = await self._read(lambda session: reading.attempts(session, row.id))
+        if row.kind == "ask":
+            raise NotFound(f"{row.key} is a question: it prints nothing", "Its answer is with the TODO.")
         if not attempts:
             raise NotFound(f"{row.key} has not been started", "Its log begins with its first attempt.")
         if fence is not None and all(attempt.fence != fence for attempt in attempts):

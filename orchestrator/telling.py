@@ -54,6 +54,8 @@ class Telling:
         from orchestrator.transcript import told
 
         stories = await self.store.read(lambda session: told(session, todo))
+        if todo.kind == "ask":
+            raise NotFound(f"{todo.key} is a question: nobody works on it", "Its answer is with the TODO.")
         if not stories:
             raise NotFound(f"{todo.key} has not been started", "Its log begins with its first attempt.")
         if attempt is None:

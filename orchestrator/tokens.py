@@ -95,12 +95,14 @@ class Tokens:
     async def issue(self, name: str, scope: Scope, by: str, *, trusted: bool, seconds: float | None = None) -> str:
         """A new token; its secret, which can't be had again. `Conflict`: there is, or was, one of this name."""
         _check_name(name)
+        if await self._read(lambda session: access_reading.token(session, name)):
+            raise _taken(name)
         secret = _secret()
         command = IssueToken(name, _digest(secret), scope, trusted, by, seconds=seconds)
         await self._dispatch.apply([command, Audit(by, "token.issue", name, scope)])
         row = await self._read(lambda session: access_reading.token(session, name))
         if row is None or row.digest != command.digest:
-            raise Conflict(f"there is, or was, a token named {name!r}", "Names are for ever: choose another.")
+            raise _taken(name)
         return secret
 
     async def first(self, by: str) -> str | None:
@@ -157,6 +159,10 @@ class Tokens:
 
 def _secret() -> str:
     return PREFIX + secrets.token_urlsafe(_BYTES)
+
+
+def _taken(name: str) -> Conflict:
+    return Conflict(f"there is, or was, a token named {name!r}", "Names are for ever: choose another.")
 
 
 def _digest(secret: str) -> str:

@@ -32,7 +32,7 @@ class RevokeToken:
 
 @dataclass(slots=True)
 class Audit:
-    """Somebody asked for something; comes in one batch with it. `subject`: the id of what it is about."""
+    """Somebody asked for what the command before it in this call does. `subject`: the id of what it is about."""
 
     who: str
     act: str

@@ -36,7 +36,8 @@ class TokenRow(SQLModel, table=True):
 
 
 class AuditRow(SQLModel, table=True):
-    """Who asked for what, whatever came of it. `subject` is the id of what it is about."""
+    """Who asked for what, whatever came of it: `outcome` is ``done``, or the code of the refusal. `subject` is the id
+    of what it is about."""
 
     __tablename__: ClassVar[str] = "audit"
 
@@ -45,6 +46,7 @@ class AuditRow(SQLModel, table=True):
     who: str
     act: str
     subject: str | None = None
+    outcome: str
     detail: str = Field(sa_column=Column(Text, nullable=False))
 
 

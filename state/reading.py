@@ -77,7 +77,7 @@ def find_todo(session: Session, run: str, reference: str) -> Todo:
 
 
 def find_question(session: Session, reference: str) -> Question:
-    """By id, by a unique part of one, or by the key of a gate whose question is the only one pending."""
+    """By id, by a unique part of one, or by the key of a gate: its question that is pending, else the newest."""
     if question := session.get(Question, reference):
         return question
     fits = _part_of_id(Question.id, reference)
@@ -85,6 +85,8 @@ def find_question(session: Session, reference: str) -> Question:
     if not found:
         gate = col(Question.todo_id).in_(select(Todo.id).where(Todo.key == reference))
         found = session.exec(select(Question).where(gate, Question.state == "pending").limit(_CANDIDATES)).all()
+        if not found:
+            found = session.exec(select(Question).where(gate).order_by(col(Question.id).desc()).limit(1)).all()
     return _one("question", reference, [(question.id, question) for question in found], "`atlas questions` lists them.")
 
 

@@ -184,7 +184,7 @@ INSERTS: dict[str, Insert] = {
         ("name", "kind", "digest", "scope", "trusted", "parent", "made_at", "made_by", "expires_at"),
         ignore=True,
     ),
-    "audit": Insert(AuditRow, ("id", "at", "who", "act", "subject", "detail")),
+    "audit": Insert(AuditRow, ("id", "at", "who", "act", "subject", "outcome", "detail")),
 }  # fmt: skip
 """In an order that respects references."""
 

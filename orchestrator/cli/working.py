@@ -90,7 +90,7 @@ def begin(document: Plan, directory: Path, how: How) -> Callable[[House], Awaita
                 traceparent=callers_trace(),
             )  # fmt: skip
             _warn(submitted.warnings)
-            text = "submitted; `atlas worker` carries it out, `atlas watch` shows it"
+            text = f"submitted; `atlas worker` carries it out, `atlas watch {submitted.run[-8:]}` shows it"
             await _say(house, submitted.run, how.as_json, text)
             return 0
         async with workshop(house) as shop:

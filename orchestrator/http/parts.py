@@ -61,5 +61,6 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:  # noqa: ANN401
 
 
 def answer(document: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:  # noqa: ANN401  any dataclass
-    """A dataclass as JSON, as its type says; not looked through again."""
-    return Response(_adapter(cast(Any, type(document))).dump_json(document), status, headers, "application/json")
+    """A dataclass as JSON, as its type says; not looked through again. With a line's end, for terminals."""
+    body = _adapter(cast(Any, type(document))).dump_json(document) + b"\n"
+    return Response(body, status, headers, "application/json")

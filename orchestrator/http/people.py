@@ -140,7 +140,10 @@ def admin_routes(parts: Parts) -> APIRouter:
     ) -> Response:
         """Who asked for what, newest first."""
         rows = await parts.looking.store.read(lambda session: access_reading.audits(session, limit + 1, before))
-        page = [AuditView(row.id, moment(row.at), row.who, row.act, row.subject, row.detail) for row in rows[:limit]]
+        page = [
+            AuditView(row.id, moment(row.at), row.who, row.act, row.subject, row.outcome, row.detail)
+            for row in rows[:limit]
+        ]
         return answer(Audits(page, page[-1].id if len(rows) > limit else None))
 
     _ = all_tokens, new_token, revoke, audit

@@ -141,13 +141,14 @@ class AllTokens:
 
 @dataclass(frozen=True, slots=True)
 class AuditView:
-    """Somebody asked for something, whatever came of it."""
+    """Somebody asked for something. `outcome`: done, or why not."""
 
     id: str
     at: str | None
     who: str
     act: str
     subject: str | None
+    outcome: str
     detail: str
 
 

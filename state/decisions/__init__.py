@@ -101,4 +101,5 @@ def decide(work: Work, command: Command) -> Outcome:
     if isinstance(outcome, Done) and outcome.ready:  # all of one run
         outcome.queued = work.runs[work.todos[outcome.ready[0]].run_id].placement == QUEUE
     work.close_command()
+    work.outcome = outcome
     return outcome

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from state.access_commands import Audit, IssueToken, RevokeToken
-from state.commands import Done
+from state.commands import Done, Refused
 from state.work import Work
 
 
@@ -31,6 +31,7 @@ def revoke(work: Work, command: RevokeToken) -> Done:
 
 
 def audit(work: Work, command: Audit) -> Done:
-    """Note it."""
-    work.insert("audit", (work.new_id(), work.now, command.who, command.act, command.subject, command.detail))
+    """Note it, and what came of it."""
+    outcome = work.outcome.code if isinstance(work.outcome, Refused) else "done"
+    work.insert("audit", (work.new_id(), work.now, command.who, command.act, command.subject, outcome, command.detail))
     return Done()

@@ -7,7 +7,7 @@ import pytest
 from state import access_reading
 from state.access_commands import Audit, IssueToken, RevokeToken
 from state.access_tables import TokenRow
-from state.commands import Cancel
+from state.commands import Cancel, Done, Refused
 from tests.contract.store_world import RUN, World, task
 
 
@@ -90,13 +90,23 @@ async def test_what_was_asked_for_is_noted_with_the_act(world: World) -> None:
         await world.do(Cancel(RUN, "laptop"), Audit("laptop", "cancel", RUN, str(number)))
         world.clock.time += 1.0
     rows = await world.store.read(lambda found: access_reading.audits(found, 2))
-    assert [(row.who, row.act, row.subject, row.detail) for row in rows] == [
-        ("laptop", "cancel", RUN, "2"), ("laptop", "cancel", RUN, "1"),
+    assert [(row.who, row.act, row.subject, row.outcome, row.detail) for row in rows] == [
+        ("laptop", "cancel", RUN, "not_allowed", "2"), ("laptop", "cancel", RUN, "not_allowed", "1"),
     ]  # fmt: skip
     rest = await world.store.read(lambda found: access_reading.audits(found, 2, rows[-1].id))
-    assert [row.detail for row in rest] == ["0"]
+    assert [(row.outcome, row.detail) for row in rest] == [("done", "0")]
 
 
 @pytest.mark.parametrize("command", [token("a\0b"), token("x" * 3000), Audit("a", "b", "c", "\ud800")])
 async def test_what_no_database_can_hold(world: World, command: IssueToken | Audit) -> None:
     assert await world.refused(command) == "invalid"
+
+
+async def test_what_was_refused_is_noted_as_that(world: World) -> None:
+    refused, _, done, _ = await world.do(
+        Cancel("nowhere", "laptop"), Audit("laptop", "cancel", "nowhere"), token(), Audit("laptop", "token", "laptop")
+    )
+    assert isinstance(refused, Refused)
+    assert isinstance(done, Done)
+    rows = await world.store.read(access_reading.audits)
+    assert [row.outcome for row in rows] == ["done", refused.code]
