@@ -34,7 +34,7 @@ from orchestrator.views import (
     todo_views,
 )
 from state import agent_reading, reading, tracing
-from state.access_commands import Audit
+from state.access_commands import Audited
 from state.commands import Answer, Cancel, Command, Hold, Outcome, Refused, Resume, Retry, SubmitRun
 from state.errors import AtlasError, Conflict, InputError, NotFound
 from state.failpoints import failpoint
@@ -319,10 +319,10 @@ class Service:
             raise _error(outcome)
 
     async def _asked(self, command: Command, by: str | None, act: str, subject: str, detail: str) -> Outcome:
-        """With a record of who asked, in one transaction."""
-        if by is None:
-            return await self._dispatch.one(command)
-        return (await self._dispatch.apply([command, Audit(by, act, subject, detail[:DETAIL_CHARACTERS])]))[0]
+        """With a record of who asked, and of what came of it."""
+        if by is not None:
+            command = Audited(command, by, act, subject, detail[:DETAIL_CHARACTERS])
+        return await self._dispatch.one(command)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from orchestrator.dispatch import Dispatch
 from orchestrator.views import moment
 from state import access_reading
-from state.access_commands import Audit, IssueToken, RevokeToken
+from state.access_commands import Audited, IssueToken, RevokeToken
 from state.access_tables import TokenRow
 from state.errors import Conflict, InputError, NotFound
 from state.limits import KEY_CHARACTERS
@@ -99,7 +99,7 @@ class Tokens:
             raise _taken(name)
         secret = _secret()
         command = IssueToken(name, _digest(secret), scope, trusted, by, seconds=seconds)
-        await self._dispatch.apply([command, Audit(by, "token.issue", name, scope)])
+        await self._dispatch.apply([Audited(command, by, "token.issue", name, scope)])
         row = await self._read(lambda session: access_reading.token(session, name))
         if row is None or row.digest != command.digest:
             raise _taken(name)
@@ -127,7 +127,7 @@ class Tokens:
         command = IssueToken(
             name, _digest(session), caller.scope, caller.trusted, caller.name, parent, SESSION_SECONDS
         )  # fmt: skip
-        await self._dispatch.apply([command, Audit(caller.name, "log_in", name)])
+        await self._dispatch.apply([Audited(command, caller.name, "log_in", name)])
         return session, Caller(caller.name, caller.scope, caller.trusted, name)
 
     async def log_out(self, caller: Caller) -> None:
@@ -144,7 +144,7 @@ class Tokens:
             await self._revoke(name, by, "token.revoke")
 
     async def _revoke(self, name: str, by: str, act: str) -> None:
-        await self._dispatch.apply([RevokeToken(name, by), Audit(by, act, name)])
+        await self._dispatch.apply([Audited(RevokeToken(name, by), by, act, name)])
         self._remembered.clear()
 
     async def all(self) -> list[TokenView]:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from state.records import Scope
+
+if TYPE_CHECKING:
+    from state.commands import Command
 
 
 @dataclass(slots=True)
@@ -31,9 +35,10 @@ class RevokeToken:
 
 
 @dataclass(slots=True)
-class Audit:
-    """Somebody asked for what the command before it in this call does. `subject`: the id of what it is about."""
+class Audited:
+    """`command`, and a record of who asked for it and what came of it. `subject`: the id of what it is about."""
 
+    command: Command
     who: str
     act: str
     subject: str | None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from state.access_commands import Audit, IssueToken, RevokeToken
+from state.access_commands import Audited, IssueToken, RevokeToken
 from state.agent_commands import AskPerson, ForgetThreads, Remember, ReserveCall, SettleCall
 from state.commands import (
     AdvanceSink,
@@ -52,6 +52,8 @@ def unstorable(command: Command) -> str | None:
     text = "".join(filter(None, _TEXTS[kind](command)))
     if bad := unstorable_text(text):
         return bad
+    if isinstance(command, Audited):
+        return unstorable(command.command)
     if len(text) > KEY_BYTES // 4 and kind in _KEYS:
         for key in _KEYS[kind](command):
             if len(key.encode()) > KEY_BYTES:
@@ -162,7 +164,7 @@ _TEXTS: dict[type[Any], Callable[[Any], Texts]] = {
     WorkerEnded: lambda c: (c.worker,),
     IssueToken: lambda c: (c.name, c.digest, c.scope, c.by, c.parent),
     RevokeToken: lambda c: (c.name, c.by),
-    Audit: lambda c: (c.who, c.act, c.subject, c.detail),
+    Audited: lambda c: (c.who, c.act, c.subject, c.detail),
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from state.access_commands import Audit, IssueToken, RevokeToken
+from state.access_commands import Audited, IssueToken, RevokeToken
 from state.agent_commands import AskPerson, ForgetThreads, Remember, ReserveCall, SettleCall
 from state.records import BlockReason, EventType, Evidence, FailureReason, Output, Provenance, ReleaseCause, TodoKind
 from state.room import NOTHING, Room
@@ -326,7 +326,7 @@ Command = (
     | WorkerEnded
     | IssueToken
     | RevokeToken
-    | Audit
+    | Audited
 )
 
 

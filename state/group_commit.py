@@ -13,6 +13,7 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
+from state.access_commands import Audited
 from state.commands import ClaimNext, Command, ExtendRun, Outcome, Replan, SubmitRun
 from state.errors import StoreError, StoreUnavailable
 from state.limits import BATCH_WEIGHT
@@ -55,6 +56,8 @@ class _Call:
 
 def _weight(command: Command) -> int:
     match command:
+        case Audited():
+            return _weight(command.command)
         case SubmitRun() | ExtendRun():
             return len(command.todos)
         case Replan():

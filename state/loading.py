@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
+from state.access_commands import Audited
 from state.agent_commands import AskPerson, Remember, ReserveCall, SettleCall
 from state.commands import (
     AdvanceSink,
@@ -147,6 +148,8 @@ def wanted(commands: Sequence[Command]) -> Wanted:
 
 def _want(want: Wanted, command: Command) -> None:  # noqa: C901, PLR0912, PLR0915  one flat table
     match command:
+        case Audited():
+            _want(want, command.command)
         case BeginVerifying() | Say() | Remember() | Block() | Published() | AskPerson():
             want.todos.add(command.todo)
         case Claim():

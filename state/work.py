@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, get_args
 
-from state.commands import NewTodo, Outcome, SubmitRun
+from state.commands import NewTodo, SubmitRun
 from state.records import (
     QUEUE,
     RUN_ENDED,
@@ -251,8 +251,6 @@ class Work:
     """what leaves the outbox, before `wakes` enter it"""
     ready: list[str] = field(default_factory=list[str])
     """TODOs made claimable by the command that is being decided"""
-    outcome: Outcome | None = None
-    """of the command before the one that is being decided"""
 
     def insert(self, table: str, row: tuple[Any, ...]) -> None:
         """Add a row; columns in the order of `statements.INSERTS`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from state.access_commands import Audit, IssueToken, RevokeToken
+from state.access_commands import Audited, IssueToken, RevokeToken
 from state.agent_commands import AskPerson, ForgetThreads, Remember, ReserveCall, SettleCall
 from state.commands import (
     AdvanceSink,
@@ -89,7 +89,6 @@ _DECISIONS: dict[type[Any], Callable[[Work, Any], Outcome]] = {
     WorkerEnded: bookkeeping.worker_ended,
     IssueToken: access.issue,
     RevokeToken: access.revoke,
-    Audit: access.audit,
 }
 
 
@@ -97,9 +96,11 @@ def decide(work: Work, command: Command) -> Outcome:
     """Carry out one command on what is loaded."""
     work.touched.clear()
     work.ready = []
-    outcome = _DECISIONS[type(command)](work, command)
+    asked = command.command if isinstance(command, Audited) else command
+    outcome = _DECISIONS[type(asked)](work, asked)
+    if isinstance(command, Audited):
+        access.audit(work, command, outcome)
     if isinstance(outcome, Done) and outcome.ready:  # all of one run
         outcome.queued = work.runs[work.todos[outcome.ready[0]].run_id].placement == QUEUE
     work.close_command()
-    work.outcome = outcome
     return outcome

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from state.access_commands import Audit, IssueToken, RevokeToken
-from state.commands import Done, Refused
+from state.access_commands import Audited, IssueToken, RevokeToken
+from state.commands import Done, Outcome, Refused
 from state.work import Work
 
 
@@ -30,8 +30,8 @@ def revoke(work: Work, command: RevokeToken) -> Done:
     return Done()
 
 
-def audit(work: Work, command: Audit) -> Done:
-    """Note it, and what came of it."""
-    outcome = work.outcome.code if isinstance(work.outcome, Refused) else "done"
-    work.insert("audit", (work.new_id(), work.now, command.who, command.act, command.subject, outcome, command.detail))
-    return Done()
+def audit(work: Work, command: Audited, outcome: Outcome) -> None:
+    """Note who asked for it, and what came of it."""
+    what = outcome.code if isinstance(outcome, Refused) else "done"
+    row = (work.new_id(), work.now, command.who, command.act, command.subject, what, command.detail)
+    work.insert("audit", row)

@@ -56,6 +56,11 @@ def _has_room(todo: Values, there: Mapping[str, float]) -> bool:
     return fits or (could and todo["ready_at"] <= there["waiting_since"])
 
 
+def _less(value: Any, bound: Any) -> bool:
+    """As SQL has it: NULL is not."""
+    return value is not None and value < bound
+
+
 class MemoryEngine:
     """`transaction.Engine` and `loading.Rows` in one."""
 
@@ -234,7 +239,7 @@ class MemoryEngine:
             matches = all(found[column] == value for column, value in keys.items())
             if delete.newer and found["id"] >= newest.get(key[:2], ""):
                 continue
-            if matches and (delete.before is None or found[delete.before] < row[-1]):
+            if matches and (delete.before is None or _less(found[delete.before], row[-1])):
                 self._replace(table, key, None)
                 if table == "todo_need":
                     self._unindex(self._behind, found["need_id"], 1, found["todo_id"])

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
-from state.access_commands import Audit, IssueToken, RevokeToken
+from state.access_commands import Audited, IssueToken, RevokeToken
 from state.commands import (
     AdvanceSink,
     Answer,
@@ -146,7 +146,7 @@ class Story:
             (
                 IssueToken(name, f"{name} {parent}", "read", self._random.random() < 0.5, "ada", parent, seconds),
                 RevokeToken(name, "ada"),
-                Audit("ada", "cancel", self._run()["id"], 'it "said" so'),
+                Audited(self._random.choice((self.cancel, self.retry, self.hold))(), "ada", "x", None, 'it "said" so'),
             )
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from state import access_reading
-from state.access_commands import Audit, IssueToken, RevokeToken
+from state.access_commands import Audited, IssueToken, RevokeToken
 from state.access_tables import TokenRow
 from state.commands import Cancel, Done, Refused
 from tests.contract.store_world import RUN, World, task
@@ -87,7 +87,7 @@ async def test_sessions_that_have_ended_are_forgotten(world: World) -> None:
 async def test_what_was_asked_for_is_noted_with_the_act(world: World) -> None:
     await world.submit(task("a"))
     for number in range(3):
-        await world.do(Cancel(RUN, "laptop"), Audit("laptop", "cancel", RUN, str(number)))
+        await world.do(Audited(Cancel(RUN, "laptop"), "laptop", "cancel", RUN, str(number)))
         world.clock.time += 1.0
     rows = await world.store.read(lambda found: access_reading.audits(found, 2))
     assert [(row.who, row.act, row.subject, row.outcome, row.detail) for row in rows] == [
@@ -97,14 +97,15 @@ async def test_what_was_asked_for_is_noted_with_the_act(world: World) -> None:
     assert [(row.outcome, row.detail) for row in rest] == [("done", "0")]
 
 
-@pytest.mark.parametrize("command", [token("a\0b"), token("x" * 3000), Audit("a", "b", "c", "\ud800")])
-async def test_what_no_database_can_hold(world: World, command: IssueToken | Audit) -> None:
+@pytest.mark.parametrize("command", [token("a\0b"), token("x" * 3000), Audited(token(), "a", "b", "c", "\ud800")])
+async def test_what_no_database_can_hold(world: World, command: IssueToken | Audited) -> None:
     assert await world.refused(command) == "invalid"
 
 
 async def test_what_was_refused_is_noted_as_that(world: World) -> None:
-    refused, _, done, _ = await world.do(
-        Cancel("nowhere", "laptop"), Audit("laptop", "cancel", "nowhere"), token(), Audit("laptop", "token", "laptop")
+    refused, done = await world.do(
+        Audited(Cancel("nowhere", "laptop"), "laptop", "cancel", "nowhere"),
+        Audited(token(), "laptop", "token", "laptop"),
     )
     assert isinstance(refused, Refused)
     assert isinstance(done, Done)
