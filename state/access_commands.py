@@ -28,7 +28,8 @@ class IssueToken:
 
 @dataclass(slots=True)
 class RevokeToken:
-    """It, and the sessions that were begun with it, count no more. Done also when there is no such token."""
+    """It, and the sessions that were begun with it, count no more: of those that were there before this batch. Done
+    also when there is no such token."""
 
     name: str
     by: str

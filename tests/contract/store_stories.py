@@ -76,10 +76,13 @@ class Story:
         self._store = store
         self._runs: list[SubmitRun] = []
         self._known_questions: list[Values] = []
+        self._tokens = 0
+        self._old_tokens: list[str] = []
 
     def begin_batch(self) -> None:
         """Questions get their ids when they are asked, so nobody can answer one in the batch that asks it."""
         self._known_questions = [dict(row) for row in self._store.rows("question")]
+        self._old_tokens = [row["name"] for row in self._store.rows("token")]
 
     def command(self) -> Command:
         """The next one."""
@@ -140,13 +143,17 @@ class Story:
         return AdvanceSink(self._random.choice(SINKS), self._random.choice(WORKERS), told, caught_up)
 
     def access(self) -> Command:
-        name, parent = self._random.choice("abcd"), self._random.choice((None, None, "a", "b"))
-        seconds = self._random.choice((None, 0.0, 30.0))
-        return self._random.choice(
+        """Tokens are revoked that were there before this batch, and no session was begun with."""
+        self._tokens += 1
+        name, random = f"t{self._tokens}", self._random
+        old = [name for name in self._old_tokens if name.startswith("t")]
+        seconds = random.choice((None, 30.0))
+        return random.choice(
             (
-                IssueToken(name, f"{name} {parent}", "read", self._random.random() < 0.5, "ada", parent, seconds),
-                RevokeToken(name, "ada"),
-                Audited(self._random.choice((self.cancel, self.retry, self.hold))(), "ada", "x", None, 'it "said" so'),
+                IssueToken(name, name, "read", random.random() < 0.5, "ada", None, seconds),
+                IssueToken(f"s{self._tokens}", f"of {name}", "read", True, "ada", "parent", 30.0),
+                RevokeToken(random.choice(old) if old else "none", "ada"),
+                Audited(random.choice((self.cancel, self.retry, self.hold))(), "ada", "x", None, 'it "said" so'),
             )
         )
 
