@@ -34,7 +34,8 @@ demo-roles: install ## Goals and roles without a key: the replies are scripted, 
 	@echo 'Look around: export ATLAS_HOME="$(CURDIR)/.demo" PATH="$(CURDIR)/$(BIN):$$PATH"; atlas logs last fix'
 
 test: install ## All tests but the long ones; services that are not there are started, or skipped with a reason
-	$(PYTEST) -m "not chaos and not long" -n 2
+	$(PYTEST) -m "not chaos and not long and not browser" -n 2
+	$(PYTEST) -m browser
 
 chaos: install ## The long ones: processes killed at random moments and at every failpoint
 	ATLAS_CHAOS_TRIALS=$${ATLAS_CHAOS_TRIALS:-50} $(PYTEST) -m "chaos or long" --timeout 3600
@@ -54,7 +55,7 @@ format: install ## Put the code into shape
 
 coverage: install ## Branch coverage, also of subprocesses
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -q -m "not chaos and not long"
+	$(BIN)/coverage run -m pytest -q -m "not chaos and not long and not browser"
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --include='state/*,orchestrator/*' --skip-covered
 

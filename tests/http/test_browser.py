@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from tests.http.server import PLAN, Server, ended, served, submitted
 from tests.services.browser import page_of, shot
 
+pytestmark = pytest.mark.browser
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "fix-a-bug"
 _AWAY = re.compile(r"Failed to load resource|net::ERR")
 """What Chromium says of an answer that is an error, and of a server that is away."""

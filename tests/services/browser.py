@@ -18,9 +18,10 @@ _PATIENCE = 60_000
 _NAMES = "chromium", "chromium-browser", "google-chrome"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Generator[Browser]:
-    """One for all tests; each has pages of its own."""
+    """One for a module, of tests that are not asynchronous: Playwright has an event loop running in this thread for as
+    long as it is there. Each test has pages of its own."""
     found = os.environ.get("ATLAS_TEST_CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
     if found is None:
         missing("no chromium: install it (Debian: apt install chromium), or set ATLAS_TEST_CHROMIUM")
