@@ -92,6 +92,11 @@ class Tokens:
         self._remembered[digest] = caller, time.monotonic() + _REMEMBERED_SECONDS
         return caller
 
+    def knows(self, secret: str) -> bool:
+        """Whether it counted here lately."""
+        digest = _digest(secret)
+        return digest == self._given or digest in self._remembered
+
     async def issue(self, name: str, scope: Scope, by: str, *, trusted: bool, seconds: float | None = None) -> str:
         """A new token; its secret, which can't be had again. `Conflict`: there is, or was, one of this name."""
         _check_name(name)
@@ -145,7 +150,7 @@ class Tokens:
 
     async def _revoke(self, name: str, by: str, act: str) -> None:
         await self._dispatch.apply([Audited(RevokeToken(name, by), by, act, name)])
-        self._remembered.clear()
+        self._remembered = {digest: (caller, 0.0) for digest, (caller, _) in self._remembered.items()}
 
     async def all(self) -> list[TokenView]:
         """Oldest first, those that do not count any more too."""

@@ -35,7 +35,8 @@ _LOOPBACK = ("127.", "::1")
 
 @dataclass(slots=True)
 class Failures:
-    """Wrong secrets by address: `_FAILURES` in `_WINDOW_SECONDS`, then none is looked at until those are over."""
+    """Wrong secrets by address: `_FAILURES` in `_WINDOW_SECONDS`, then none but known ones is looked at until those are
+    over."""
 
     seen: dict[str, tuple[int, float]] = field(default_factory=dict[str, tuple[int, float]])
 
@@ -88,8 +89,8 @@ class Access:
         if not secret or (_is_open(scope["path"]) and scope["path"] != "/api/session"):
             return None
         address = address_of(scope)
-        if self.failures.wait(address):
-            return None
+        if self.failures.wait(address) and not self.tokens.knows(secret):
+            return None  # others at the same address go on
         caller = await self.tokens.check(secret)
         if caller is None and _bearer(headers):
             self.failures.note(address)

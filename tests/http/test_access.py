@@ -234,6 +234,7 @@ def test_many_wrong_tokens_are_not_looked_at(tmp_path: Path) -> None:
         answer = anybody.post("/api/session", json={"token": "wrong"})
         assert (answer.status_code, answer.json()["code"]) == (429, "too_many_requests")
         assert 0 < int(answer.headers["retry-after"]) <= 61
+        assert known.get("/api/runs").status_code == 200, "who is known goes on"
 
 
 def test_elsewhere_needs_a_name(tmp_path: Path) -> None:
