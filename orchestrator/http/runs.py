@@ -32,6 +32,7 @@ from state.limits import PAGE
 from state.records import QUEUE
 
 SOURCE = "http"
+_REPEATED: dict[str, Any] = {"model": Submitted, "description": "It was there already, and nothing has changed."}
 _EVENTS = 2**53
 RunId = Annotated[str, Path(description="Id, the end of an id, a name, or `last`.", examples=["last"])]
 TodoId = Annotated[str, Path(description="Its id in the plan, or its own.", examples=["greet"])]
@@ -49,7 +50,7 @@ def run_routes(parts: Parts) -> APIRouter:
     router = APIRouter(prefix="/api/runs", tags=["runs"])
     service = parts.service
 
-    @router.post("", status_code=201, response_model=Submitted)
+    @router.post("", status_code=201, response_model=Submitted, responses={200: _REPEATED})
     async def submit(body: NewRun, request: Request, key: Key = None) -> Response:
         """Submit a plan, a goal or a task. 200: it was there already."""
         caller = caller_of(request)
