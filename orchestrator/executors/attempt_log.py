@@ -63,7 +63,7 @@ class AttemptLog:
             raise self._failure
         room = LOG_BYTES - self._taken
         self._taken += len(data)
-        if room > 0:
+        if room >= 0:  # at 0 exactly, the next byte is the first that is left out
             self._buffer += data[:room]
             if len(data) > room:
                 self._buffer += b"\n[atlas: the log is cut here, at %d bytes]\n" % LOG_BYTES
