@@ -15,7 +15,6 @@ from orchestrator.cli.running import Json, prepared, with_house
 if TYPE_CHECKING:
     from orchestrator.cli.compose import House
 
-_EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104
 TOKEN_FILE = "token"  # noqa: S105 - a file's name
 
 
