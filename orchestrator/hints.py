@@ -23,6 +23,7 @@ _LOOK_SECONDS = 1.0
 """At least so often, should no change be noticed."""
 _GATHER_SECONDS = 0.25
 """All open runs are looked at: not for every commit."""
+_RESYNC = b"event: resync\ndata: {}\n\n"
 
 
 class Hints:
@@ -68,11 +69,12 @@ class Hints:
                 self._watched.clear()
                 self._known = None
 
-    def _look(self, session: Session) -> list[RunView]:
+    def _look(self, session: Session) -> list[RunView] | None:
+        """None at the first look: what was missed before it is not known."""
         newest = reading.stirring(session, SINK_SECONDS)
         before, self._known = self._known, newest
         if before is None:
-            return []
+            return None
         changed = [run for run, last in newest.items() if before.get(run) != last][:PAGE]
         for run in newest.keys() - set(changed):
             if before.get(run) != newest[run]:  # next time
@@ -80,13 +82,18 @@ class Hints:
         budgets = agent_reading.budgets(session, changed)
         return [run_view(row, budgets.get(row.id)) for row in reading.these_runs(session, changed)]
 
-    def _tell(self, changed: Sequence[RunView]) -> None:
-        if not changed:
+    def _tell(self, changed: Sequence[RunView] | None) -> None:
+        news = [_RESYNC] if changed is None else [_as_event(view) for view in changed]
+        if not news:
             return
-        self.told.extend(f"event: run\ndata: {as_json(view)}\n\n".encode() for view in changed)
-        self.count += len(changed)
+        self.told.extend(news)
+        self.count += len(news)
         moved, self.moved = self.moved, asyncio.Event()
         moved.set()
+
+
+def _as_event(run: RunView) -> bytes:
+    return f"event: run\ndata: {as_json(run)}\n\n".encode()
 
 
 class HintWatch:
@@ -103,5 +110,5 @@ class HintWatch:
             await hints.moved.wait()
         behind, self._after = hints.count - self._after, hints.count
         if behind > len(hints.told):
-            return [b"event: resync\ndata: {}\n\n"]
+            return [_RESYNC]
         return list(islice(hints.told, len(hints.told) - behind, None))
