@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Path, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
+from mcp_servers.storage.threads import in_thread
 from orchestrator import asking
 from orchestrator.http.parts import Parts, answer, caller_of, once_for, provenance_of
 from orchestrator.http.shapes import (
@@ -184,14 +185,14 @@ def todo_routes(parts: Parts) -> APIRouter:
 
 async def _submitted(parts: Parts, body: NewRun, request: Request, once: str | None) -> Submission:
     caller, trace = caller_of(request), tracing.valid(request.headers.get("traceparent"))
-    if body.task is not None:
-        task = asking.task_of(body.task)
+    if (document := body.task) is not None:
+        task = await in_thread(lambda _: asking.task_of(document))  # a large one takes seconds
         parts.reach.check_task(task, trusted=caller.trusted)
         return await parts.service.submit_task(
             task, provenance=provenance_of(caller), source=SOURCE, traceparent=trace, by=caller.name
         )
-    if body.plan is not None:
-        plan = asking.plan_of(body.plan)
+    if (written := body.plan) is not None:
+        plan = await in_thread(lambda _: asking.plan_of(written))
     else:
         budget = body.budget and body.budget.model_dump(exclude_none=True)
         plan = asking.goal_plan(body.goal or "", body.repo, body.base, budget=budget, models=body.models)

@@ -25,7 +25,6 @@ log = logging.getLogger(__name__)
 MEDIA_TYPE = "text/event-stream"
 HEARTBEAT_SECONDS = 15.0
 STALLED_SECONDS = 30.0
-"""How long a reader may leave its buffer full."""
 WRITE_BYTES = 64 << 10
 ABORT = "abort"
 """In a request's state: what ends its connection at once, if the server has that."""
@@ -45,9 +44,11 @@ class Source(Protocol):
 
 
 class Streams:
-    """All event streams of this server, which end when it does."""
+    """All event streams of this server, which end when it does. `stalled`: seconds that a reader may leave its buffer
+    full."""
 
-    def __init__(self) -> None:
+    def __init__(self, stalled: float = STALLED_SECONDS) -> None:
+        self.stalled = stalled
         self._sending: set[asyncio.Task[None]] = set()
         self._closed = False
 
@@ -92,12 +93,12 @@ class EventStream(Response):
         ]  # fmt: skip
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         async with self._opening as source:
-            sending = asyncio.create_task(_send_all(source, send))
+            sending = asyncio.create_task(_send_all(source, send, self._streams.stalled))
             there = await self._streams.carry(sending, receive)
         if not sending.cancelled() and (error := sending.exception()):
             if not isinstance(error, TimeoutError):
                 raise error
-            log.info("a reader of events did not read for %.0f s and was cut off", STALLED_SECONDS)
+            log.info("a reader of events did not read for %g s and was cut off", self._streams.stalled)
             if abort := scope.get("state", {}).get(ABORT):
                 abort()
             await _gone(receive)
@@ -105,21 +106,21 @@ class EventStream(Response):
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _send_all(source: Source, send: Send) -> None:
-    await _sent(send, _RETRY)
+async def _send_all(source: Source, send: Send, stalled: float) -> None:
+    await _sent(send, _RETRY, stalled)
     while True:
         try:
             async with asyncio.timeout(HEARTBEAT_SECONDS):
                 events = await source.next()
         except TimeoutError:
-            await _sent(send, _HEARTBEAT)
+            await _sent(send, _HEARTBEAT, stalled)
         except StoreError:
             await asyncio.sleep(_AWAY_SECONDS)
         else:
             if events is None:
                 return
             for part in _in_parts(events):
-                await _sent(send, part)
+                await _sent(send, part, stalled)
 
 
 def event(name: str, data: str, id: str | None = None) -> bytes:
@@ -128,8 +129,8 @@ def event(name: str, data: str, id: str | None = None) -> bytes:
     return f"{head}event: {name}\ndata: {data}\n\n".encode()
 
 
-async def _sent(send: Send, data: bytes) -> None:
-    async with asyncio.timeout(STALLED_SECONDS):
+async def _sent(send: Send, data: bytes, stalled: float) -> None:
+    async with asyncio.timeout(stalled):
         await send({"type": "http.response.body", "body": data, "more_body": True})
 
 
