@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mcp.server import MCPServer
     from mcp.server.auth.provider import AccessToken, TokenVerifier
     from mcp.server.auth.settings import AuthSettings
+    from mcp.server.extension import Extension
     from mcp.server.mcpserver.tools import Tool
     from starlette.types import ASGIApp
 
@@ -51,6 +52,7 @@ def mcp_server(
     tools: list[Tool],
     token: str | None = None,
     subscriptions: Subscriptions | None = None,
+    extensions: Sequence[Extension] = (),
 ) -> MCPServer[Any]:
     """A server with these tools; with a token, over HTTP for its bearers only; with resources that can be subscribed
     to, if its changes are published to `subscriptions`."""
@@ -58,7 +60,7 @@ def mcp_server(
 
     from mcp.server import MCPServer
 
-    logging.getLogger("mcp.server.mcpserver").setLevel(logging.WARNING)  # what is refused has its audit line
+    logging.getLogger("mcp").setLevel(logging.WARNING)  # what is refused has its audit line
     server: MCPServer[Any] = MCPServer(
         name,
         title=title,
@@ -69,6 +71,7 @@ def mcp_server(
         token_verifier=_Bearer(token) if token else None,
         log_level="WARNING",
         subscriptions=subscriptions,
+        extensions=extensions,
     )
     if subscriptions:
         subscriptions.serve(server)

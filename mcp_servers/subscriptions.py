@@ -7,6 +7,7 @@ time (``resources/subscribe``), which the SDK leaves to its users. Whoever publi
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from mcp.server.connection import Connection
@@ -31,6 +32,23 @@ class Subscriptions(InMemorySubscriptionBus):
     def __init__(self) -> None:
         super().__init__()
         self._watchers: dict[Connection, _Watcher] = {}
+        self._subscribed = asyncio.Event()
+
+    def subscribe(self, listener: Callable[[ServerEvent], None]) -> Callable[[], None]:
+        """As the SDK has it."""
+        self._subscribed.set()
+        return super().subscribe(listener)
+
+    @property
+    def listened(self) -> bool:
+        """Whether anybody is subscribed to anything."""
+        return bool(self._listeners)
+
+    async def wanted(self) -> None:
+        """Until somebody is."""
+        while not self._listeners:
+            self._subscribed.clear()
+            await self._subscribed.wait()
 
     def serve(self, server: MCPServer[Any]) -> None:
         """Answer the requests of clients before 2026-07-28."""

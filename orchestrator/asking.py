@@ -6,6 +6,7 @@ is therefore the operator's to allow.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -83,6 +84,11 @@ def goal_plan(goal: str, repo: str | None = None, base: str | None = None, **mor
     name = " ".join(goal.split())[:_NAME_CHARACTERS] or "goal"
     keys = {"repo": repo, "base": base, **more}
     return plan_of({"atlas": 1, "name": name, "goal": goal, **{key: value for key, value in keys.items() if value}})
+
+
+def once(face: str, caller: str, key: str | None) -> str | None:
+    """What is the same for the same caller of the same face with the same key, and for no other."""
+    return hashlib.sha256(f"{face}\0{caller}\0{key}".encode()).hexdigest() if key else None
 
 
 def _remotes(plan: Plan) -> Iterator[str]:

@@ -7,6 +7,7 @@ import logging
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from itertools import islice
 
 from sqlmodel import Session
@@ -23,7 +24,17 @@ _LOOK_SECONDS = 1.0
 """At least so often, should no change be noticed."""
 _GATHER_SECONDS = 0.25
 """All open runs are looked at: not for every commit."""
-_RESYNC = b"event: resync\ndata: {}\n\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """Something has happened to this run, which is told as a server-sent event. None: to any, look at the list."""
+
+    run: str | None
+    sse: bytes
+
+
+_RESYNC = Hint(None, b"event: resync\ndata: {}\n\n")
 
 
 class Hints:
@@ -35,7 +46,7 @@ class Hints:
         """Event numbers of the runs that are open or have ended lately; None: nobody has looked yet."""
         self._watchers = 0
         self._watched = asyncio.Event()
-        self.told: deque[bytes] = deque(maxlen=2 * PAGE)
+        self.told: deque[Hint] = deque(maxlen=2 * PAGE)
         self.count = 0
         """How many there have been; the newest of them are `told`."""
         self.moved = asyncio.Event()
@@ -69,6 +80,11 @@ class Hints:
                 self._watched.clear()
                 self._known = None
 
+    @property
+    def known(self) -> Sequence[str]:
+        """The runs that are open or have ended lately, as far as somebody watches."""
+        return list(self._known or ())
+
     def _look(self, session: Session) -> list[RunView] | None:
         """None at the first look: what was missed before it is not known."""
         newest = reading.stirring(session, SINK_SECONDS)
@@ -92,8 +108,8 @@ class Hints:
         moved.set()
 
 
-def _as_event(run: RunView) -> bytes:
-    return f"event: run\ndata: {as_json(run)}\n\n".encode()
+def _as_event(run: RunView) -> Hint:
+    return Hint(run.id, f"event: run\ndata: {as_json(run)}\n\n".encode())
 
 
 class HintWatch:
@@ -105,6 +121,10 @@ class HintWatch:
 
     async def next(self) -> Sequence[bytes]:
         """What has changed since: runs as they are, each as a server-sent event. ``resync``: too much to tell."""
+        return [each.sse for each in await self.changed()]
+
+    async def changed(self) -> Sequence[Hint]:
+        """The same, with the runs' ids."""
         hints = self._hints
         while hints.count == self._after:
             await hints.moved.wait()

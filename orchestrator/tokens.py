@@ -18,7 +18,7 @@ from state.access_commands import Audited, IssueToken, RevokeToken
 from state.access_tables import TokenRow
 from state.errors import Conflict, InputError, NotFound
 from state.limits import KEY_CHARACTERS
-from state.records import Scope
+from state.records import Provenance, Scope
 
 PREFIX = "atl_"
 """Of every secret, so that scanners for leaked secrets know one when they see it."""
@@ -40,6 +40,11 @@ class Caller:
     scope: Scope
     trusted: bool
     session: str | None = None
+
+    @property
+    def provenance(self) -> Provenance:
+        """Who counts as having written what it hands in."""
+        return "person" if self.trusted else "outside"
 
     def may(self, scope: Scope) -> bool:
         """Whether its scope includes that one."""

@@ -62,6 +62,11 @@ class Interruption:
         self.number = number
         self._event.set()
 
+    def end(self) -> None:
+        """As if Ctrl-C had come, unless something has."""
+        if self.number is None:
+            self._take(signal.SIGINT)
+
     async def wait(self) -> None:
         """Until one comes."""
         await self._event.wait()

@@ -8,7 +8,9 @@ import sys
 from dataclasses import dataclass
 
 from mcp_servers.gate import LOOPBACK
+from mcp_servers.manners import Policy
 from mcp_servers.serving import Address, is_loopback, listening
+from mcp_servers.subscriptions import Subscriptions
 from orchestrator.asking import Reach
 from orchestrator.changes import Changes
 from orchestrator.cli.compose import House, private_directory, whoami, workshop
@@ -20,10 +22,15 @@ from orchestrator.health import Health, Verdict
 from orchestrator.hints import Hints
 from orchestrator.http.access import Failures
 from orchestrator.http.app import Names, application
+from orchestrator.http.bounds import PLAN_BODY_BYTES
 from orchestrator.http.parts import Parts
 from orchestrator.http.server import serving
 from orchestrator.http.streams import Streams
 from orchestrator.looking import Looking
+from orchestrator.mcp.mounted import Mounted, caller_of
+from orchestrator.mcp.server import orchestration
+from orchestrator.mcp.tasks import RunTasks
+from orchestrator.mcp.tools import RunTools
 from orchestrator.metrics import ProcessMetrics
 from orchestrator.tasks import ended
 from orchestrator.tokens import Tokens
@@ -57,12 +64,18 @@ class Desk:
             await fleet.refresh()
             return metrics.text()
 
-        app = application(parts, Health(ready={"database": self._database}, metrics=text), self._names())
+        mcp = _orchestration(parts)
+        app = application(parts, Health(ready={"database": self._database}, metrics=text), self._names(), mcp)
+
+        def close() -> None:
+            parts.streams.close()
+            mcp.close()
+
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(fleet.close)
             listener = stack.enter_context(listening(self.address))
             secret = await tokens.first(whoami()) if not tokens.given else None
-            server = await stack.enter_async_context(serving(app, listener, parts.streams))
+            server = await stack.enter_async_context(serving(app, listener, close))
             self._say(listener.getsockname()[1], secret)
             stopping = asyncio.create_task(interruption.wait())
             working = asyncio.create_task(self._work(metrics, interruption))
@@ -70,7 +83,7 @@ class Desk:
                 await asyncio.wait([server, stopping, working], return_when=asyncio.FIRST_COMPLETED)
                 if interruption.number is None:
                     return 1  # something has ended by itself, and has said why
-                parts.streams.close()
+                close()
                 await working
             finally:
                 await ended(stopping, working)
@@ -121,6 +134,14 @@ class Desk:
             print(f"the first token, also in {path}: {secret}", file=sys.stderr)
             url = f"{url}#token={secret}"
         print(f"listening on {url}", file=sys.stderr, flush=True)
+
+
+def _orchestration(parts: Parts) -> Mounted:
+    """At /mcp: what clients may do there, their tokens say."""
+    bodies = RunTools(parts.service, parts.looking, parts.reach, caller_of)
+    subscriptions = Subscriptions()
+    server = orchestration(bodies, subscriptions, Policy(), RunTasks(parts.service, caller_of))
+    return Mounted(server, subscriptions, PLAN_BODY_BYTES)
 
 
 def _have_room_for_watchers() -> None:

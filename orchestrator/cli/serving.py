@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from orchestrator.cli.orchestrating import orchestrator
 from orchestrator.cli.running import told
 from orchestrator.collector import imported_for_good
 from state.errors import InputError, SettingsError
@@ -55,6 +56,7 @@ def register(app: typer.Typer) -> None:
     servers.command("git")(git)
     servers.command("s3")(s3)
     servers.command("container")(container)
+    servers.command("orchestrator")(orchestrator)
     app.add_typer(servers, name="mcp")
 
 

@@ -26,6 +26,8 @@ OPEN = frozenset(("/", "/healthz", "/readyz", "/favicon.ico", "/openapi.json", "
 """Log-in among them, which looks at secrets itself."""
 OPEN_BELOW = "/static/"
 METRICS = "/metrics"
+MCP = "/mcp"
+"""Its tools look at scopes themselves."""
 _ADMIN = ("/api/tokens", "/api/audit")
 _SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
 _FAILURES, _WINDOW_SECONDS = 20, 60.0
@@ -108,7 +110,7 @@ class Access:
             hint = "Send Authorization: Bearer TOKEN. `atlas token new NAME` makes one."
             detail = "this token does not count" if _bearer(headers) else "a token is needed"
             return problem(401, "unauthorized", detail, hint, {"WWW-Authenticate": 'Bearer realm="atlas"'})
-        wanted = "admin" if path.startswith(_ADMIN) else "read" if method in _SAFE else "operate"
+        wanted = "admin" if path.startswith(_ADMIN) else "read" if method in _SAFE or path == MCP else "operate"
         if not caller.may(wanted):
             detail = f"{caller.name} may {caller.scope}; this needs a token that may {wanted}"
             return problem(403, "forbidden", detail, f"`atlas token new NAME --scope {wanted}` makes one.")

@@ -11,23 +11,25 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from mcp_servers.gate import Gate
 from orchestrator.health import Health, failures
-from orchestrator.http.access import Access
+from orchestrator.http.access import MCP, Access
 from orchestrator.http.bounds import Bounds
 from orchestrator.http.pages import add_pages
 from orchestrator.http.parts import Parts
 from orchestrator.http.people import admin_routes, question_routes, session_routes
 from orchestrator.http.problems import MEDIA_TYPE, Problem, handle
 from orchestrator.http.runs import act_routes, run_routes, todo_routes
+from orchestrator.mcp.mounted import Mounted
 from orchestrator.metrics import CONTENT_TYPE
 from orchestrator.tasks import ended
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-_LARGE = frozenset(("/api/runs",))
+_LARGE = frozenset(("/api/runs", MCP))
 _DESCRIPTION = """Takes a goal or a plan and keeps at it until every TODO is completed with evidence.
 
 Everything but `/healthz`, `/readyz` and the dashboard needs `Authorization: Bearer TOKEN`. Errors are problem documents
@@ -59,32 +61,35 @@ class Names:
     addresses: bool = False
 
 
-def application(parts: Parts, health: Health, names: Names) -> ASGIApp:
+def application(parts: Parts, health: Health, names: Names, mcp: Mounted) -> ASGIApp:
     """All of it."""
-    inner = Bounds(Access(_api(parts, health), parts.tokens, parts.failures), _LARGE)
+    inner = Bounds(Access(_api(parts, health, mcp), parts.tokens, parts.failures), _LARGE)
     return _With(Gate(inner, names.hosts, names.origins, names.addresses), _SECURITY_HEADERS)
 
 
-def _api(parts: Parts, health: Health) -> FastAPI:
+def _api(parts: Parts, health: Health, mcp: Mounted) -> FastAPI:
     app = FastAPI(
         title="Atlas", version=version("atlas-orchestrator"), description=_DESCRIPTION, docs_url=None, redoc_url=None,
-        lifespan=lambda _: _feeding(parts), responses=PROBLEMS, separate_input_output_schemas=False,
+        lifespan=lambda _: _feeding(parts, mcp), responses=PROBLEMS, separate_input_output_schemas=False,
     )  # fmt: skip
     handle(app)
     for routes in (run_routes, act_routes, todo_routes, question_routes, session_routes, admin_routes):
         app.include_router(routes(parts))
     _operations(app, health)
     add_pages(app)
+    app.router.routes.append(Route(MCP, mcp, include_in_schema=False))
     _document(app)
     return app
 
 
 @asynccontextmanager
-async def _feeding(parts: Parts) -> AsyncGenerator[None]:
+async def _feeding(parts: Parts, mcp: Mounted) -> AsyncGenerator[None]:
     """What happens is looked for while the server runs; at its end, who watches is told so."""
-    running = [asyncio.create_task(each.run()) for each in (parts.feeds, parts.hints)]
+    looking = (parts.feeds.run(), parts.hints.run(), mcp.tell(parts.hints))
+    running = [asyncio.create_task(each) for each in looking]
     try:
-        yield
+        async with mcp.running():
+            yield
     finally:
         parts.streams.close()
         await ended(*running)

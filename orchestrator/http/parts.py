@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, cast
@@ -21,7 +20,6 @@ from orchestrator.looking import Looking
 from orchestrator.service import Service
 from orchestrator.telling import Telling
 from orchestrator.tokens import Caller, Tokens
-from state.records import Provenance
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +41,6 @@ class Parts:
 def caller_of(request: Request) -> Caller:
     """Who asks; `Access` has seen to it that there is somebody."""
     return cast(Caller, request.state.caller)
-
-
-def provenance_of(caller: Caller) -> Provenance:
-    """What counts as written by a person."""
-    return "person" if caller.trusted else "outside"
-
-
-def once_for(caller: Caller, key: str | None) -> str | None:
-    """What is the same for the same caller and Idempotency-Key, and for no other."""
-    return hashlib.sha256(f"http\0{caller.name}\0{key}".encode()).hexdigest() if key else None
 
 
 @cache

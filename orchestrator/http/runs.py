@@ -11,7 +11,7 @@ from fastapi.responses import Response, StreamingResponse
 
 from mcp_servers.storage.threads import in_thread
 from orchestrator import asking
-from orchestrator.http.parts import Parts, answer, caller_of, once_for, provenance_of
+from orchestrator.http.parts import Parts, answer, caller_of
 from orchestrator.http.shapes import (
     Evidence,
     Going,
@@ -55,7 +55,7 @@ def run_routes(parts: Parts) -> APIRouter:
     async def submit(body: NewRun, request: Request, key: Key = None) -> Response:
         """Submit a plan, a goal or a task. 200: it was there already."""
         caller = caller_of(request)
-        submitted = await _submitted(parts, body, request, once_for(caller, key))
+        submitted = await _submitted(parts, body, request, asking.once(SOURCE, caller.name, key))
         view = await service.run(submitted.run)
         made = Submitted(view, submitted.warnings, submitted.repeated)
         return answer(made, 200 if submitted.repeated else 201, {"Location": f"/api/runs/{view.id}"})
@@ -189,7 +189,7 @@ async def _submitted(parts: Parts, body: NewRun, request: Request, once: str | N
         task = await in_thread(lambda _: asking.task_of(document))  # a large one takes seconds
         parts.reach.check_task(task, trusted=caller.trusted)
         return await parts.service.submit_task(
-            task, provenance=provenance_of(caller), source=SOURCE, traceparent=trace, by=caller.name
+            task, provenance=caller.provenance, source=SOURCE, traceparent=trace, by=caller.name
         )
     if (written := body.plan) is not None:
         plan = await in_thread(lambda _: asking.plan_of(written))
@@ -198,7 +198,7 @@ async def _submitted(parts: Parts, body: NewRun, request: Request, once: str | N
         plan = asking.goal_plan(body.goal or "", body.repo, body.base, budget=budget, models=body.models)
     parts.reach.check_plan(plan, trusted=caller.trusted)
     return await parts.service.submit(
-        plan, None, provenance=provenance_of(caller), source=SOURCE, approve=body.approve, traceparent=trace,
+        plan, None, provenance=caller.provenance, source=SOURCE, approve=body.approve, traceparent=trace,
         by=caller.name, once=once,
     )  # fmt: skip
 

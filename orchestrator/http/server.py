@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from mcp_servers.storage.threads import completed
-from orchestrator.http.streams import ABORT, Streams
+from orchestrator.http.streams import ABORT
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -78,9 +78,11 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serving(app: ASGIApp, listener: socket.socket, streams: Streams) -> AsyncGenerator[asyncio.Task[None]]:
-    """Answer while this lasts; yields the server, whose own end only a defect brings about. At the end of it event
-    streams end in good order, and other answers have a few seconds."""
+async def serving(
+    app: ASGIApp, listener: socket.socket, close: Callable[[], None]
+) -> AsyncGenerator[asyncio.Task[None]]:
+    """Answer while this lasts; yields the server, whose own end only a defect brings about. At the end of it `close`
+    is called, which ends what else would not, and other answers have a few seconds."""
     config = uvicorn.Config(
         app, http=PatientOnlySoLong, ws="none", log_config=None, log_level="warning", access_log=False, lifespan="on",
         server_header=False, timeout_graceful_shutdown=_END_SECONDS, timeout_keep_alive=_IDLE_SECONDS,
@@ -90,6 +92,6 @@ async def serving(app: ASGIApp, listener: socket.socket, streams: Streams) -> As
     try:
         yield running
     finally:
-        streams.close()
+        close()
         server.should_exit = True
         await completed(running)

@@ -15,6 +15,7 @@ from mcp.server import MCPServer
 from mcp.server.context import ServerRequestContext
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.prompts.base import Prompt, UserMessage
+from mcp.server.mcpserver.tools import Tool
 from mcp.types import (
     Completion,
     CompletionArgument,
@@ -36,17 +37,27 @@ from tests.conformance.tools import IMAGE, embedded, image
 
 def build() -> MCPServer[Any]:
     """The server."""
+    server = mcp_server(
+        "conformance", "Conformance", "Fixtures of the conformance suite.", suite_tools(), subscriptions=Subscriptions()
+    )
+    furnish(server)
+    return server
+
+
+def suite_tools() -> list[Tool]:
+    """That the suite calls."""
     offered = Tools(Policy())
     tools.register(offered)
     rounds.register(offered)
-    server = mcp_server(
-        "conformance", "Conformance", "Fixtures of the conformance suite.", offered.tools, subscriptions=Subscriptions()
-    )
+    return offered.tools
+
+
+def furnish(server: MCPServer[Any]) -> None:
+    """With what else the suite asks for."""
     _changes(server)
     _resources(server)
     _prompts(server)
     _rest(server)
-    return server
 
 
 def _changes(server: MCPServer[Any]) -> None:
@@ -145,10 +156,11 @@ def _rest(server: MCPServer[Any]) -> None:
     served.add_request_handler("logging/setLevel", SetLevelRequestParams, set_level)
 
 
-def _say(url: str) -> None:
+def say(url: str) -> None:
+    """Where it listens."""
     sys.stderr.write(f"{url}\n")
     sys.stderr.flush()
 
 
 if __name__ == "__main__":
-    asyncio.run(serve_http(build(), Address(port=0), _say))
+    asyncio.run(serve_http(build(), Address(port=0), say))

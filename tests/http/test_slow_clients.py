@@ -52,7 +52,7 @@ async def served(source: Endless, streams: Streams) -> AsyncGenerator[int]:
 
     _ = events, body
     with listening(Address(port=0)) as listener:
-        async with serving(Bounds(app, frozenset(), seconds=SHORT), listener, streams):
+        async with serving(Bounds(app, frozenset(), seconds=SHORT), listener, streams.close):
             yield listener.getsockname()[1]
 
 

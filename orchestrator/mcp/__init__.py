@@ -1,0 +1,1 @@
+"""What MCP clients can ask of Atlas: submit plans and goals, follow runs, answer questions."""
