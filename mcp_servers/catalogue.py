@@ -1,9 +1,7 @@
-"""The tables of tools in docs/mcp.md, from the servers themselves: ``python -m mcp_servers.catalogue``."""
+"""Tables of tools, from the servers themselves; `orchestrator.mcp.catalogue` puts all together for docs/mcp.md."""
 
 from __future__ import annotations
 
-import asyncio
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,11 +18,6 @@ if TYPE_CHECKING:
     from mcp.server.mcpserver.tools import Tool
 
 
-def tables() -> str:
-    """Markdown: for each server its tools, what they do to the world, and the first sentence of what they say."""
-    return "\n\n".join(_table(name, tools) for name, tools in servers().items()) + "\n"
-
-
 def servers() -> dict[str, Sequence[Tool]]:
     """All tools of each."""
     everything = Policy(allow_destructive=True)
@@ -36,7 +29,8 @@ def servers() -> dict[str, Sequence[Tool]]:
     }
 
 
-def _table(server: str, tools: Sequence[Tool]) -> str:
+def table(server: str, tools: Sequence[Tool]) -> str:
+    """Markdown: its tools, what they do to the world, and the first sentence of what they say."""
     rows = [f"### `atlas mcp {server}`: {len(tools)} tools", "", "| tool | effect | |", "|---|---|---|"]
     rows += [f"| `{tool.name}` | {_effect(tool)} | {_first_sentence(tool.description)} |" for tool in tools]
     return "\n".join(rows)
@@ -49,11 +43,3 @@ def _effect(tool: Tool) -> str:
 def _first_sentence(text: str) -> str:
     sentence = " ".join(text.split()).partition(". ")[0].removesuffix(".")
     return sentence.replace("|", "\\|") + "."
-
-
-async def _main() -> None:
-    sys.stdout.write(tables())
-
-
-if __name__ == "__main__":
-    asyncio.run(_main())

@@ -22,13 +22,14 @@ from orchestrator.service import Service
 from orchestrator.tokens import Caller
 from orchestrator.views import QuestionView, RunView
 from state.errors import AtlasError, InputError, NotFound
-from state.records import RUN_ENDED, Scope
+from state.records import RUN_ENDED, RUN_WAITING, Scope
 
 EXTENSION = "io.modelcontextprotocol/tasks"
 MAKERS = frozenset(("submit_plan", "submit_goal"))
 """Tools whose answer is a task, for clients that know tasks."""
 _MODERN = frozenset(("2026-07-28",))
-_POLL_MILLISECONDS = 500
+_POLL_MILLISECONDS, _REST_MILLISECONDS = 500, 5_000
+"""How often it is worth to ask: while something happens, and while somebody has to do something first."""
 _DONE: dict[str, Any] = {"resultType": "complete"}
 
 
@@ -166,10 +167,12 @@ def _wire(run: RunView) -> dict[str, Any]:
     """A run that failed is a task that has a result, which says so. What is blocked or held may still go on."""
     status = {"completed": "completed", "failed": "completed", "cancelled": "cancelled"}.get(run.state, "working")
     done = run.progress
+    message = f"{run.state}: {done.settled} of {done.total} TODOs have ended"
+    rests = run.state in RUN_WAITING and run.state != "awaiting_input"
     return {
         "taskId": run.id, "status": status, "createdAt": run.created_at, "lastUpdatedAt": run.updated_at,
-        "ttlMs": None, "pollIntervalMs": _POLL_MILLISECONDS,
-        "statusMessage": f"{run.state}: {done.settled} of {done.total} TODOs have ended",
+        "ttlMs": None, "pollIntervalMs": _REST_MILLISECONDS if rests else _POLL_MILLISECONDS,
+        "statusMessage": f"{message} ({run.reason})" if run.reason else message,
     }  # fmt: skip
 
 

@@ -68,9 +68,9 @@ class RunTools:
         plan: Annotated[dict[str, Any] | str, Field(description="A plan document: an object, or YAML text.")],
         key: Key = None,
     ) -> Submitted:
-        """Submit a plan: {"atlas": 1, "name": NAME, "todos": [{"id": ID, "run": COMMAND, "needs": [ID], "verify":
-        [{"run": COMMAND}]}]}. A TODO with "ask": QUESTION and "choices" waits for a person's answer. Workers carry it
-        out, each TODO in its turn; follow it with wait_for_run."""
+        """Submit a plan, which workers carry out, each TODO in its turn. It looks like {"atlas": 1, "name": NAME,
+        "todos": [{"id": ID, "run": COMMAND, "needs": [ID], "verify": [{"run": COMMAND}]}]}. A TODO with "ask": QUESTION
+        and "choices" waits for a person's answer. Follow it with wait_for_run."""
         caller = self.caller(context, "operate")
         return await self.submit(await in_thread(lambda _: asking.plan_of(plan)), caller, key)
 

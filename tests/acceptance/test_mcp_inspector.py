@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ class Inspected:
         } | environment  # fmt: skip
 
     def ask(self, method: str, *more: str) -> dict[str, Any]:
-        """What it answers; what the inspector complains of is an error. (A server over stdio adds its audit lines.)"""
+        """What it answers; what the inspector complains of is an error. (A server over stdio adds its own lines.)"""
         if self.url:
             where = [self.url, "--transport", "http", "--header", f"Authorization: Bearer {TOKEN}"]
         else:
@@ -42,7 +42,7 @@ class Inspected:
             where = [*passed, ATLAS, "mcp", *self.server]
         asked = ["--protocol-era", self.era, "--method", method, *more]
         ended = self.node.run("mcp-inspector", "--cli", *where, *asked, env=self.environment)
-        said = [line for line in ended.stderr.splitlines() if " atlas.audit: " not in line]
+        said = [line for line in ended.stderr.splitlines() if " atlas.audit: " not in line and line[:7] != "worker "]
         assert (ended.returncode, said) == (0, []), ended.stderr + ended.stdout
         return json.loads(ended.stdout)
 
@@ -111,3 +111,26 @@ def test_container(node: Node, tmp_path: Path, docker_url: str, busybox_image: s
         assert {"container_run", "container_remove"} <= it.tools()
         answer = it.call("container_run", image=busybox_image, argv='["echo", "hello"]')
         assert (answer["exit_code"], answer["stdout"]) == (0, "hello\n")
+
+
+@cells
+def test_orchestrator(node: Node, tmp_path: Path, transport: str, era: str) -> None:
+    """In the era of 2026-07-28 the inspector knows tasks: it waits for the run."""
+    found = Inspected(node, tmp_path, era, ["orchestrator", "--trusted"], {})
+    with ExitStack() as stack:
+        if transport == "http":
+            serve = [ATLAS, "serve", "--port", "0"]
+            process = stack.enter_context(
+                subprocess.Popen(
+                    serve, env=found.environment, stderr=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL
+                )
+            )
+            stack.callback(process.kill)
+            assert process.stderr
+            found.url = process.stderr.readline().split()[-1] + "mcp"
+        assert {"submit_plan", "wait_for_run"} <= found.tools()
+        plan = {"atlas": 1, "name": "by hand", "sandbox": "host", "todos": [{"id": "greet", "run": "echo hello"}]}
+        made = found.call("submit_plan", plan=json.dumps(plan))["run"]
+        assert (made["name"], made["total"]) == ("by hand", 1)
+        assert made["state"] in (("completed",) if era == "modern" else ("in_progress", "completed"))
+        assert found.call("wait_for_run", run=made["id"])["state"] == "completed"
