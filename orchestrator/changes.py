@@ -41,8 +41,8 @@ class Changes:
         return found.text
 
     async def of_todo(self, run: str, todo: str) -> str:
-        """What the newest attempt of a TODO has changed so far, since it began; empty if it has changed nothing, or is
-        none of a role's."""
+        """What the newest attempt of a TODO has changed so far, since it began, of what would be merged; empty if it has
+        changed nothing, or is none of a role's."""
         from orchestrator.agents.workspace import Repository
 
         row, pinned = await self._of(run)
@@ -56,7 +56,7 @@ class Changes:
         repository = await Repository.open(row.id, pinned, self.store, self.artifacts, self.repositories)
         for oid in (agent.base, agent.snapshot):
             await repository.bring(oid)
-        found = await repository.here.diff(agent.base, agent.snapshot, limit=PATCH_BYTES)
+        found = await repository.here.diff_delivered(agent.snapshot, agent.base, limit=PATCH_BYTES)
         if found.truncated:
             raise NotFound(f"the changes of {todo} are too many for a patch", "Look at its log for what it did.")
         return found.text

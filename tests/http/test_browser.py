@@ -175,6 +175,7 @@ def test_a_goal_with_scripted_roles(tmp_path: Path, visit: Open) -> None:
         expect(page.get_by_role("complementary")).to_contain_text("hephaestus")
         page.get_by_role("complementary").get_by_role("tab", name="Changes").click()
         expect(page.locator("pre.diff").first).to_contain_text("+++ b/durations.py")
+        expect(page.locator("pre.diff").first).not_to_contain_text("__pycache__")
         shot(page, "roles")
         page.keyboard.press("Escape")
         page.get_by_role("tab", name="Report").click()

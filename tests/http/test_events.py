@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import random
 import shutil
 import signal
@@ -11,6 +12,7 @@ import socket
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -27,10 +29,11 @@ async def _lines(stream: httpx.Response) -> AsyncIterator[str]:
         yield line
 
 
-async def _watch(client: httpx.AsyncClient, run: str, chance: random.Random, breaks: float) -> list[int]:
-    """Ids of all events of the run, over as many connections as it takes; each breaks with this chance per event."""
+async def _watch(client: httpx.AsyncClient, run: str, chance: random.Random, breaks: float) -> tuple[list[int], int]:
+    """Ids of all events of the run, over as many connections as it takes, and how many that were; each breaks with this
+    chance per event."""
     seen: list[int] = []
-    while True:
+    for connections in itertools.count(1):
         headers = {"Last-Event-ID": str(seen[-1])} if seen else {}
         async with client.stream("GET", f"/api/runs/{run}/events?until=end", headers=headers) as stream:
             assert stream.status_code == 200
@@ -40,21 +43,68 @@ async def _watch(client: httpx.AsyncClient, run: str, chance: random.Random, bre
                     if chance.random() < breaks:
                         break
             else:
-                return seen
+                return seen, connections
+    raise AssertionError
 
 
-async def test_watchers_that_come_and_go_miss_nothing(server: Server) -> None:
+@contextlib.asynccontextmanager
+async def _asking(server: Server) -> AsyncIterator[httpx.AsyncClient]:
     headers = {"Authorization": f"Bearer {server.token}"}
     limits = httpx.Limits(max_connections=None)
     async with httpx.AsyncClient(
         base_url=server.url, headers=headers, timeout=60, limits=limits, trust_env=False
     ) as client:
+        yield client
+
+
+async def test_watchers_that_come_and_go_miss_nothing(server: Server) -> None:
+    async with _asking(server) as client:
         run = (await client.post("/api/runs", json={"plan": MANY})).json()["run"]["id"]
         chance = random.Random(7)
         found = await asyncio.gather(*(_watch(client, run, random.Random(chance.random()), 0.05) for _ in range(20)))
         last = (await client.get(f"/api/runs/{run}")).json()["last_event"]
-    for seen in found:
+    for seen, _ in found:
         assert seen == list(range(1, last + 1))
+
+
+async def test_ten_thousand_events_and_two_hundred_disconnections(server: Server) -> None:
+    """Questions are asked by the submission, answered one by one, and the rest cancelled at once: bursts, and a stream
+    in between."""
+    asks = [{"id": f"q{n}", "ask": "Go?", "choices": ["yes", "no"]} for n in range(3_200)]
+    async with _asking(server) as client:
+        run = (await client.post("/api/runs", json={"plan": {**PLAN, "todos": asks}})).json()["run"]["id"]
+        chance = random.Random(11)
+        watching = [
+            asyncio.create_task(_watch(client, run, random.Random(chance.random()), 0.004)) for _ in range(8)
+        ]  # fmt: skip
+
+        async def answer(numbers: range) -> None:
+            for number in numbers:
+                question = asked[f"q{number}"]
+                answered = await client.post(f"/api/questions/{question}/answer", json={"value": "yes"})
+                assert answered.status_code == 200, answered.text
+
+        listed = (await client.get("/api/questions", params={"run": run})).json()["questions"]
+        keys = {each["id"]: each["key"] for each in await _todos(client, run)}
+        asked = {keys[each["todo"]]: each["id"] for each in listed}
+        await asyncio.gather(*(answer(range(first, 400, 4)) for first in range(4)))
+        await client.post(f"/api/runs/{run}/cancel")
+        found = await asyncio.gather(*watching)
+        last = (await client.get(f"/api/runs/{run}")).json()["last_event"]
+    assert last >= 10_000
+    for seen, _ in found:
+        assert seen == list(range(1, last + 1))
+    assert sum(connections - 1 for _, connections in found) >= 200
+
+
+async def _todos(client: httpx.AsyncClient, run: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    after: int | None = -1
+    while after is not None:
+        page = (await client.get(f"/api/runs/{run}/todos", params={"limit": 1_000, "after": after})).json()
+        found += page["todos"]
+        after = page["next"]
+    return found
 
 
 def test_readers_that_do_not_read_cost_little(tmp_path: Path) -> None:

@@ -129,9 +129,15 @@ class RunRepository:
         return await self.cache.sound(lambda: merging.merge(self.cache.git, head, commit, make))
 
     async def diff(self, old: str, new: str, *, limit: int = DIFF_BYTES) -> Diff:
-        """What changed from the commit `old` to `new`, in at most `limit` bytes of text."""
+        """What changed from the commit (or tree) `old` to `new`, in at most `limit` bytes of text."""
         _check(old, new)
         return await self.cache.sound(lambda: differences.compare(self.cache.git, old, new, limit))
+
+    async def diff_delivered(self, commit: str, base: str, *, limit: int = DIFF_BYTES) -> Diff:
+        """The same from `base` to what `deliverable` would take of `commit`."""
+        _check(commit, base)
+        tree = await self.cache.sound(lambda: deliverables.deliverable_tree(self.cache, commit, base))
+        return await self.diff(base, tree, limit=limit)
 
     async def pack(self, oid: str, base: str) -> Packed:
         """Store what `oid` has and `base` has not as an artifact; it is durable when this returns."""
