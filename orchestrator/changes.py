@@ -41,8 +41,8 @@ class Changes:
         return found.text
 
     async def of_todo(self, run: str, todo: str) -> str:
-        """What the newest attempt of a TODO has changed since it began, of what would be merged; empty if it has changed
-        nothing, or is none of a role's."""
+        """What the newest attempt of a TODO has changed since it began, of what would be merged; empty if that is
+        nothing, or it is none of a role's."""
         from orchestrator.agents.workspace import Repository
 
         row, pinned = await self._of(run)
