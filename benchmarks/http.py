@@ -21,10 +21,12 @@ def measure(rounds: int) -> list[Figure]:
     watched: dict[int, list[Round]] = {}
     for _ in range(rounds):
         until_quiet()
-        asked.append(one_round("http_round", what="requests"))
+        asked.append(one_round("http_round", what="requests", stored=STORED, requests=REQUESTS))
         for count in WATCHERS:
             until_quiet()
-            watched.setdefault(count, []).append(one_round("http_round", what="watchers", watchers=count))
+            watched.setdefault(count, []).append(
+                one_round("http_round", what="watchers", watchers=count, events=EVENTS)
+            )
     figures: list[Figure] = []
     for metric, short in ((LISTS, "list"), (ONE, "one")):
         figures.append(Figure("atlas", f"{metric}: throughput", best(asked, f"{short}_per_second", "higher"), "1/s"))

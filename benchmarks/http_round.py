@@ -1,4 +1,4 @@
-"""One round of `http`; options: ``what`` (requests, watchers), ``watchers``."""
+"""One round of `http`; options: ``what`` (requests, watchers), ``watchers``, ``events``; ``stored`` TODOs, ``requests``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from benchmarks.http import CLIENTS, EVENTS, PAGE, REQUESTS, STORED
+from benchmarks.http import CLIENTS, PAGE
 from benchmarks.measuring import Round, in_round, percentile, report
 
 _START_SECONDS = 60.0
@@ -113,23 +113,23 @@ async def submit(served: Served, todos: list[dict[str, object]]) -> str:
     return answer["run"]["id"]
 
 
-async def requests(served: Served) -> Round:
+async def requests(served: Served, stored: int, count: int) -> Round:
     """Pages and single TODOs, by several clients at once."""
-    run = await submit(served, [{"id": f"t{number}", "run": "true"} for number in range(STORED)])
-    pages = [f"/api/runs/{run}/todos?limit={PAGE}&after={after}" for after in range(-1, STORED - PAGE, PAGE)]
-    ones = [f"/api/runs/{run}/todos/t{number}" for number in range(0, STORED, _KEYS)]
+    run = await submit(served, [{"id": f"t{number}", "run": "true"} for number in range(stored)])
+    pages = [f"/api/runs/{run}/todos?limit={PAGE}&after={after}" for after in range(-1, stored - PAGE, PAGE)]
+    ones = [f"/api/runs/{run}/todos/t{number}" for number in range(0, stored, _KEYS)]
     found: dict[str, float] = {}
     for name, paths in (("list", pages), ("one", ones)):
-        took, wall = await _load(served, paths)
-        found |= {f"{name}_per_second": REQUESTS / wall, f"{name}_p50": percentile(took, 0.5)}
+        took, wall = await _load(served, paths, count)
+        found |= {f"{name}_per_second": count / wall, f"{name}_p50": percentile(took, 0.5)}
         found |= {f"{name}_p99": percentile(took, 0.99)}
     return found
 
 
-async def _load(served: Served, paths: list[str]) -> tuple[list[float], float]:
+async def _load(served: Served, paths: list[str], count: int) -> tuple[list[float], float]:
     """(milliseconds of each, seconds of all)"""
     took: list[float] = []
-    left = iter(range(REQUESTS))
+    left = iter(range(count))
 
     async def client() -> None:
         connection = await served.connected()
@@ -144,7 +144,7 @@ async def _load(served: Served, paths: list[str]) -> tuple[list[float], float]:
     return took, time.perf_counter() - start
 
 
-async def watchers(served: Served, count: int) -> Round:
+async def watchers(served: Served, count: int, events: int) -> Round:
     """Milliseconds from asking for a change until a watcher has its event; the change's commit is part of it."""
     run = await submit(served, [{"id": "gate", "ask": "Go?"}])
     before = served.resident()
@@ -155,7 +155,7 @@ async def watchers(served: Served, count: int) -> Round:
     memory = served.resident() - before
     acting = await served.connected()
     took: list[float] = []
-    for number in range(EVENTS):
+    for number in range(events):
         coming = [asyncio.create_task(connection.event(b"event: run.state")) for connection in watching]
         await asyncio.sleep(0.1)
         start = time.monotonic()
@@ -173,8 +173,8 @@ async def measure(directory: Path, options: dict[str, str | float]) -> Round:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     async with serving(directory) as served:
         if options["what"] == "requests":
-            return await requests(served)
-        return await watchers(served, int(options["watchers"]))
+            return await requests(served, int(options["stored"]), int(options["requests"]))
+        return await watchers(served, int(options["watchers"]), int(options["events"]))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ async def _watch(client: httpx.AsyncClient, run: str, chance: random.Random, bre
 
 
 @contextlib.asynccontextmanager
-async def _asking(server: Server) -> AsyncIterator[httpx.AsyncClient]:
+async def _asking(server: Server) -> AsyncGenerator[httpx.AsyncClient]:
     headers = {"Authorization": f"Bearer {server.token}"}
     limits = httpx.Limits(max_connections=None)
     async with httpx.AsyncClient(

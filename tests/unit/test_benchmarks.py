@@ -196,6 +196,18 @@ def test_rounds_of_agents_over_http() -> None:
             assert min(found[name] for name in ("median", "mean", "share")) > 0, module
 
 
+def test_a_round_of_agents_without_a_server() -> None:
+    found = one_round("agent_atlas", agents=1, steps=WARM + 5, files=110, writes=1)
+    assert min(found[name] for name in ("median", "mean", "share")) > 0
+
+
+def test_rounds_over_http() -> None:
+    asked = one_round("http_round", what="requests", stored=250, requests=20)
+    assert min(asked.values()) > 0
+    watched = one_round("http_round", what="watchers", watchers=3, events=4)
+    assert 0 < watched["p50"] <= watched["p99"]
+
+
 def test_a_round_of_snapshots() -> None:
     found = one_round("agent_snapshot", snapshots=5, files=150)
     assert 0 < found["p50"] <= found["p95"]
