@@ -1,4 +1,4 @@
-"""One round of `http`; options: ``what`` (requests, watchers), ``watchers``, ``events``; ``stored`` TODOs, ``requests``."""
+"""One round of `http`; options: ``what``: requests (``stored``, ``requests``) or watchers (``watchers``, ``events``)."""
 
 from __future__ import annotations
 
