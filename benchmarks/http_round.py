@@ -1,4 +1,4 @@
-"""One round of `http`; options: ``what``: requests (``stored``, ``requests``) or watchers (``watchers``, ``events``)."""
+"""One round of `http`; options: `what` (requests: `stored`, `requests`; watchers: `watchers`, `events`)."""
 
 from __future__ import annotations
 
