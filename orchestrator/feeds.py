@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
@@ -16,16 +15,12 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import islice
 
+from orchestrator.noticing import whenever_changed
 from orchestrator.views import EventView, event_view
 from state import reading
-from state.errors import StoreError
 from state.limits import PAGE
 from state.ports import Store
 
-log = logging.getLogger(__name__)
-
-_LOOK_SECONDS = 1.0
-"""At least so often, should no change be noticed."""
 _GATHER_SECONDS = 0.02
 
 
@@ -52,19 +47,9 @@ class Feeds:
 
     async def run(self) -> None:
         """Look for what happened, until cancelled."""
-        number, away = 0, False
-        while True:
-            await self._watched.wait()
-            try:
-                number = await self._store.changed(number, _LOOK_SECONDS)
-                await self._look()
-                away = False
-            except StoreError as error:
-                if not away:
-                    log.warning("who watches is told nothing: %s", error.message)
-                away = True
-                await asyncio.sleep(_LOOK_SECONDS)
-            await asyncio.sleep(_GATHER_SECONDS)
+        await whenever_changed(
+            self._store, self._watched, self._look, gather=_GATHER_SECONDS, who="who watches a run"
+        )  # fmt: skip
 
     @asynccontextmanager
     async def watch(self, run: str, after: int = 0) -> AsyncGenerator[Watch]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
@@ -12,16 +11,12 @@ from itertools import islice
 
 from sqlmodel import Session
 
+from orchestrator.noticing import whenever_changed
 from orchestrator.views import RunView, as_json, run_view
 from state import agent_reading, reading
-from state.errors import StoreError
 from state.limits import PAGE, SINK_SECONDS
 from state.ports import Store
 
-log = logging.getLogger(__name__)
-
-_LOOK_SECONDS = 1.0
-"""At least so often, should no change be noticed."""
 _GATHER_SECONDS = 0.25
 """All open runs are looked at: not for every commit."""
 
@@ -54,18 +49,13 @@ class Hints:
 
     async def run(self) -> None:
         """Look for what happened, until cancelled."""
-        number, away = 0, False
-        while True:
-            await self._watched.wait()
-            try:
-                number = await self._store.changed(number, _LOOK_SECONDS)
-                self._tell(await self._store.read(self._look))
-                away = False
-            except StoreError as error:
-                if not away:
-                    log.warning("who watches all runs is told nothing: %s", error.message)
-                away = True
-            await asyncio.sleep(_GATHER_SECONDS)
+
+        async def look() -> None:
+            self._tell(await self._store.read(self._look))
+
+        await whenever_changed(
+            self._store, self._watched, look, gather=_GATHER_SECONDS, who="who watches all runs"
+        )  # fmt: skip
 
     @asynccontextmanager
     async def watch(self) -> AsyncGenerator[HintWatch]:
