@@ -23,9 +23,9 @@ install: .venv/.installed ## The development environment in .venv
 	@touch $@
 
 demo: install ## Run a real plan on this repository, with evidence (about a minute)
+	@echo 'To look around later: export ATLAS_HOME="$(CURDIR)/.demo" PATH="$(CURDIR)/$(BIN):$$PATH"; atlas logs last unit-tests'
 	PATH="$(CURDIR)/$(BIN):$(abspath $(UV_DIR)):$$PATH" ATLAS_HOME="$(CURDIR)/.demo" $(BIN)/atlas run examples/quickstart/plan.yaml
 	ATLAS_HOME="$(CURDIR)/.demo" $(BIN)/atlas evidence last
-	@echo 'Look around: export ATLAS_HOME="$(CURDIR)/.demo" PATH="$(CURDIR)/$(BIN):$$PATH"; atlas logs last unit-tests'
 
 demo-roles: install ## Goals and roles without a key: the replies are scripted, all the rest is real
 	sh examples/fix-a-bug/prepare.sh

@@ -11,6 +11,7 @@ import asyncio
 import inspect
 import json
 import logging
+import re
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
@@ -44,6 +45,8 @@ LONGEST_SECONDS = 600.0
 """The server's own deadline, whatever a call asks for."""
 _AUDITED_CHARACTERS = 200
 _DEADLINE = "deadline"
+_KIND = re.compile(r"(str|int|float|bool|dict|list|tuple)(\[|$)|function-")
+"""What pydantic puts into the place of an error in an argument that may be of several kinds."""
 
 audit = logging.getLogger("atlas.audit")
 
@@ -259,7 +262,8 @@ def _description(body: Body) -> str:
 
 
 def _worded(error: Any, known: list[str]) -> str:  # noqa: ANN401  pydantic's ErrorDetails
-    place = ".".join(map(str, error["loc"]))
+    first, *inner = error["loc"]
+    place = ".".join(map(str, [first, *(part for part in inner if not _KIND.match(str(part)))]))
     if error["type"] == "extra_forbidden":
         near = get_close_matches(place, known, 1)
         instead = f"; did you mean `{near[0]}`?" if near else f" ({', '.join(known)})"

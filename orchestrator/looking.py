@@ -65,6 +65,14 @@ class Looking:
 
         return await self.store.read(look)
 
+    async def troubles(self, run: str, limit: int) -> list[TodoView]:
+        """Of the run with this id: the first TODOs that have failed or are blocked."""
+
+        def look(session: Session) -> list[TodoView]:
+            return _views(session, reading.todos_in(session, run, ("failed", "blocked"), limit))
+
+        return await self.store.read(look)
+
     async def todo(self, run: str, todo: str) -> TodoDetail:
         """One, whole."""
 

@@ -57,7 +57,8 @@ def choose(request: Request, policy: Policy, engine: str | None) -> Literal["doc
     if wanted == "auto" and may_host:
         return "host"
     if engine is None:
-        raise ImageMissing("this TODO runs in a container and names no image", _NAME_IMAGE)
+        why = "" if may_host else f", since a command written by {_WRITER[request.provenance]} may not run on the host"
+        raise ImageMissing(f"this TODO runs in a container and names no image{why}", _NAME_IMAGE)
     if wanted == "docker" or policy.containers_only:
         raise SandboxUnavailable(
             f"this TODO wants a container, and no engine answers: {engine}",

@@ -45,6 +45,8 @@ from state.tables import Plan as PlanRow
 from state.tables import Run
 
 _AGAIN = 5
+_SOME = 5
+"""How many TODOs a warning names."""
 _FOLLOW_SECONDS = 1.0
 _OTHER_DOCUMENT = "{} was handed in before with another document, which is the one that counts; give this one a new id"
 _GATHER_SECONDS = 0.05
@@ -103,6 +105,8 @@ class Service:
         if plan.repo is not None:
             pinned, warning = await self._pin(plan.repo, plan.base, directory)
             warnings += [warning] if warning else []
+        if provenance != "person":
+            warnings += _of_a_program(plan)
         text = canonical(plan)
         todos = new_todos(plan, directory, sandbox) if plan.todos else [planning_todo(plan.goal or "")]
         with_roles = any(todo.kind in ("agent", "plan") for todo in todos)
@@ -332,6 +336,21 @@ def _submitting(command: SubmitRun, spec: RunSpec, traceparent: str | None) -> G
     with tracing.span("atlas.submit", about, "producer", traceparent or "current") as here:
         command.spec = replace(spec, traceparent=tracing.traceparent() or traceparent).to_json()
         yield here
+
+
+def _of_a_program(plan: Plan) -> list[str]:
+    """What its author may have thought otherwise."""
+    warnings: list[str] = []
+    if plan.sandbox == "host":
+        warnings.append(
+            "`sandbox: host` counts in plans of persons only: these commands run in containers, unless the operator"
+            " lets them run on the host"
+        )
+    bare = [todo.id for todo in plan.todos if todo.run is not None and not (todo.image or plan.defaults.image)]
+    if bare:
+        some = ", ".join(bare[:_SOME]) + (", …" if len(bare) > _SOME else "")
+        warnings.append(f"no image for {some}: add `image` or `defaults.image`, unless the operator has set one")
+    return warnings
 
 
 class _Changed(Conflict):

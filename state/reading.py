@@ -118,6 +118,12 @@ def todo_page(session: Session, run: str, after: int, limit: int) -> Sequence[To
     return session.exec(query.order_by(col(Todo.position)).limit(min(limit, PAGE + 1))).all()
 
 
+def todos_in(session: Session, run: str, states: Sequence[str], limit: int) -> Sequence[Todo]:
+    """Those in one of these states, in the order of the plan."""
+    query = select(Todo).where(Todo.run_id == run, col(Todo.state).in_(states))
+    return session.exec(query.order_by(col(Todo.position)).limit(limit)).all()
+
+
 def needs_of(session: Session, todos: Sequence[str]) -> dict[str, list[tuple[str, str | None]]]:
     """TODO id -> [(need's key, wanted answer)], of these TODOs."""
     query = select(TodoNeed, Todo.key).join(Todo, col(Todo.id) == col(TodoNeed.need_id))

@@ -156,6 +156,9 @@ async def serve_queue(
         try:
             await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
             grace = 0.0 if interruption.number == signal.SIGINT else house.settings.worker_grace
+            if grace and worker.busy:
+                waits = f"told to stop: {worker.busy} TODO(s) may finish within {grace:g} s, or go back into the queue"
+                print(f"{waits}; told again, it ends at once", file=sys.stderr, flush=True)
             LastResort(grace + _ENDING_SECONDS, shop.sandboxes.kill_all)
             await ended(intake)  # what it has not acknowledged, another worker takes
             await worker.drain(grace)

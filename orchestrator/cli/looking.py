@@ -162,6 +162,9 @@ def questions(
         found = await house.service.questions(run, pending=not everything)
         if as_json:
             return print_json(found)
+        if not found:
+            print("no questions" if everything else "no open questions", file=sys.stderr)
+            return None
         rows = [
             (q.id[-8:], q.run[-8:], q.state, q.text, "/".join(q.choices), q.answer or "", q.expires_at or "")
             for q in found

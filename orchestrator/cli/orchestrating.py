@@ -57,7 +57,7 @@ async def _serve(house: House, repositories: list[str], *, trusted: bool, read_o
     from orchestrator.tokens import Caller
 
     interruption = Interruption()
-    caller = Caller(whoami(), "read" if read_only else "operate", trusted)
+    caller = Caller(f"{whoami()} (mcp)", "read" if read_only else "operate", trusted)
     reach = Reach([*house.settings.serve_repositories, *repositories], house.settings.serve_remotes)
     bodies = RunTools(house.service, Looking(house.store), reach, lambda _: caller)
     hints, subscriptions = Hints(house.store), Subscriptions()

@@ -65,7 +65,7 @@ def _handing_in(
         if as_json:
             print(json.dumps({**asdict(run), "repeated": submitted.repeated}, ensure_ascii=False))
             return 0
-        said = "submitted; `atlas worker` carries it out, `atlas watch` shows it"
+        said = "submitted; a worker carries it out, `atlas watch` shows it"
         if submitted.repeated:
             said = f"was handed in before, and nothing has changed; it is {run.state}"
         print(f"{run.name} {run.id[-8:]}: {said}")

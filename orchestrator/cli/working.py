@@ -44,7 +44,7 @@ ModelNames = Annotated[
 Budgets = Annotated[
     list[str] | None, typer.Option("--budget", help="tokens=2000000, usd=5 or wall_clock=2h; may be repeated.")
 ]
-Detach = Annotated[bool, typer.Option("--detach", help="Submit only; `atlas worker` carries it out.")]
+Detach = Annotated[bool, typer.Option("--detach", help="Submit only; `atlas worker` or `atlas serve` carries it out.")]
 
 
 def run(
@@ -90,7 +90,7 @@ def begin(document: Plan, directory: Path, how: How) -> Callable[[House], Awaita
                 traceparent=callers_trace(),
             )  # fmt: skip
             _warn(submitted.warnings)
-            text = f"submitted; `atlas worker` carries it out, `atlas watch {submitted.run[-8:]}` shows it"
+            text = f"submitted; a worker carries it out, `atlas watch {submitted.run[-8:]}` shows it"
             await _say(house, submitted.run, how.as_json, text)
             return 0
         async with workshop(house) as shop:
@@ -242,7 +242,7 @@ async def go_on(
         )
     if detach:
         await house.service.resume(found.id, QUEUE, budget)
-        await _say(house, found.id, as_json, "in the queue; `atlas worker` carries it out")
+        await _say(house, found.id, as_json, "in the queue; a worker carries it out")
         return 0
     async with workshop(house) as shop:
         await shop.sweeper.fast()

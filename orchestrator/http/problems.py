@@ -97,6 +97,9 @@ def handle(app: FastAPI) -> None:
 def _told(error: RequestValidationError) -> str:
     """Where in the request, and what."""
     found = [cast("dict[str, Any]", each) for each in error.errors()]
+    if found and found[0]["type"] == "json_invalid":
+        _, place = found[0]["loc"]
+        return f"the body is no JSON: {found[0]['ctx']['error']} at character {place}"
     lines = [f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in found[:_SHOWN]]
     more = len(found) - len(lines)
     return "; ".join([*lines, f"and {more} more"] if more else lines)

@@ -23,11 +23,16 @@ class RunInfo(BaseModel):
     usd: float = 0.0
     goal: str | None = None
 
+    attention: list[str] | None = Field(
+        default=None, description="What somebody has to look at: TODOs that failed or are blocked, and why; questions."
+    )
+
     @classmethod
-    def of(cls, run: RunView) -> RunInfo:
+    def of(cls, run: RunView, attention: list[str] | None = None) -> RunInfo:
         return cls(
             id=run.id, name=run.name, state=run.state, reason=run.reason, settled=run.progress.settled,
             total=run.progress.total, tokens=run.spend.tokens, usd=run.spend.usd, goal=run.goal,
+            attention=attention or None,
         )  # fmt: skip
 
 
@@ -55,6 +60,7 @@ class TodoInfo(BaseModel):
 
 
 class ProofInfo(BaseModel):
+    attempt: int = Field(description="Of the TODO, counted as `attempts` is.")
     passed: bool
     command: str | None = None
     exit_code: int | None = None
@@ -64,19 +70,24 @@ class ProofInfo(BaseModel):
 
     @classmethod
     def of(cls, item: EvidenceView) -> ProofInfo:
-        return cls(**{name: getattr(item, name) for name in cls.model_fields})
+        return cls(
+            attempt=item.fence, passed=item.passed, command=item.command, exit_code=item.exit_code,
+            output_tail=item.output_tail, subject=item.subject, verifier=item.verifier,
+        )  # fmt: skip
 
 
 class TodoWhole(TodoInfo):
     checklist: list[str] = []
     attempts: int = 0
+    questions: list[QuestionInfo] = []
     evidence: list[ProofInfo] = []
 
     @classmethod
     def with_evidence(cls, todo: TodoDetail, evidence: list[EvidenceView]) -> TodoWhole:
         return cls(
             **TodoInfo.of(todo).model_dump(), checklist=[f"{each.state}: {each.text}" for each in todo.checklist],
-            attempts=len(todo.attempts), evidence=[ProofInfo.of(each) for each in evidence],
+            attempts=len(todo.attempts), questions=[QuestionInfo.of(each) for each in todo.questions],
+            evidence=[ProofInfo.of(each) for each in evidence],
         )  # fmt: skip
 
 

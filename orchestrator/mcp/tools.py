@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -32,11 +33,15 @@ from orchestrator.mcp.answers import (
 from orchestrator.plan.document import Plan
 from orchestrator.service import Service
 from orchestrator.tokens import Caller
+from orchestrator.views import TodoView
+from state.errors import InputError
 from state.limits import TOOL_RESULT_BYTES
 from state.records import RUN_ENDED, RUN_WAITING, Scope
 
 SOURCE = "mcp"
+_RUN_ID = re.compile(r"[0-9a-f-]{36}")
 _RUNS, _TODOS = 50, 200
+_SOME, _ATTENTION_CHARACTERS = 5, 1_000
 _WAIT_SECONDS = 50.0
 """Many clients give up on a call after a minute, whatever they are told meanwhile."""
 _ANSWER_SECONDS = 1.0
@@ -69,8 +74,10 @@ class RunTools:
         key: Key = None,
     ) -> Submitted:
         """Submit a plan, which workers carry out, each TODO in its turn. It looks like {"atlas": 1, "name": NAME,
-        "todos": [{"id": ID, "run": COMMAND, "needs": [ID], "verify": [{"run": COMMAND}]}]}. A TODO with "ask": QUESTION
-        and "choices" waits for a person's answer. Follow it with wait_for_run."""
+        "defaults": {"image": IMAGE}, "todos": [{"id": ID, "run": COMMAND, "needs": [ID], "verify": [{"run":
+        COMMAND}]}]}. Commands run in containers of that image (a TODO may name its own), unless your caller is trusted:
+        then, without an image, on the host. A TODO with "ask": QUESTION (and "choices") waits for a person's answer.
+        Heed `warnings`, then follow it with wait_for_run."""
         caller = self.caller(context, "operate")
         return await self.submit(await in_thread(lambda _: asking.plan_of(plan)), caller, key)
 
@@ -106,13 +113,17 @@ class RunTools:
     async def list_runs(self, context: Context[Any, Any], cursor: Cursor = None) -> RunsPage:
         """List runs, newest first."""
         self.caller(context, "read")
+        if cursor is not None and not _RUN_ID.fullmatch(cursor):
+            raise InputError(
+                f"{cursor[:50]!r} is not a cursor of this tool", "Pass the next_cursor of the page before."
+            )
         runs, more = await self.looking.runs(_RUNS, cursor)
         return RunsPage(runs=[RunInfo.of(run) for run in runs], next_cursor=more)
 
     async def get_run(self, context: Context[Any, Any], run: Run) -> RunInfo:
-        """Look at how a run stands."""
+        """Look at how a run stands, and what of it needs somebody's attention."""
         self.caller(context, "read")
-        return RunInfo.of(await self.service.run(run))
+        return await self._whole((await self.service.find(run)).id)
 
     async def list_todos(self, context: Context[Any, Any], run: Run, cursor: Cursor = None) -> TodosPage:
         """List a run's TODOs, in the order of its plan."""
@@ -146,8 +157,9 @@ class RunTools:
         return text_page(data, start, more=len(data) > TOOL_RESULT_BYTES)
 
     async def wait_for_run(self, context: Context[Any, Any], run: Run, deadline: float) -> RunInfo:
-        """Wait until a run has ended, or waits for somebody (a question, a budget), and be told of its progress
-        meanwhile. Before `timeout` is over it answers in any case, with the run as it is then: call it again."""
+        """Wait until a run has ended, or waits for somebody (a question, a budget, what is blocked), and be told of its
+        progress meanwhile. Shortly before `timeout` it answers in any case, with the run as it is then: call it again.
+        `attention` says what to do something about."""
         self.caller(context, "read")
         found = await self.service.standing(run)
         id, told = found.run.id, -1.0
@@ -161,7 +173,15 @@ class RunTools:
                     view = await self.service.run(id)
                     told = max(float(view.progress.settled), told + _STEP)
                     await context.report_progress(told, max(view.progress.total, told), view.state)
-        return RunInfo.of(await self.service.run(id))
+        return await self._whole(id)
+
+    async def _whole(self, id: str) -> RunInfo:
+        run = await self.service.run(id)
+        found = [_trouble(todo) for todo in await self.looking.troubles(id, _SOME)]
+        if run.state not in RUN_ENDED:
+            asked = await self.service.questions(id)
+            found += [f"question {each.id}: {each.text}" for each in asked[:_SOME]]
+        return RunInfo.of(run, [each[:_ATTENTION_CHARACTERS] for each in found])
 
     async def list_questions(
         self, context: Context[Any, Any], run: Annotated[str | None, Field(description="Of this run only.")] = None
@@ -178,7 +198,7 @@ class RunTools:
     async def answer_question(
         self,
         context: Context[Any, Any],
-        question: Annotated[str, Field(description="Its id, the end of that, or the gate's id.")],
+        question: Annotated[str, Field(description="Its id, or the id of the TODO that asks, if no other run has it.")],
         value: Annotated[str, Field(description="One of its choices, or text where there are none.")],
     ) -> QuestionInfo:
         """Answer a question; what waits for it goes on. It is a person's to answer: ask the person first."""
@@ -188,6 +208,8 @@ class RunTools:
     async def cancel_run(self, context: Context[Any, Any], run: Run) -> RunInfo:
         """End a run for good; what runs is killed at once."""
         caller = self.caller(context, "operate")
+        if (found := await self.service.run(run)).state == "cancelled":
+            return RunInfo.of(found)
         return RunInfo.of(await self.service.cancel(run, caller.name))
 
     async def retry_todo(self, context: Context[Any, Any], run: Run, todo: TodoKey) -> RunInfo:
@@ -201,6 +223,10 @@ class RunTools:
         if not caller.may(scope):
             raise ToolError(f"{caller.name} may {caller.scope}; this needs a token that may {scope}.")
         return caller
+
+
+def _trouble(todo: TodoView) -> str:
+    return f"{todo.key} {todo.state} ({todo.reason}): {todo.detail or ''}".rstrip(" :")
 
 
 def run_tools(bodies: RunTools, policy: Policy) -> list[Tool]:

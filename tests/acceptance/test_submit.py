@@ -49,7 +49,7 @@ def test_it_is_submitted_once_and_says_so(atlas: Atlas) -> None:
     path = written(atlas, document(atlas, name="The bill"))
     first = atlas("submit", path, code=0)
     assert first.out.startswith("The bill ")
-    assert "submitted; `atlas worker` carries it out" in first.out
+    assert "submitted; a worker carries it out" in first.out
     again = atlas("submit", "-", stdin=(atlas.work / path).read_bytes(), code=0)
     assert "was handed in before, and nothing has changed; it is in_progress" in again.out
     assert not again.err
