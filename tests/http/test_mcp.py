@@ -83,6 +83,7 @@ async def test_a_plan_from_submission_to_evidence(server: Server, era: Era) -> N
         waiting = await waited(client, run, "awaiting_input")
         assert (waiting["settled"], waiting["total"]) == (1, 3)
         (asked,) = (await called(client, "list_questions", run=run))["questions"]
+        assert waiting["attention"] == [f"question {asked['id']}: Ship it?"]
         assert (asked["text"], asked["choices"], asked["state"]) == ("Ship it?", ["yes", "no"], "pending")
         assert "maybe" in await refused(client, "answer_question", question=asked["id"], value="maybe")
         answered = await called(client, "answer_question", question=asked["id"], value="yes")
@@ -141,9 +142,10 @@ async def test_a_failure_is_tried_again(server: Server, tmp_path: Path) -> None:
     async with connected(server) as client:
         made = await called(client, "submit_plan", plan=plan({"id": "look", "run": f"test -e {there}"}))
         run = made["run"]["id"]
-        assert (await waited(client, run))["state"] == "failed"
+        failed = await waited(client, run)
+        assert (failed["state"], failed["attention"]) == ("failed", ["look failed (exit): exit code 1"])
         todo = await called(client, "get_todo", run=run, todo="look")
-        assert todo["reason"]
+        assert todo["reason"] == "exit"
         there.touch()
         await called(client, "retry_todo", run=run, todo="look")
         assert (await waited(client, run, "completed"))["state"] == "completed"
@@ -190,7 +192,7 @@ async def test_long_lists_and_logs_come_in_pages(server: Server) -> None:
     [
         ("submit_plan", {"plan": {"atlas": 1}}, "neither todos nor a goal"),
         ("submit_plan", {"plan": "{"}, "1:"),
-        ("submit_plan", {"plan": 3}, "plan"),
+        ("submit_plan", {"plan": 3}, "`plan`: input should be a valid dictionary"),
         ("submit_plan", {"plan": plan(GREET), "kye": "x"}, "did you mean `key`"),
         ("submit_plan", {"plan": {**plan(GREET), "repo": "/etc"}}, "/etc may not be named from here"),
         ("submit_plan", {"plan": plan({"id": "a", "run": "true", "inputs": {"file:///etc/passwd": "a"}})}, "passwd"),
@@ -200,6 +202,7 @@ async def test_long_lists_and_logs_come_in_pages(server: Server) -> None:
         ("get_run", {"run": "\x00\u2028"}, ""),
         ("get_todo", {"run": "last", "todo": "../../etc/passwd"}, "etc/passwd"),
         ("list_todos", {"run": "last", "cursor": "-1"}, "not a cursor"),
+        ("list_runs", {"cursor": "bogus"}, "not a cursor"),
         ("get_log", {"run": "last", "todo": "greet", "cursor": "9" * 20}, "not a cursor"),
         ("answer_question", {"question": "none", "value": "yes"}, "none"),
         ("cancel_run", {"run": "none"}, "none"),
@@ -215,8 +218,12 @@ async def test_what_is_wrong_is_said(
 
 async def test_what_a_stranger_submits_does_not_run_on_the_host(server: Server, stranger: str) -> None:
     async with connected(server, token=stranger) as client:
-        run = (await called(client, "submit_plan", plan=plan(GREET)))["run"]["id"]
-        assert (await waited(client, run, "blocked"))["state"] == "blocked"
+        made = await called(client, "submit_plan", plan=plan(GREET))
+        run, warnings = made["run"]["id"], made["warnings"]
+        assert ["sandbox: host" in warnings[0], "no image for greet" in warnings[1]] == [True, True]
+        (attention,) = (await waited(client, run, "blocked"))["attention"]
+        assert attention.startswith("greet blocked (")
+        assert "may not run on the host" in attention
         todo = await called(client, "get_todo", run=run, todo="greet")
         assert "host" in todo["detail"], todo
 
