@@ -7,7 +7,7 @@ and cannot be confused with a column's name.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, LiteralString, cast
+from typing import Any, LiteralString, Protocol, cast
 
 import psycopg
 from sqlalchemy import Table, inspect
@@ -46,7 +46,7 @@ from state.statements import (
 from state.tables import ANY_RUN, HAS_CLAIMABLE, Question, Run, Sink, Submission, Todo, TodoNeed
 from state.work import encode
 
-BEGIN = "BEGIN; SELECT extract(epoch FROM clock_timestamp())::float8, pg_current_xact_id()::text"
+BEGUN = "SELECT extract(epoch FROM clock_timestamp())::float8, pg_current_xact_id()::text"
 """Seconds since the epoch, and the transaction's number, by which its fate can be asked after a lost connection."""
 FATE = "SELECT pg_xact_status(%s::xid8)"
 DELIVERED = "DELETE FROM outbox WHERE todo_id = ANY(%s::varchar[])"
@@ -58,14 +58,6 @@ Connection = psycopg.Connection[Row]
 def run_sql(connection: Connection, sql: str, values: Sequence[Any] | dict[str, Any] = ()) -> psycopg.Cursor[Row]:
     """Execute SQL of this module: made here from names, never from data."""
     return connection.execute(cast(LiteralString, sql), values)
-
-
-def run_at_once(connection: Connection, sql: str) -> psycopg.Cursor[Row]:
-    """Execute several statements without parameters in one round trip; the cursor is at the result of the last."""
-    cursor = connection.execute(cast(LiteralString, sql), prepare=False)
-    while cursor.nextset():
-        pass
-    return cursor
 
 
 def bulk(rows: Iterable[Row]) -> str:
@@ -198,6 +190,12 @@ def claiming(command: ClaimNext, now: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
+class Asked(Protocol):
+    """A connection: see `postgres_wire.Wire`."""
+
+    def rows(self, sql: str, values: Sequence[Any] | dict[str, Any] = ()) -> list[Row]: ...
+
+
 class PostgresRows:
     """`loading.Rows` on a connection inside a transaction. Locks: TODOs by id, then runs by id, so that two
     transactions never wait for each other. ``first=False``: locks are held already, so nothing new is waited for where
@@ -205,12 +203,12 @@ class PostgresRows:
 
     alone = False
 
-    def __init__(self, connection: Connection, *, first: bool) -> None:
-        self._connection = connection
+    def __init__(self, wire: Asked, *, first: bool) -> None:
+        self._wire = wire
         self._first = first
 
     def _by_key(self, sql: str, ids: list[str]) -> list[Row]:
-        return run_sql(self._connection, sql, (ids,)).fetchall()
+        return self._wire.rows(sql, (ids,))
 
     def todos(self, ids: list[str]) -> list[Row]:
         return self._by_key(_TODOS, ids)
@@ -263,14 +261,12 @@ class PostgresRows:
 
     def claimable(self, command: ClaimNext, now: float) -> list[str]:
         """Rows that others hold are theirs: skipped."""
-        connection = self._connection
         values = claiming(command, now)
-        runs = run_sql(connection, _CLAIMABLE_RUNS + ("" if self._first else " FOR UPDATE SKIP LOCKED"), values)
-        few = runs.fetchall()
+        few = self._wire.rows(_CLAIMABLE_RUNS + ("" if self._first else " FOR UPDATE SKIP LOCKED"), values)
         if not few:
             return []
         if len(few) > FEW_RUNS:
             locks = " FOR UPDATE OF todo SKIP LOCKED" if self._first else " FOR UPDATE SKIP LOCKED"
-            return [row[0] for row in run_sql(connection, CLAIMABLE_OF_MANY + locks, values)]
+            return [row[0] for row in self._wire.rows(CLAIMABLE_OF_MANY + locks, values)]
         values |= {"runs": [row[0] for row in few], "free": [row[1] for row in few]}
-        return [row[0] for row in run_sql(connection, CLAIMABLE_OF_FEW, values)]
+        return [row[0] for row in self._wire.rows(CLAIMABLE_OF_FEW, values)]

@@ -16,9 +16,8 @@ from state.errors import StoreBusy, StoreError, StoreFull, StoreUnavailable
 from state.flushing import deletes, delivered, inserts, puts, updates
 from state.kept import Kept
 from state.limits import BUSY_SECONDS, LEASE_SECONDS
-from state.loading import Row
 from state.postgres_sql import (
-    BEGIN,
+    BEGUN,
     CHANNEL,
     DELETE_SQL,
     DELIVERED,
@@ -29,9 +28,9 @@ from state.postgres_sql import (
     Connection,
     PostgresRows,
     bulk,
-    run_at_once,
     run_sql,
 )
+from state.postgres_wire import Wire
 from state.statements import UPDATES
 from state.transaction import transact
 from state.work import Work
@@ -84,7 +83,7 @@ class PostgresWriter:
         self._changed = changed
         self._now = now
         self._new_id = new_id
-        self._connection: Connection | None = None
+        self._wire: Wire | None = None
         self._wrote = False
         self.kept = Kept()
 
@@ -117,95 +116,98 @@ class PostgresWriter:
         return
 
     def close(self) -> None:
-        if self._connection:
-            self._connection.close()
+        if self._wire:
+            self._wire.connection.close()
 
     # --- transaction.Engine ------------------------------------------------------------------------------------------
 
     @contextmanager
     def transaction(self) -> Generator[float]:
-        connection = self._connected()
+        wire = self._connected()
         try:
             self.kept.forget()  # rows are locked, and so known, until the end of a transaction only
-            now, number = run_at_once(connection, BEGIN).fetchall()[0]
+            wire.later("BEGIN")
+            now, number = wire.rows(BEGUN)[0]
             yield self._now() if self._now else now
         except BaseException as error:
-            self._undo(connection)
+            self._undo(wire)
             if failure := self.failure(error):
                 raise failure from error
             raise
-        self._commit(connection, number)
+        self._commit(wire, number)
 
     @contextmanager
     def part(self) -> Generator[None]:
-        connection = self._connected()
-        run_sql(connection, "SAVEPOINT part")
+        wire = self._connected()
+        wire.rows("SAVEPOINT part")
         try:
             yield
         except BaseException:
             self.kept.forget()
-            if not connection.closed:
-                run_sql(connection, "ROLLBACK TO part")
-                run_sql(connection, "RELEASE part")
+            if not wire.connection.closed:
+                wire.later("ROLLBACK TO part")
+                wire.rows("RELEASE part")
             raise
-        run_sql(connection, "RELEASE part")
+        wire.rows("RELEASE part")
 
     def rows(self, *, first: bool) -> PostgresRows:
         return PostgresRows(self._connected(), first=first)
 
     def flush(self, work: Work) -> None:
-        connection = self._connected()
-        guarded: list[tuple[str, int, psycopg.Cursor[Row]]] = []
-        with connection.pipeline():
-            if work.delivered:
-                run_sql(connection, DELIVERED, (delivered(work),))
-                self._wrote = True
-            for name, rows in deletes(work):
-                run_sql(connection, DELETE_SQL[name], (bulk(rows),))
-                self._wrote = True
-            for table, rows in inserts(work):
-                run_sql(connection, INSERT_SQL[table], (bulk(rows),))
-                self._wrote = True
-            for table, rows in puts(work):
-                run_sql(connection, PUT_SQL[table], (bulk(rows),))
-                self._wrote = True
-            for name, rows in updates(work):
-                cursor = run_sql(connection, UPDATE_SQL[name], (bulk(rows),))
-                self._wrote = True
-                if UPDATES[name].guard:
-                    guarded.append((name, len(rows), cursor))
-        for name, expected, cursor in guarded:
-            if cursor.rowcount != expected:
-                raise AssertionError(f"{name}: {cursor.rowcount} of {expected} rows were as they had been read")
+        wire = self._connected()
+        sent: list[tuple[str, int] | None] = []
+        """for each statement: what is updated, and how many rows that must be"""
+        if work.delivered:
+            wire.later(DELIVERED, (delivered(work),))
+            sent.append(None)
+        written = ((DELETE_SQL, deletes(work)), (INSERT_SQL, inserts(work)), (PUT_SQL, puts(work)))
+        for statements, writes in written:
+            for name, rows in writes:
+                wire.later(statements[name], (bulk(rows),))
+                sent.append(None)
+        for name, rows in updates(work):
+            wire.later(UPDATE_SQL[name], (bulk(rows),))
+            sent.append((name, len(rows)) if UPDATES[name].guard else None)
+        if sent:
+            self._wrote = True
+            for guarded, result in zip(sent, wire.send(), strict=True):
+                if guarded and result.command_tuples != guarded[1]:
+                    raise AssertionError(
+                        f"{guarded[0]}: {result.command_tuples} of {guarded[1]} rows were as they had been read"
+                    )
 
     def failure(self, error: BaseException) -> StoreError | None:
         return postgres_failure(self._name, error)
 
     # --- the connection ----------------------------------------------------------------------------------------------
 
-    def _connected(self) -> Connection:
-        if self._connection is None or self._connection.closed:
+    def _connected(self) -> Wire:
+        if self._wire is None or self._wire.connection.closed:
             try:
-                self._connection = connect(self._conninfo)
+                connection = connect(self._conninfo)
                 for name, value in SETTINGS.items():
-                    run_sql(self._connection, "SELECT set_config(%s, %s, false)", (name, value))
+                    run_sql(connection, "SELECT set_config(%s, %s, false)", (name, value))
+                self._wire = Wire(connection)
             except psycopg.Error as error:
                 raise unavailable(self._name, error) from error
-        return self._connection
+        return self._wire
 
-    def _undo(self, connection: Connection) -> None:
+    def _undo(self, wire: Wire) -> None:
+        wire.forget()
         try:
-            if not connection.closed:
-                run_sql(connection, "ROLLBACK")
+            if not wire.connection.closed:
+                wire.rows("ROLLBACK")
         except psycopg.Error:
-            connection.close()  # which undoes it as well
+            wire.connection.close()  # which undoes it as well
 
-    def _commit(self, connection: Connection, number: str) -> None:
+    def _commit(self, wire: Wire, number: str) -> None:
         try:
-            run_at_once(connection, f"NOTIFY {CHANNEL}, '{self._sender}'; COMMIT" if self._wrote else "COMMIT")
+            if self._wrote:
+                wire.later(f"NOTIFY {CHANNEL}, '{self._sender}'")
+            wire.rows("COMMIT")
         except psycopg.Error as error:
-            self._undo(connection)
-            if not connection.closed:
+            self._undo(wire)
+            if not wire.connection.closed:
                 raise self.failure(error) or error from error
             if not self._was_committed(number, error):
                 raise _Lost(f"the connection to {self._name} broke: {error}", "Try again.") from error
@@ -215,7 +217,7 @@ class PostgresWriter:
         end = time.monotonic() + _FATE_SECONDS
         while True:
             try:
-                fate = run_sql(self._connected(), FATE, (number,)).fetchall()[0][0]
+                fate = self._connected().rows(FATE, (number,))[0][0]
                 if fate != "in progress":
                     return fate == "committed"
             except (psycopg.Error, StoreUnavailable):

@@ -14,7 +14,7 @@ from sqlmodel import select
 from state.commands import Cancel, Claim, Claimed, ClaimedMany, ClaimNext, Command, Complete, Done, Outcome, SubmitRun
 from state.errors import StoreError, StoreUnavailable
 from state.postgres import PostgresStore
-from state.postgres_sql import Connection
+from state.postgres_wire import Wire
 from state.postgres_writer import PostgresWriter
 from state.records import QUEUE, new_id
 from state.tables import Run, Todo
@@ -112,7 +112,8 @@ class CuttingWriter(PostgresWriter):
     commit_first = False
     cuts = 0
 
-    def _commit(self, connection: Connection, number: str) -> None:
+    def _commit(self, wire: Wire, number: str) -> None:
+        connection = wire.connection
         if self.cuts:
             self.cuts -= 1
             pid = connection.info.backend_pid
@@ -121,7 +122,7 @@ class CuttingWriter(PostgresWriter):
             connection.execute("SELECT 1")
             with psycopg.connect(self._conninfo, autocommit=True) as other:
                 other.execute("SELECT pg_terminate_backend(%s)", (pid,))
-        super()._commit(connection, number)
+        super()._commit(wire, number)
 
 
 @pytest.mark.parametrize("commit_first", [False, True])

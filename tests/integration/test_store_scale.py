@@ -85,6 +85,9 @@ class ExplainedPostgres:
         self.plans[sql] = "\n".join(row[0] for row in plan)
         return self._connection.execute(sql, values)  # type: ignore[arg-type]
 
+    def rows(self, sql: str, values: object = ()) -> list[tuple[str, ...]]:
+        return self.execute(sql, values).fetchall()
+
 
 async def _known_while_empty(url: str) -> None:
     """What the planner knows of a queue that was full once: a moment later, it may be full again."""
@@ -107,7 +110,7 @@ async def test_no_statement_of_the_hot_path_scans_a_postgresql_table(known: bool
             plain.execute("SELECT set_config(%s, %s, false)", (name, value))
         connection = ExplainedPostgres(plain)
         for first in (True, False):
-            rows = postgres_sql.PostgresRows(connection, first=first)  # type: ignore[arg-type]
+            rows = postgres_sql.PostgresRows(connection, first=first)
             for read in (
                 rows.todos, rows.runs, rows.questions, rows.asked_by, rows.dependents, rows.needs, rows.descendants,
                 rows.unsettled, rows.pending_questions, rows.documents,
