@@ -22,10 +22,13 @@ def remove_damaged(objects: Path, object_format: str, stop: Stop) -> None:
             path.unlink(missing_ok=True)
 
 
-def put_commit(objects: Path, object_format: str, content: bytes) -> str:
-    """Store a commit; its id. Blocks; durable and whole when it returns, as with git, and nothing if it does not."""
-    whole = b"commit %d\0%s" % (len(content), content)
+def put_object(objects: Path, object_format: str, kind: bytes, content: bytes, *, known: str | None = None) -> str:
+    """Store a commit, tree or blob, unless it is the one that is `known` to be stored; its id. Blocks; durable and
+    whole when it returns, as with git, and nothing if it does not."""
+    whole = b"%s %d\0%s" % (kind, len(content), content)
     oid = hashlib.new(object_format, whole).hexdigest()
+    if oid == known:
+        return oid
     target = objects / oid[:2] / oid[2:]
     if target.exists():
         return oid

@@ -16,8 +16,9 @@ from mcp_servers.git.workspace import deliverables, differences, merging
 from mcp_servers.git.workspace.cache import Cache, Entry
 from mcp_servers.git.workspace.clearing import clear
 from mcp_servers.git.workspace.index import Index
-from mcp_servers.git.workspace.loose import put_commit
+from mcp_servers.git.workspace.loose import put_object
 from mcp_servers.git.workspace.results import Conflict, Diff, Merged, Packed
+from mcp_servers.git.workspace.trees import Trees
 from mcp_servers.storage.threads import completed, in_thread
 from state.errors import InputError
 from state.limits import DIFF_BYTES
@@ -116,7 +117,7 @@ class RunRepository:
         named = [*(f"parent {parent}" for parent in dict.fromkeys(parents)), f"author {ATLAS} {when}"]
         head = "\n".join([f"tree {tree}", *named, f"committer {ATLAS} {when}", "", ""]).encode("ascii")
         content, objects = head + text, self.cache.repository / "objects"
-        return await in_thread(lambda stop: put_commit(objects, object_format(tree), content))
+        return await in_thread(lambda stop: put_object(objects, object_format(tree), b"commit", content))
 
     async def merge(self, head: str, commit: str, message: str) -> Merged | Conflict:
         """Merge `commit` onto `head` by the three-way rule; the result is one commit, whose only parent is `head`. Give
@@ -158,6 +159,13 @@ class RunRepository:
         """The id of a commit's tree."""
         name = f"{_known(oid)}^{{tree}}"
         return await self.cache.sound(lambda: self.cache.git.text("rev-parse", "--verify", "--quiet", name))
+
+    async def trees(self, commit: str) -> Trees:
+        """What is in a commit, to be changed."""
+        objects = self.cache.repository / "objects"
+        async with self.cache.temporary() as path:
+            await self.cache.git.run("ls-tree", "-r", "-t", "-z", "--full-tree", _known(commit), stdout=path)
+            return await in_thread(lambda stop: Trees(objects, object_format(commit), path.read_bytes()))
 
     async def deliverable(self, commit: str, base: str, message: str = "Deliverable") -> str:
         """A commit, whose parent is `base`, of the tree of `commit` without what its ``.gitignore`` files ignore; what

@@ -28,6 +28,11 @@ Stamp = tuple[int, int, int, int, int]
 _UNKNOWN: Stamp = (0, 0, 0, 0, 0)
 
 
+def stamp_of(status: os.stat_result) -> Stamp:
+    """By which a file is known again."""
+    return status.st_ctime_ns, status.st_mtime_ns, status.st_size, status.st_ino, status.st_mode
+
+
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """Of one working tree; the defaults are those of `state.limits`."""
@@ -173,7 +178,7 @@ def _enters(path: bytes, entry: os.DirEntry[bytes], known: Known, found: Scan) -
 def _file(path: bytes, entry: os.DirEntry[bytes], known: Known, bounds: Bounds, found: Scan) -> int:
     """Its size, if a snapshot can have it."""
     status = entry.stat(follow_symlinks=False)
-    stamp = status.st_ctime_ns, status.st_mtime_ns, status.st_size, status.st_ino, status.st_mode
+    stamp = stamp_of(status)
     if known.files.get(path) != stamp:
         link = stat.S_ISLNK(status.st_mode)
         if kept_by_git(entry.name) or (link and kept_from_links(path)):

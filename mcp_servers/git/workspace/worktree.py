@@ -7,7 +7,7 @@ and gives git the paths of files and links only.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from mcp_servers.git.program import GitError
@@ -18,6 +18,7 @@ from mcp_servers.git.workspace.repository import RunRepository
 from mcp_servers.git.workspace.results import Packed, Snapshot
 from mcp_servers.git.workspace.scanning import Bounds, Known, Scan, Stamp, look_again, scan
 from mcp_servers.git.workspace.together import both
+from mcp_servers.git.workspace.trees import NotSimple, Trees
 from mcp_servers.storage.threads import completed, in_thread
 from state.errors import InputError
 
@@ -25,6 +26,8 @@ CONSOLIDATED = 32
 """After so many snapshots, a pack is made against the commit that the worktree began from: it stands for all."""
 REBUILT = 5_000
 """With more changed files, a new index is quicker than the old one changed."""
+FEW, FEW_BYTES, MANY = 100, 8 << 20, 20_000
+"""Up to so many changed files, of so many bytes together, in a tree of so many, are stored without starting git."""
 _MESSAGE = "Snapshot"
 
 
@@ -45,7 +48,11 @@ class Worktree:
         self._index: Index | None = None
         self._mark: Mark | None = None
         self._seen: Scan | None = None
-        """What the index agrees with; None: nobody knows."""
+        """What `commit` agrees with; None: nobody knows."""
+        self._trees: Trees | None = None
+        """What is in `commit`; None: it has not been read."""
+        self._behind = False
+        """The index is of an earlier commit than `commit`."""
         self._submodules: set[bytes] = set()
         self._large: dict[bytes, Stamp] = {}
         """Files over the bound that the commit which the tree began from has."""
@@ -94,7 +101,7 @@ class Worktree:
                 try:
                     return await self._snapshot(only)
                 except BaseException:
-                    self._seen = None
+                    self._seen = self._trees = None
                     raise
 
             return await self._repository.cache.sound(work)
@@ -132,12 +139,12 @@ class Worktree:
 
     async def _use(self, index: Index) -> None:
         await self._forget_index()
-        self._index = index
+        self._index, self._behind = index, False
         self._mark = await in_thread(lambda stop: index.mark())
 
     async def _forget_index(self) -> None:
         if index := self._index:
-            self._index = self._seen = None
+            self._index = self._seen = self._trees = None
             await completed(in_thread(index.remove))
 
     async def _scan(self, seen: Scan | None = None) -> Scan:
@@ -162,25 +169,57 @@ class Worktree:
             found, changed, gone = again
         else:
             found, changed, gone = await self._look(seen)
-        index, tree = self._index, self.tree
+        tree = self.tree
         if changed or gone:
-            await index.update(gone, changed)
-            tree = await index.write_tree()
+            simple = self._is_simple(found, changed, gone) if seen else None
+            made = await self._changed(simple, gone) if simple is not None else None
+            tree = made or await self._indexed(changed, gone)
         snapshot = await self._store(tree, found, {*changed, *gone})
         self._submodules &= found.links
+        index = self._index or index
         self._seen, self._mark = found, await in_thread(lambda stop: index.mark())
         return snapshot
 
+    def _is_simple(self, found: Scan, changed: Sequence[bytes], gone: Sequence[bytes]) -> dict[bytes, Stamp] | None:
+        """The stamps of what has changed, if that is little, and nothing here is special."""
+        stamps = {path: found.files[path] for path in changed if path in found.files}
+        if len(changed) + len(gone) > FEW or len(stamps) < len(changed) or len(found.files) > MANY:
+            return None
+        special = self._submodules or found.unseen or sum(stamp[2] for stamp in stamps.values()) > FEW_BYTES
+        return None if special else stamps
+
+    async def _changed(self, changed: Mapping[bytes, Stamp], gone: Sequence[bytes]) -> str | None:
+        """The tree, by way of the one in memory; None: git has to judge."""
+        trees = self._trees or await self._repository.trees(self.commit)
+        self._trees = None
+        try:
+            tree = await in_thread(lambda stop: trees.change(self.tree, self.directory, gone, changed))
+        except (NotSimple, OSError):
+            return None
+        self._trees, self._behind = trees, self._behind or tree != self.tree
+        return tree
+
+    async def _indexed(self, changed: Collection[bytes], gone: Collection[bytes]) -> str:
+        """The tree, by way of git's index."""
+        index = await self._read_index() if self._behind or not self._index else self._index
+        self._trees = None
+        await index.update(gone, changed)
+        return await index.write_tree()
+
+    async def _read_index(self) -> Index:
+        """A new one, of `commit`."""
+        index = Index(self._repository.cache.in_tree(self.directory), self._repository.cache.scratch)
+        await self._use(index)
+        await index.read(self.commit)
+        return index
+
     async def _look(self, seen: Scan | None) -> tuple[Scan, list[bytes], list[bytes]]:
         """(all there is, what may have changed, what is gone), to bring the index up to date."""
-        assert self._index, "there is a whole tree"  # noqa: S101
         found = await self._scan(seen)
         known: Collection[bytes] = seen.files if seen else ()
         changed = found.changed_since(seen) if seen else []
         if not seen or len(changed) > REBUILT:
-            index = Index(self._index.git, self._repository.cache.scratch)
-            await self._use(index)
-            await index.read(self.commit)
+            index = await self._read_index()
             known, changed = await index.paths() - self._submodules, list(found.files)
         gone = [*found.gone(known), *(self._submodules - found.links)]
         found.keep(known)
