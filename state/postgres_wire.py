@@ -11,7 +11,7 @@ import select
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 from psycopg import errors
@@ -161,14 +161,21 @@ def _text(value: Any) -> bytes | None:  # noqa: ANN401
     if value is None:
         return None
     if isinstance(value, (list, tuple)):
-        value = "{" + ",".join(_element(item) for item in value) + "}"  # type: ignore[misc]
-    text = value if isinstance(value, str) else repr(value)
+        value = "{" + ",".join(_element(item) for item in cast("Sequence[Any]", value)) + "}"
+    text = _plain(value)
     if "\0" in text:  # libpq would take it for the end
         raise psycopg.DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes")
     return text.encode()
 
 
 def _element(item: Any) -> str:  # noqa: ANN401
-    if isinstance(item, str):
-        return '"' + item.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    return repr(item)
+    text = _plain(item)
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _plain(value: Any) -> str:  # noqa: ANN401
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (bool, int, float)):
+        return repr(value)
+    raise TypeError(f"a parameter of the type {type(value).__name__}")
