@@ -33,6 +33,7 @@ LABELS = (
     "task.outputs_staged",
     "task.verified",
     "leftovers.staged",
+    "snapshot.object",
     "agent.call_reserved",
     "agent.call_answered",
     "agent.tool_intended",

@@ -9,7 +9,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 
 import pytest
@@ -30,7 +30,7 @@ async def ground(tmp_path: Path) -> AsyncGenerator[Ground]:
 
 
 class Trap:
-    """A git that says when it starts `verb`, after `before` as a shell does it, and then hangs."""
+    """A git that says when it starts `verb`, after `before` as a shell does it in the repository, and then hangs."""
 
     def __init__(self, place: Path, verb: str, before: str = "") -> None:
         self.directory = place / "bin"
@@ -38,7 +38,7 @@ class Trap:
         self.directory.mkdir()
         program = self.directory / "git"
         program.write_text(
-            f"#!/bin/sh\ncase \" $* \" in *' {verb} '*)\n  {before}\n"
+            f'#!/bin/sh\ncase " $* " in *\' {verb} \'*)\n  cd "$GIT_DIR" && {before or ":"}\n'
             f"  echo $$ > {self.started}.new; mv {self.started}.new {self.started}; exec sleep 1000;;\n"
             f'esac\nexec {shutil.which("git")} "$@"\n'
         )
@@ -78,9 +78,9 @@ async def work(path: str, oid: str, digest: str, act: str, *rows: str) -> None:
             await tree.snapshot()
 
 
-async def child(ground: Ground, path: str, act: str, *rows: str) -> asyncio.subprocess.Process:
+async def child(ground: Ground, path: str, act: str, *rows: str, **more: str) -> asyncio.subprocess.Process:
     arguments = (str(ground.path), ground.oid, ground.digest, act, *rows)
-    environment = {**os.environ, "PATH": path}
+    environment = {**os.environ, "PATH": path, **more}
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", __name__, *arguments), cwd=ROOT, env=environment
     )
@@ -94,11 +94,11 @@ async def killed(ground: Ground, trap: Trap, act: str, *rows: str) -> None:
     trap.kill()
 
 
-async def _goes_on(ground: Ground, name: str) -> None:
+async def _goes_on(ground: Ground, name: str, files: Mapping[str, str] = FILES) -> None:
     """All that a worker does, on the same disk."""
     repository = await ground.repository()
     tree = await ground.worktree(repository, name)
-    assert listing(tree.directory) == {path.encode(): ("file", text.encode()) for path, text in FILES.items()}
+    assert listing(tree.directory) == {path.encode(): ("file", text.encode()) for path, text in files.items()}
     write(tree.directory, {"new": "n", "d1/f1": "changed", "d2/f2": "changed"})
     snapshot = await tree.snapshot()
     assert snapshot.tree == truth(tree.directory)
@@ -114,6 +114,17 @@ async def _goes_on(ground: Ground, name: str) -> None:
 async def test_killed_while_it_made_a_snapshot(ground: Ground, verb: str) -> None:
     await killed(ground, Trap(ground.path, verb, HALF_OBJECT), "snapshot")
     await _goes_on(ground, "after")
+
+
+@pytest.mark.parametrize("hit", range(1, 7))
+async def test_killed_while_it_stored_what_few_files_change(tmp_path: Path, hit: int) -> None:
+    """Each object of the snapshot: two files, the directory of one, the whole, the commit; there is no sixth."""
+    files = dict(list(FILES.items())[:20])
+    async with ground_at(tmp_path) as ground:
+        await ground.pin(files)
+        process = await child(ground, os.environ["PATH"], "snapshot", ATLAS_FAILPOINTS=f"snapshot.object=kill@{hit}")
+        assert await process.wait() == (-signal.SIGKILL if hit < 6 else 0)
+        await _goes_on(ground, "after", files)
 
 
 @pytest.mark.parametrize("verb", ["init", "index-pack", "read-tree"])

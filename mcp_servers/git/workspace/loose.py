@@ -10,6 +10,7 @@ import zlib
 from pathlib import Path
 
 from mcp_servers.storage.threads import Stop
+from state.failpoints import failpoint
 
 _BLOCK = 1 << 20
 
@@ -39,6 +40,7 @@ def put_object(objects: Path, object_format: str, kind: bytes, content: bytes, *
             file.flush()
             os.fchmod(file.fileno(), 0o444)
             os.fsync(file.fileno())
+        failpoint("snapshot.object")
         target.parent.mkdir(exist_ok=True)
         temporary.replace(target)
     finally:
