@@ -9,23 +9,25 @@ export class Problem extends Error {
   }
 }
 
+const UNDONE = "Nothing was done, as far as can be told from here: try again when it is back.";
+
 let loggedOut = () => {};
 
 export function whenLoggedOut(act) {
   loggedOut = act;
 }
 
-async function ask(method, path, body) {
+async function ask(method, path, body, headers) {
   let response;
   try {
     response = await fetch(path, {
       method,
-      headers: body === undefined ? {} : {"Content-Type": "application/json"},
+      headers: body === undefined ? {} : {"Content-Type": "application/json", ...headers},
       body: body === undefined ? undefined : JSON.stringify(body),
       cache: "no-store",
     });
   } catch {
-    throw new Problem(0, {code: "away", detail: "the server does not answer", hint: "It is asked again when it is back."});
+    throw new Problem(0, {code: "away", detail: "the server does not answer", hint: method === "GET" ? "Reload the page when it is back." : UNDONE});
   }
   if (response.ok) return response;
   const document = await response.json().catch(() => ({}));
@@ -36,7 +38,7 @@ async function ask(method, path, body) {
 export const get = async (path) => (await ask("GET", path)).json();
 export const text = async (path) => (await ask("GET", path)).text();
 export const bytes = async (path) => new Uint8Array(await (await ask("GET", path)).arrayBuffer());
-export const post = async (path, body = {}) => (await ask("POST", path, body)).json();
+export const post = async (path, body = {}, headers = {}) => (await ask("POST", path, body, headers)).json();
 export const remove = async (path) => void (await ask("DELETE", path));
 
 const part = encodeURIComponent;

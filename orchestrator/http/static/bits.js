@@ -1,17 +1,22 @@
 // Small things that several pages show.
-import {html, useEffect, useState} from "./html.js";
+import {html, useEffect, useRef, useState} from "./html.js";
+import {ACTIVE, ENDED} from "./live.js";
 
-const MARKS = {
+export const MARKS = {
   pending: "○", ready: "◌", in_progress: "●", verifying: "◐", awaiting_input: "?", blocked: "■", completed: "✓",
   failed: "✗", cancelled: "⊘", skipped: "↷", not_applicable: "–", held: "‖", budget_exhausted: "$", planning: "●",
 };
 
 export const words = (state) => (state ?? "").replaceAll("_", " ");
 
-export const State = ({state, reason}) =>
-  html`<span class="state ${state}"><span aria-hidden="true">${MARKS[state] ?? "•"}</span> ${words(state)}${
-    reason ? html`<span class="reason"> (${words(reason)})</span>` : null
+// A reason that begins with the state's own word says it all: "held by ada".
+export const State = ({state, reason}) => {
+  const said = words(reason);
+  const whole = said.startsWith(words(state));
+  return html`<span class="state ${state}"><span aria-hidden="true">${MARKS[state] ?? "•"}</span> ${whole ? said : words(state)}${
+    said && !whole ? html`<span class="reason"> (${said})</span>` : null
   }</span>`;
+};
 
 export const Mark = ({state}) =>
   html`<span class="mark ${state}" title=${words(state)}><span aria-hidden="true">${MARKS[state] ?? "•"}</span
@@ -45,6 +50,10 @@ export function took(seconds) {
 export const since = (start, end) =>
   start ? took(((end ? Date.parse(end) : Date.now()) - Date.parse(start)) / 1000) : "";
 
+// How long it has been at it, or was; nothing while it waits.
+export const lasted = ({state, started_at, ended_at}) =>
+  ACTIVE.has(state) ? since(started_at) : ENDED.has(state) && ended_at ? since(started_at, ended_at) : "";
+
 export const When = ({at}) => (at ? html`<time datetime=${at} title=${at}>${new Date(at).toLocaleString()}</time>` : null);
 
 // An error of the last thing that was tried, until it is tried again or put away.
@@ -56,12 +65,15 @@ export const Trouble = ({error, close}) =>
       </div>`
     : null;
 
+export const unfocused = () => document.activeElement === document.body;
+
 // Does it once at a time; gives [whether it is being done, what went wrong, do it, forget what went wrong].
 export function useAct(act) {
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState(null);
   const run = async (...given) => {
     if (busy) return undefined;
+    const from = document.activeElement; // which loses the focus while it is disabled
     setBusy(true);
     setError(null);
     try {
@@ -71,6 +83,7 @@ export function useAct(act) {
       return undefined;
     } finally {
       setBusy(false);
+      requestAnimationFrame(() => requestAnimationFrame(() => unfocused() && from?.focus()));
     }
   };
   return [busy, error, run, () => setError(null)];
@@ -86,5 +99,15 @@ export function useTicks(on) {
   }, [on]);
 }
 
+// `live` is null before the first time.
 export const Live = ({live}) =>
-  html`<span class="live ${live ? "on" : "off"}" role="status">${live ? "live" : "connecting…"}</span>`;
+  html`<span class="live ${live ? "on" : live === null ? "" : "off"}" role="status">${
+    live ? "live" : live === null ? "connecting…" : "no connection, trying again…"
+  }</span>`;
+
+// The heading of a page that was come to: whoever has nowhere else to go on, goes on here.
+export function Heading({children}) {
+  const heading = useRef(null);
+  useEffect(() => void (unfocused() && heading.current.focus()), []);
+  return html`<h1 tabindex="-1" ref=${heading}>${children}</h1>`;
+}

@@ -1,49 +1,66 @@
 // The TODOs as a graph: what needs nothing is on the left, and everything stands to the right of what it needs.
+import {MARKS, words} from "./bits.js";
 import {Component, html} from "./html.js";
 
-const WIDTH = 190, HEIGHT = 40, ACROSS = 60, DOWN = 14, EDGE = 20, SHOWN = 22;
-const MARKS = {completed: "✓", failed: "✗", blocked: "■", in_progress: "●", verifying: "◐", awaiting_input: "?"};
+const WIDTH = 190, HEIGHT = 40, WAY = 6, ACROSS = 60, DOWN = 14, EDGE = 20, SHOWN = 22;
+const MOST = 10_000; // TODOs and ways; with more, edges are straight
 
 const needed = (need) => need.split("=")[0];
 
-// [{id, x, y}], [[from, to]]: layers by the longest way from a beginning; within one, near the middle of what is needed.
+// {nodes, edges}. Layers by the longest way from a beginning; within one, near the middle of what is needed. An edge to a
+// TODO that is several layers on has a place of its own (a way, as wide as a TODO) in each layer between, so that it never
+// runs behind another; edges to the same TODO share it.
 export function layout(todos) {
   const byKey = new Map(todos.map((todo) => [todo.key, todo]));
+  const needs = new Map(todos.map((todo) => [todo, [...new Set(todo.needs.map((need) => byKey.get(needed(need))))].filter(Boolean)]));
   const layer = new Map();
   for (const todo of todos) place(todo);
   function place(first) {
     const stack = [first];
     while (stack.length) {
       const todo = stack.at(-1);
-      const needs = todo.needs.map((need) => byKey.get(needed(need))).filter(Boolean);
-      const open = needs.find((need) => !layer.has(need.id) && !stack.includes(need));
+      const open = needs.get(todo).find((need) => !layer.has(need.id) && !stack.includes(need));
       if (open) {
         stack.push(open);
         continue;
       }
-      layer.set(todo.id, Math.max(-1, ...needs.map((need) => layer.get(need.id) ?? -1)) + 1);
+      layer.set(todo.id, Math.max(-1, ...needs.get(todo).map((need) => layer.get(need.id) ?? -1)) + 1);
       stack.pop();
     }
   }
-  const layers = [];
-  for (const todo of todos) (layers[layer.get(todo.id)] ??= []).push(todo);
-  const row = new Map();
-  for (const each of layers) {
-    const middle = (todo) => {
-      const rows = todo.needs.map((need) => row.get(byKey.get(needed(need))?.id)).filter((found) => found !== undefined);
-      return rows.length ? rows.reduce((a, b) => a + b, 0) / rows.length : 0;
-    };
-    const wanted = new Map(each.map((todo) => [todo.id, middle(todo)]));
-    each.sort((a, b) => wanted.get(a.id) - wanted.get(b.id));
-    each.forEach((todo, place) => row.set(todo.id, place));
+  const nodes = new Map(), edges = [], layers = [];
+  const add = (node) => (nodes.set(node.id, node), (layers[node.layer] ??= []).push(node), node);
+  const join = (from, to) => (to.from.push(from), edges.push([from, to]));
+  for (const todo of todos) add({id: todo.id, layer: layer.get(todo.id), high: HEIGHT, from: []});
+  for (const todo of todos) {
+    for (const need of needs.get(todo)) {
+      const from = nodes.get(need.id);
+      let to = nodes.get(todo.id);
+      while (to.layer > from.layer + 1 && nodes.size < MOST) {
+        const id = `${to.layer - 1} ${todo.id}`;
+        const before = nodes.get(id) ?? add({id, layer: to.layer - 1, high: WAY, from: [], way: true});
+        if (!to.from.includes(before)) join(before, to);
+        to = before;
+      }
+      if (!to.from.includes(from)) join(from, to);
+    }
   }
-  const nodes = todos.map((todo) => ({
-    id: todo.id, x: EDGE + layer.get(todo.id) * (WIDTH + ACROSS), y: EDGE + row.get(todo.id) * (HEIGHT + DOWN),
-  }));
-  const edges = todos.flatMap((todo) =>
-    todo.needs.map((need) => byKey.get(needed(need))).filter(Boolean).map((need) => [need.id, todo.id]),
-  );
-  return {nodes, edges};
+  for (const each of layers) {
+    for (const node of each) node.wanted = node.from.reduce((sum, from) => sum + from.middle, 0) / (node.from.length || 1);
+    each.sort((a, b) => a.wanted - b.wanted);
+    let y = EDGE;
+    for (const node of each) {
+      Object.assign(node, {x: EDGE + node.layer * (WIDTH + ACROSS), y, middle: y + node.high / 2});
+      y += node.high + DOWN;
+    }
+  }
+  return {nodes: [...nodes.values()], edges};
+}
+
+// Through a way, and then to the next layer.
+function bend([from, to]) {
+  const x1 = from.x + WIDTH, x2 = to.x, half = (x2 - x1) / 2;
+  return `M${from.way ? from.x : x1} ${from.middle}H${x1}C${x1 + half} ${from.middle} ${x2 - half} ${to.middle} ${x2} ${to.middle}`;
 }
 
 export class Graph extends Component {
@@ -59,18 +76,12 @@ export class Graph extends Component {
       this.size = all.length;
     }
     const {nodes, edges} = this.found;
-    const at = new Map(nodes.map((node) => [node.id, node]));
     const width = Math.max(0, ...nodes.map((node) => node.x)) + WIDTH + EDGE;
-    const height = Math.max(0, ...nodes.map((node) => node.y)) + HEIGHT + EDGE;
-    const bend = ([from, to]) => {
-      const a = at.get(from), b = at.get(to);
-      const x1 = a.x + WIDTH, y1 = a.y + HEIGHT / 2, x2 = b.x, y2 = b.y + HEIGHT / 2, half = (x2 - x1) / 2;
-      return `M${x1} ${y1}C${x1 + half} ${y1} ${x2 - half} ${y2} ${x2} ${y2}`;
-    };
+    const height = Math.max(0, ...nodes.map((node) => node.y + node.high)) + EDGE;
     return html`<div class="graph" tabindex="0" role="region" aria-label="graph of TODOs">
       <svg width=${width} height=${height} role="group" aria-label="TODOs and what they need">
-        ${edges.map((edge) => html`<path key=${edge.join()} d=${bend(edge)} />`)}
-        ${nodes.map(({id, x, y}) => html`<${Node} key=${id} run=${run} todo=${todos.get(id)} x=${x} y=${y} chosen=${id === chosen} />`)}
+        ${edges.map((edge) => html`<path key=${`${edge[0].id} ${edge[1].id}`} d=${bend(edge)} />`)}
+        ${nodes.filter((node) => !node.way).map(({id, x, y}) => html`<${Node} key=${id} run=${run} todo=${todos.get(id)} x=${x} y=${y} chosen=${id === chosen} />`)}
       </svg>
     </div>`;
   }
@@ -85,11 +96,10 @@ class Node extends Component {
   render({run, todo, x, y, chosen}) {
     if (!todo) return null;
     const key = todo.key.length > SHOWN ? `${todo.key.slice(0, SHOWN - 1)}…` : todo.key;
-    const words = todo.state.replaceAll("_", " ");
-    return html`<a class=${todo.state} href=${`#/runs/${run}/${encodeURIComponent(todo.id)}`} aria-label=${`${todo.key}: ${words}`} aria-current=${chosen ? "true" : null}>
-      <title>${`${todo.key}: ${words}`}</title>
+    return html`<a class=${todo.state} href=${`#/runs/${run}/${encodeURIComponent(todo.id)}`} aria-label=${`${todo.key}: ${words(todo.state)}`} aria-current=${chosen ? "true" : null}>
+      <title>${`${todo.key}: ${words(todo.state)}`}</title>
       <rect x=${x} y=${y} width=${WIDTH} height=${HEIGHT} rx="8" />
-      <text class="sign" x=${x + 12} y=${y + 25}>${MARKS[todo.state] ?? "○"}</text>
+      <text class="sign" x=${x + 12} y=${y + 25}>${MARKS[todo.state] ?? "•"}</text>
       <text x=${x + 30} y=${y + 25}>${key}</text>
     </a>`;
   }

@@ -1,7 +1,7 @@
 // What happens, as it happens. Browsers come again by themselves, with the number of the last event that they had.
-import {allTodos, get, ofRun} from "./api.js";
+import {allTodos, get, ofRun, ofTodo} from "./api.js";
 
-const ACTIVE = new Set(["in_progress", "verifying"]);
+export const ACTIVE = new Set(["in_progress", "verifying"]);
 export const ENDED = new Set(["completed", "failed", "cancelled", "skipped", "not_applicable", "blocked"]);
 export const RUN_ENDED = new Set(["completed", "failed", "cancelled"]);
 const TYPES = [
@@ -13,15 +13,15 @@ const SPENT = new Set(["role.turn", "run.budget"]);
 const ASKED = new Set(["question.asked", "question.answered", "question.expired"]);
 const LOST = {died: "its worker died", lease_lost: "its worker did not answer"};
 
-// One run: `run`, `todos` (by id, in the order of the plan), `questions`, `live`. `changed` is called, at most once a
-// frame, when any of it is another; a TODO that is another is another object.
+// One run: `run`, `todos` (by id, in the order of the plan), `asked` (all its questions, the oldest first), `live` (null:
+// not yet). `changed` is called, at most once a frame, when any of it is another; a TODO that is another is another object.
 export class RunFeed {
   constructor(id, changed) {
     this.id = id;
     this.run = null;
     this.todos = new Map();
-    this.questions = [];
-    this.live = false;
+    this.asked = [];
+    this.live = null;
     this.listeners = new Set();
     this._changed = changed;
     this._frame = 0;
@@ -34,7 +34,7 @@ export class RunFeed {
     const run = await get(ofRun(this.id));
     this.id = run.id;
     this.run = run;
-    await Promise.all([this._readTodos(), this._readQuestions()]);
+    await Promise.all([this._readTodos(), this.readQuestions()]);
     if (!this._closed) this._listen(run.last_event);
     this._soon();
   }
@@ -77,8 +77,9 @@ export class RunFeed {
       if (type === "run.state") Object.assign(this.run, {state: data.to, reason: data.reason ?? null});
     }
     if (SPENT.has(type)) this._after("spend", 400, () => this._readSpend());
-    if (ASKED.has(type)) this._after("questions", 50, () => this._readQuestions());
     const todo = this.todos.get(event.todo);
+    // No event tells of a question that was withdrawn: its TODO does not wait any more.
+    if (ASKED.has(type) || todo?.state === "awaiting_input") this._after("questions", 50, () => this.readQuestions());
     if (todo) this.todos.set(todo.id, heard(todo, type, event));
     else if (event.todo || type === "run.planned") this._after("todos", 100, () => this._readTodos());
     for (const listener of this.listeners) listener(type, event);
@@ -99,8 +100,11 @@ export class RunFeed {
     this._soon();
   }
 
-  async _readQuestions() {
-    this.questions = (await get(`/api/questions?run=${this.id}`)).questions;
+  async readQuestions() {
+    // All are the oldest ones, a page of them: what is pending may be later.
+    const pages = await Promise.all(["pending", "all"].map((state) => get(`/api/questions?run=${this.id}&state=${state}`)));
+    const found = new Map(pages.flatMap((page) => page.questions).map((question) => [question.id, question]));
+    this.asked = [...found.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
     this._soon();
   }
 
@@ -156,8 +160,9 @@ export class RunsFeed {
   constructor(changed) {
     this.runs = new Map();
     this.questions = [];
+    this.keys = new Map(); // of the TODOs that the questions are of
     this.next = null;
-    this.live = false;
+    this.live = null;
     this.read = false;
     this._changed = changed;
     this._closed = false;
@@ -185,7 +190,7 @@ export class RunsFeed {
       if (!this._timer) {
         this._timer = setTimeout(() => {
           this._timer = 0;
-          this._readQuestions().catch(() => {});
+          this.readQuestions().catch(() => {});
         }, 300);
       }
     });
@@ -202,7 +207,7 @@ export class RunsFeed {
   }
 
   async _refresh() {
-    await Promise.all([this._readPage(null), this._readQuestions()]);
+    await Promise.all([this._readPage(null), this.readQuestions()]);
   }
 
   async _readPage(before) {
@@ -213,8 +218,11 @@ export class RunsFeed {
     this._changed();
   }
 
-  async _readQuestions() {
-    this.questions = (await get("/api/questions")).questions;
+  async readQuestions() {
+    const {questions} = await get("/api/questions");
+    const key = async ({run, todo}) => this.keys.set(todo, (await get(ofTodo(run, todo))).key);
+    await Promise.all(questions.filter(({todo}) => !this.keys.has(todo)).map((each) => key(each).catch(() => {})));
+    this.questions = questions;
     this._changed();
   }
 

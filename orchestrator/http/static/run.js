@@ -1,11 +1,11 @@
 // One run: its TODOs as they stand, as a list or as a graph; what it waits for; what can be done.
 import {ofRun, post, text} from "./api.js";
-import {Live, Mark, Progress, Spend, State, Trouble, since, useAct, useTicks} from "./bits.js";
+import {Heading, Live, Mark, Progress, Spend, State, Trouble, lasted, useAct, useTicks, words} from "./bits.js";
 import {Diff} from "./diff.js";
 import {Question} from "./forms.js";
 import {Graph} from "./graph.js";
 import {Component, html, useEffect, useRef, useState} from "./html.js";
-import {RUN_ENDED, RunFeed} from "./live.js";
+import {ACTIVE, RUN_ENDED, RunFeed} from "./live.js";
 import {TodoPanel} from "./todo.js";
 
 const STANDING = new Set(["held", "budget_exhausted"]);
@@ -28,19 +28,22 @@ export function RunPage({run, todo, who}) {
   if (!found?.run) return html`<p class="quiet" role="status">reading…</p>`;
   const may = who.scope !== "read";
   const chosen = todo ? found.todos.get(todo) : null;
+  const roles = [...found.todos.values()].some((each) => each.role);
+  const pending = found.asked.filter((question) => question.state === "pending" && question.todo !== chosen?.id); // its panel has those
   const tab = (name, label) =>
     html`<button role="tab" aria-selected=${view === name} onClick=${() => setView(name)}>${label}</button>`;
   return html`
     <${Head} run=${found.run} live=${found.live} may=${may} />
-    ${found.questions.map(
-      (question) => html`<${Question} key=${question.id} question=${question} may=${may} about=${found.todos.get(question.todo)?.key} />`,
+    ${pending.map(
+      (question) => html`<${Question} key=${question.id} question=${question} may=${may} about=${found.todos.get(question.todo)?.key}
+        again=${() => found.readQuestions()} />`,
     )}
     <div class=${`split ${chosen ? "open" : ""}`}>
       <section class="card" aria-label="TODOs">
         <div class="tabs" role="tablist">
-          ${tab("list", `List (${found.todos.size})`)}${tab("graph", "Graph")}${tab("report", "Report")}${tab("diff", "Changes")}
+          ${tab("list", `List (${found.todos.size})`)}${tab("graph", "Graph")}${tab("report", "Report")}${roles ? tab("diff", "Changes") : null}
         </div>
-        ${view === "list" ? html`<${List} run=${found.id} todos=${found.todos} chosen=${todo} />` : null}
+        ${view === "list" ? html`<${List} run=${found.id} todos=${found.todos} asked=${found.asked} chosen=${todo} />` : null}
         ${view === "graph" ? html`<${Graph} run=${found.id} todos=${found.todos} chosen=${todo} />` : null}
         ${view === "report" ? html`<${Text} path=${`${ofRun(found.id)}/report`} stamp=${found.run.state} empty="There is no report." />` : null}
         ${view === "diff" ? html`<${Text} path=${`${ofRun(found.id)}/diff`} stamp=${found.run.updated_at} diff empty="Nothing has been changed." />` : null}
@@ -52,16 +55,21 @@ export function RunPage({run, todo, who}) {
 
 function Head({run, live, may}) {
   const [busy, error, act, forget] = useAct((what) => post(`${ofRun(run.id)}/${what}`));
-  const ended = RUN_ENDED.has(run.state);
-  const cancel = () => confirm(`End ${run.name} for good?`) && act("cancel");
+  const ended = RUN_ENDED.has(run.state), standing = STANDING.has(run.state);
+  const cancel = async () => {
+    if (confirm(`End ${run.name} for good?`) && (await act("cancel"))) document.querySelector("h1").focus();
+  };
   return html`
     <div class="card">
       <div class="row spread">
-        <h1>${run.name}</h1>
+        <${Heading}>${run.name}<//>
         <span class="row">
           <${Live} live=${live} />
-          ${may && !ended && !STANDING.has(run.state) ? html`<button disabled=${busy} onClick=${() => act("hold")}>Hold</button>` : null}
-          ${may && STANDING.has(run.state) ? html`<button class="main" disabled=${busy} onClick=${() => act("resume")}>Resume</button>` : null}
+          ${may && !ended
+            ? html`<button class=${standing ? "main" : ""} disabled=${busy} onClick=${() => act(standing ? "resume" : "hold")}>
+                ${standing ? "Resume" : "Hold"}
+              </button>`
+            : null}
           ${may && !ended ? html`<button class="danger" disabled=${busy} onClick=${cancel}>Cancel</button>` : null}
         </span>
       </div>
@@ -77,27 +85,37 @@ function Head({run, live, may}) {
   `;
 }
 
-function List({run, todos, chosen}) {
-  useTicks([...todos.values()].some((todo) => todo.state === "in_progress" || todo.state === "verifying"));
+function List({run, todos, asked, chosen}) {
+  useTicks([...todos.values()].some((todo) => ACTIVE.has(todo.state)));
+  const last = new Map(asked.map((question) => [question.todo, question]));
   return html`<ol class="todos">
-    ${[...todos.values()].map((todo) => html`<${Row} key=${todo.id} run=${run} todo=${todo} chosen=${todo.id === chosen} />`)}
+    ${[...todos.values()].map(
+      (todo) => html`<${Row} key=${todo.id} run=${run} todo=${todo} asked=${last.get(todo.id)} chosen=${todo.id === chosen} />`,
+    )}
   </ol>`;
+}
+
+// What is told of a TODO besides its name; of a gate what it asks, and then what it was told.
+function line(todo, asked) {
+  if (todo.reason) return `${words(todo.reason)}${todo.detail ? `: ${todo.detail}` : ""}`;
+  if (todo.state === "awaiting_input" && asked) return asked.text;
+  if (todo.kind === "ask" && asked?.answer != null) return `${asked.answer} (${asked.answered_by})`;
+  return todo.doing || todo.line || "";
 }
 
 class Row extends Component {
   shouldComponentUpdate(next) {
-    const active = next.todo.state === "in_progress" || next.todo.state === "verifying";
-    return active || next.todo !== this.props.todo || next.chosen !== this.props.chosen;
+    const now = this.props;
+    return ACTIVE.has(next.todo.state) || next.todo !== now.todo || next.asked !== now.asked || next.chosen !== now.chosen;
   }
 
-  render({run, todo, chosen}) {
-    const said = todo.reason ? `${todo.reason.replaceAll("_", " ")}${todo.detail ? `: ${todo.detail}` : ""}` : "";
+  render({run, todo, asked, chosen}) {
     return html`<li>
       <a href=${`#/runs/${run}/${encodeURIComponent(todo.id)}`} aria-current=${chosen ? "true" : null}>
         <${Mark} state=${todo.state} />
         <span class="key">${todo.title === todo.key ? todo.key : html`${todo.key} <span class="quiet">${todo.title}</span>`}</span>
-        <span class="line">${said || todo.doing || todo.line || ""}</span>
-        <span class="time">${todo.started_at ? since(todo.started_at, todo.ended_at) : ""}</span>
+        <span class="line">${line(todo, asked)}</span>
+        <span class="time">${lasted(todo)}</span>
       </a>
     </li>`;
   }

@@ -1,24 +1,35 @@
 // One TODO, whole: what it is at, what it printed, what its roles said, what they changed, what was proved.
 import {bytes, get, ofTodo, post, text} from "./api.js";
-import {State, Trouble, When, since, useAct, useTicks, took, words} from "./bits.js";
+import {State, Trouble, When, lasted, since, took, unfocused, useAct, useTicks, words} from "./bits.js";
 import {Diff} from "./diff.js";
+import {Question} from "./forms.js";
 import {html, useEffect, useRef, useState} from "./html.js";
+import {ACTIVE} from "./live.js";
 
 const LOG_SHOWN = 400_000;
 const MARKS = {done: "✓", open: "○", dropped: "–", split: "↳"};
 
 export function TodoPanel({feed, todo, may}) {
-  const role = todo.kind !== "task" && todo.kind !== "ask" && todo.kind !== "push";
+  const gate = todo.kind === "ask";
+  const role = todo.kind !== "task" && !gate && todo.kind !== "push";
   const [view, setView] = useState(role ? "talk" : "log");
-  const [busy, error, retry, forget] = useAct(() => post(`${ofTodo(feed.id, todo.id)}/retry`));
+  const [busy, error, retry, forget] = useAct(async () => {
+    await post(`${ofTodo(feed.id, todo.id)}/retry`);
+    panel.current?.focus();
+  });
   const panel = useRef(null);
-  const active = todo.state === "in_progress" || todo.state === "verifying";
+  const active = ACTIVE.has(todo.state);
+  const asked = feed.asked.filter((question) => question.todo === todo.id);
   useTicks(active);
   useEffect(() => {
-    panel.current?.focus();
+    const aside = panel.current, row = `section a[href="#/runs/${feed.id}/${encodeURIComponent(todo.id)}"]`;
+    aside.focus();
     const leave = (event) => event.key === "Escape" && (location.hash = `#/runs/${feed.id}`);
     addEventListener("keydown", leave);
-    return () => removeEventListener("keydown", leave);
+    return () => {
+      removeEventListener("keydown", leave);
+      if (unfocused() || aside.contains(document.activeElement)) document.querySelector(row)?.focus();
+    };
   }, [todo.id]);
   const tab = (name, label) =>
     html`<button role="tab" aria-selected=${view === name} onClick=${() => setView(name)}>${label}</button>`;
@@ -36,23 +47,42 @@ export function TodoPanel({feed, todo, may}) {
     <div class="row">
       <${State} state=${todo.state} reason=${todo.reason} />
       <span class="quiet">${todo.acting ?? todo.role ?? todo.kind}</span>
-      ${todo.started_at ? html`<span class="quiet">${since(todo.started_at, todo.ended_at)}</span>` : null}
+      <span class="quiet">${lasted(todo)}</span>
     </div>
     ${todo.detail ? html`<pre tabindex="0">${todo.detail}</pre>` : null}
     ${active && todo.doing ? html`<p>now: <code>${todo.doing}</code></p>` : null}
     ${todo.needs.length ? html`<p class="quiet">needs ${todo.needs.join(", ")}</p>` : null}
     ${todo.checklist.length ? html`<${Checklist} items=${todo.checklist} />` : null}
     <${Trouble} error=${error} close=${forget} />
-    <div class="tabs" role="tablist">
-      ${tab("log", "Log")}${role ? tab("talk", "Conversation") : null}${role ? tab("diff", "Changes") : null}
-      ${tab("evidence", "Evidence")}${tab("attempts", "Attempts")}
-    </div>
-    ${view === "log" ? html`<${Log} feed=${feed} todo=${todo} />` : null}
-    ${view === "talk" ? html`<${Talk} feed=${feed} todo=${todo} />` : null}
-    ${view === "diff" ? html`<${Changes} feed=${feed} todo=${todo} />` : null}
-    ${view === "evidence" ? html`<${Evidence} feed=${feed} todo=${todo} />` : null}
-    ${view === "attempts" ? html`<${Attempts} feed=${feed} todo=${todo} />` : null}
+    ${asked.filter((question) => question.state === "pending").map(
+      (question) => html`<${Question} key=${question.id} question=${question} may=${may} about="It waits for an answer."
+        again=${() => feed.readQuestions()} />`,
+    )}
+    ${gate ? html`<${Answers} todo=${todo} asked=${asked} />` : html`
+      <div class="tabs" role="tablist">
+        ${tab("log", "Log")}${role ? tab("talk", "Conversation") : null}${role ? tab("diff", "Changes") : null}
+        ${tab("evidence", "Evidence")}${tab("attempts", "Attempts")}
+      </div>
+      ${view === "log" ? html`<${Log} feed=${feed} todo=${todo} />` : null}
+      ${view === "talk" ? html`<${Talk} feed=${feed} todo=${todo} />` : null}
+      ${view === "diff" ? html`<${Changes} feed=${feed} todo=${todo} />` : null}
+      ${view === "evidence" ? html`<${Evidence} feed=${feed} todo=${todo} />` : null}
+      ${view === "attempts" ? html`<${Attempts} feed=${feed} todo=${todo} />` : null}`}
   </aside>`;
+}
+
+// What became of a gate's questions. Its end is when it was answered.
+function Answers({todo, asked}) {
+  if (!asked.length) return html`<p class="quiet">It has not been asked.</p>`;
+  return asked.filter((question) => question.state !== "pending").map(
+    (question) => html`<section class="evidence" key=${question.id} aria-label="answer">
+      <p class="says"><strong>${question.text}</strong></p>
+      ${question.choices.length ? html`<p class="quiet">choices: ${question.choices.join(", ")}</p>` : null}
+      <p>${question.answer === null
+        ? words(question.state)
+        : html`Answered <strong>${question.answer}</strong>, by ${question.answered_by}, <${When} at=${todo.ended_at} />`}</p>
+    </section>`,
+  );
 }
 
 const Checklist = ({items}) =>
@@ -91,8 +121,9 @@ function Log({feed, todo}) {
   const end = useRef(null);
   useEffect(() => {
     const decoder = new TextDecoder();
-    let here = true, offset = 0, reading = false, again = false;
+    let here = true, begun = Boolean(todo.started_at), offset = 0, reading = false, again = false;
     const read = async () => {
+      if (!begun) return setNote("It has not been started.");
       if (reading) return void (again = true);
       reading = true;
       try {
@@ -114,6 +145,7 @@ function Log({feed, todo}) {
     const hear = (type, event) => {
       if (event.todo !== todo.id) return;
       if (type === "todo.state" && event.data.to === "in_progress") {
+        begun = true;
         offset = 0;
         setShown("");
       }
