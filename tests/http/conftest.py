@@ -7,7 +7,10 @@ from collections.abc import Generator
 import httpx
 import pytest
 
+from tests.http.pages import said, visit
 from tests.http.server import Server, served
+
+__all__ = ["said", "visit"]
 
 
 @pytest.fixture(scope="module")
