@@ -65,24 +65,26 @@ async def _serve(house: House, repositories: list[str], *, trusted: bool, read_o
         bodies, subscriptions, Policy(read_only=read_only), RunTasks(house.service, bodies.whose)
     )  # fmt: skip
     aside = [asyncio.create_task(each) for each in (hints.run(), tell_changes(hints, subscriptions))]
-    working = asyncio.create_task(_work(house, interruption)) if works else None
+    working = asyncio.create_task(_work(house, interruption, works=works))
     serving = asyncio.create_task(serve_stdio(server))
-    stopping = asyncio.create_task(interruption.wait())
     try:
-        await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([serving, working], return_when=asyncio.FIRST_COMPLETED)
         interruption.end()
-        if working:
-            await working
+        await working
     finally:
-        await ended(serving, stopping, *aside, *([working] if working else []))
+        await ended(serving, working, *aside)
     if not serving.cancelled() and (error := serving.exception()):
         raise error
     return 0
 
 
-async def _work(house: House, interruption: Interruption) -> None:
+async def _work(house: House, interruption: Interruption, *, works: bool) -> None:
+    """Until interrupted."""
     from orchestrator.cli.compose import workshop
     from orchestrator.cli.driving import serve_queue
 
+    if not works:
+        await interruption.wait()
+        return
     async with workshop(house) as shop:
         await serve_queue(house, shop, house.settings.worker_concurrency, interruption)

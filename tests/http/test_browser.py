@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -178,6 +179,50 @@ def test_what_commands_and_plans_say_is_text(tmp_path: Path, visit: Open) -> Non
                     page.wait_for_timeout(100)
             row(page, "a").get_by_role("link").click()
             expect(page.get_by_label("log", exact=True)).to_contain_text(ATTACK)
+            assert page.locator("img[src=x]").count() == 0
+
+
+def test_what_roles_say_and_change_is_text(tmp_path: Path, visit: Open) -> None:
+    calls = [
+        {"name": "checklist", "arguments": {"action": "set", "items": [ATTACK]}},
+        {"name": "workspace_write", "arguments": {"path": "page.html", "content": f"{ATTACK}\n"}},
+    ]
+    ends = [
+        {"name": "checklist", "arguments": {"action": "complete", "item": 1}},
+        {"name": "done", "arguments": {"summary": ATTACK}},
+    ]
+    replies = [{"text": ATTACK, "calls": calls}, {"text": ATTACK, "calls": ends}]
+    report = {"name": "report", "arguments": {"markdown": f"# {ATTACK}"}}
+    script = {"conversations": [
+        {"when": "# Do this:", "replies": replies}, {"when": "# Write the report", "replies": [{"calls": [report]}]},
+    ]}  # fmt: skip
+    (tmp_path / "script.yaml").write_text(json.dumps(script))
+    repo = tmp_path / "repository"
+    subprocess.run(["git", "init", "-q", repo], check=True)
+    name = ["-c", "user.name=a", "-c", "user.email=a@localhost"]
+    subprocess.run(["git", "-C", repo, *name, "commit", "-q", "--allow-empty", "-m", "empty"], check=True)
+    settings = {
+        "ATLAS_SERVE_REPOSITORIES": str(repo), "ATLAS_MODELS": "scripted/script.yaml", "ATLAS_SANDBOX": "host",
+        "ATLAS_ALLOW_HOST": "true", "ANTHROPIC_API_KEY": "", "OPENAI_API_KEY": "",
+    }  # fmt: skip
+    with served(tmp_path / "served", cwd=tmp_path, **settings) as server, server.client() as client:
+        write = {
+            "id": "write", "role": "hephaestus", "prompt": ATTACK, "title": ATTACK, "touches": ["**"],
+            "verify": [{"run": "test -e page.html"}],
+        }  # fmt: skip
+        run = submitted(client, plan(write, repo=str(repo)))
+        assert ended(client, run)["state"] == "completed"
+        with visit(server, f"/#/runs/{run}") as page:
+            page.on("dialog", lambda dialog: pytest.fail(f"a script ran: {dialog.message}"))
+            row(page, "write").get_by_role("link").click()
+            panel = page.get_by_role("complementary")
+            expect(page.get_by_label("checklist")).to_contain_text(ATTACK)
+            for tab in ("Conversation", "Changes"):
+                panel.get_by_role("tab", name=tab).click()
+                expect(panel).to_contain_text(ATTACK)
+            page.keyboard.press("Escape")
+            page.get_by_role("tab", name="Report").click()
+            expect(page.get_by_role("region", name="TODOs")).to_contain_text(ATTACK)
             assert page.locator("img[src=x]").count() == 0
 
 
