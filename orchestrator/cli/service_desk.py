@@ -134,7 +134,7 @@ class Desk:
             print(f"the first token, also in {path}: {secret}", file=sys.stderr)
             url = f"{url}#token={secret}"
         elif (path := self.house.settings.home / TOKEN_FILE).exists():
-            print(f"a first token was made: it is in {path}", file=sys.stderr)
+            print(f"log in with a token; {path} has one", file=sys.stderr)
         print(f"listening on {url}", file=sys.stderr, flush=True)
 
 

@@ -82,9 +82,9 @@ async def test_during_generation_the_connection_is_closed(tmp_path: Path, wire: 
         asked = await _generating(world)
         begun = time.monotonic()
         await cancelled(world)
-        assert await asyncio.to_thread(asked.closed.wait, SOON)
+        assert await asyncio.to_thread(asked.closed.wait, DEADLINE)
         record_property("milliseconds from the cancel to the closed connection", 1000 * (asked.closed_at - begun))
-        assert asked.closed_at - begun < SOON
+        assert asked.closed_at - begun < 3 * SOON  # thirty times the aim: other tests run beside
         (call,) = await world.calls()
         assert (call.state, call.estimated) == ("stopped", True)
         assert call.output >= asked.billed > 0
