@@ -19,6 +19,13 @@ from tests.http.server import Server
 
 Era = Literal["auto", "legacy"]
 ERAS: list[Era] = ["auto", "legacy"]
+GREET = {"id": "greet", "run": "echo hello", "verify": [{"run": "true"}]}
+ASK = {"id": "ship", "ask": "Ship it?", "choices": ["yes", "no"]}
+SHIPPED = {"id": "after", "run": "echo shipped", "needs": [{"ship": "yes"}]}
+
+
+def plan(*todos: dict[str, Any], name: str = "by mcp") -> dict[str, Any]:
+    return {"atlas": 1, "name": name, "sandbox": "host", "todos": list(todos)}
 
 
 @asynccontextmanager
