@@ -1,4 +1,4 @@
-"""What somebody wants who has finished saying something. Grammar and models make intents, `voice.dialogue` acts on them.
+"""What somebody wants who has just finished speaking. Grammar and models make intents; `voice.dialogue` acts on them.
 
 Plain data. A `run` or `todo` is what was said of it (a name, or a part of one), not an id.
 """
