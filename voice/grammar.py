@@ -1,0 +1,201 @@
+"""Commands in a person's words: what a transcript means, whether it is whole, and the same phrases for a recogniser.
+
+The phrases are data (`voice.phrases`). Only what is a phrase as a whole has a meaning here: "don't cancel it" has
+a cancel in it, and is none. Whatever is not understood is left to a model (`voice.intents.Talk`, made by the caller).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+from voice import intents
+from voice.automaton import Match, Unfinished
+from voice.intents import Intent, Language
+from voice.phrasebook import NUMBERS, Key, Phrasebook, Slots, phrasebook
+from voice.templates import as_jsgf
+from voice.transcripts import LONGEST, Word, language_of, tidied, words
+
+Standing = Literal["whole", "open", "unknown"]
+"""Of an utterance so far: a command that needs nothing more; a command that may go on to mean another; no command."""
+
+Said = Mapping[str, str]
+"""What filled the slots, in the speaker's words or, if it is known, as a name is really written."""
+
+MEANINGS: Mapping[str, Callable[[Said], Intent]] = MappingProxyType({
+    "start-goal": lambda said: intents.StartGoal(said.get("goal") or said["task"]),
+    "start-plan": lambda said: intents.StartPlan(said["plan"]),
+    "status": lambda said: intents.Status(said.get("run")),
+    "stop": lambda said: intents.Stop(run=said.get("run")),
+    "stop-everything": lambda _: intents.Stop(scope="everything"),
+    "quiet": lambda _: intents.Quiet(),
+    "cancel": lambda said: intents.Cancel(said.get("run")),
+    "hold": lambda said: intents.Hold(said.get("run")),
+    "resume": lambda said: intents.Resume(said.get("run")),
+    "retry": lambda said: intents.Retry(said.get("run")),
+    "questions": lambda _: intents.Questions(),
+    "approve": lambda _: intents.Approve(),
+    "reject": lambda _: intents.Reject(),
+    "choose": lambda said: intents.Choose(int(said["number"])),
+    "answer": lambda said: intents.Answer(said["text"]),
+    "yes": lambda _: intents.Yes(),
+    "no": lambda _: intents.No(),
+    "repeat": lambda _: intents.Repeat(),
+    "more": lambda _: intents.Detail(more=True),
+    "less": lambda _: intents.Detail(more=False),
+    "help": lambda _: intents.Help(),
+    "backchannel": lambda _: intents.Backchannel(),
+})  # fmt: skip
+"""What the sections of a phrase file mean."""
+
+AT_ONCE = frozenset({"stop", "stop-everything", "quiet"})
+"""Nobody waits for the end of these: what a longer one adds is done when it has been said."""
+
+ANSWERS = frozenset({"yes", "no", "backchannel"})
+"""Words with which people begin other sentences, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    book: Phrasebook
+    tidy: str
+    said: Sequence[Word]
+    slots: Slots
+    matches: list[Match]
+    unfinished: list[Unfinished]
+
+    def sections(self) -> list[str]:
+        return [self.book.sections[match.phrase] for match in self.matches]
+
+
+def _read(text: str, language: Language | None, runs: Collection[str], plans: Collection[str]) -> _Reading | None:
+    if len(text) > LONGEST:
+        return None
+    tidy = tidied(text)
+    book = phrasebook(language or language_of(tidy))
+    said = _without_wake(book, words(tidy, book.variants))
+    asks = tidy.rstrip().endswith("?")
+    slots = Slots(book, said, asks, runs, plans)
+    matches, unfinished = book.automaton.read([word.key for word in said], slots, book.fillers)
+    return _Reading(book, tidy, said, slots, matches, unfinished)
+
+
+def _without_wake(book: Phrasebook, said: list[Word]) -> list[Word]:
+    keys: Key = tuple(word.key for word in said)
+    longest = next((len(wake) for wake in book.wakes if keys[: len(wake)] == wake), 0)
+    return said[longest:]
+
+
+def understand(
+    text: str, language: Language | None = None, *, runs: Collection[str] = (), plans: Collection[str] = ()
+) -> Intent | None:
+    """What `text` asks for, or None when it is no phrase as a whole.
+
+    `language` is told from the text when it is not given. `runs` and `plans` are names that are known: these may be
+    said without the word "run", and come back as they are written here. Any text is safe: the time is bounded, and
+    nothing is raised.
+    """
+    reading = _read(text, language, runs, plans)
+    if reading is None or not reading.matches:
+        return None
+    match = reading.matches[0]
+    return MEANINGS[reading.book.sections[match.phrase]](_filled(reading, match))
+
+
+def _filled(reading: _Reading, match: Match) -> dict[str, str]:
+    """The slots of a match, `known_run` as `run` and `ordinal` as `number`."""
+    filled: dict[str, str] = {}
+    for slot, start, end in match.filled:
+        keys = tuple(word.key for word in reading.said[start:end])
+        match slot:
+            case "number":
+                filled["number"] = str(reading.book.number(keys))
+            case "ordinal":
+                filled["number"] = str(reading.book.ordinals.index(keys[0]) + 1)
+            case "run" | "known_run":
+                filled["run"] = reading.slots.runs.get(keys) or _words_of(reading, start, end)
+            case "plan":
+                filled["plan"] = reading.slots.plans.get(keys) or _words_of(reading, start, end)
+            case _:
+                filled[slot] = _words_of(reading, start, end)
+    return filled
+
+
+def _words_of(reading: _Reading, start: int, end: int) -> str:
+    """What was really said there, without fillers at its end."""
+    while end - 1 > start and reading.said[end - 1].key in reading.book.fillers:
+        end -= 1
+    return reading.tidy[reading.said[start].start : reading.said[end - 1].end]
+
+
+def standing(
+    text: str, language: Language | None = None, *, runs: Collection[str] = (), plans: Collection[str] = ()
+) -> Standing:
+    """Whether a turn may end here: at "whole" at once, at "open" after a short wait; "unknown" tells nothing.
+
+    "status" is open, for "status of the nightly run" means something else; "progress of everything" is whole. "stop"
+    is whole: it is acted on at once, and "stop everything" when that has been said. "yes", "no" and backchannels are
+    open, since they begin other sentences, and free text is open always.
+    """
+    reading = _read(text, language, runs, plans)
+    if reading is None or not reading.matches:
+        return "unknown"
+    section = reading.sections()[0]
+    if section in AT_ONCE:
+        return "whole"
+    if section in ANSWERS:
+        return "open"
+    goes_on = any(more.opens or reading.book.sections[more.phrase] != section for more in reading.unfinished)
+    return (
+        "open"
+        if goes_on or any(slot in {"goal", "task", "text"} for slot, *_ in reading.matches[0].filled)
+        else "whole"
+    )
+
+
+def complete(
+    text: str, language: Language | None = None, *, runs: Collection[str] = (), plans: Collection[str] = ()
+) -> bool:
+    """Whether `text` is a command that certainly is whole, so that the turn may end without waiting (`standing`)."""
+    return standing(text, language, runs=runs, plans=plans) == "whole"
+
+
+def is_backchannel(text: str, language: Language | None = None) -> bool:
+    """Whether this is what somebody says who only listens. "yeah" and "对" are that too, though `understand` has `Yes`
+    for them: it depends on whether they were just asked."""
+    reading = _read(text, language, (), ())
+    return reading is not None and "backchannel" in reading.sections()
+
+
+def jsgf(*, runs: Collection[str] = (), plans: Collection[str] = (), known: Callable[[str], bool]) -> str:
+    """The English phrases as a JSGF grammar, for a recogniser whose dictionary has the words that `known` says it has.
+
+    Phrases with free text are left out, so are names and alternatives with a word that is not `known`. What it
+    recognises is for `understand`, with the same names.
+    """
+    book = phrasebook("en")
+    spoken = {value: word for word, value in book.variants.items() if value.isdecimal()}
+
+    def speakable(key: str) -> bool:
+        return known(spoken.get(key, key))
+
+    def rule(names: Collection[str]) -> list[str]:
+        said = {" ".join(spoken.get(key, key) for key in book.keys(name)) for name in names}
+        return sorted(name for name in said if name and all(map(speakable, name.split())))
+
+    rules: dict[str, list[str]] = {
+        "run": rule(runs),
+        "known_run": rule(runs),
+        "plan": rule(plans),
+        "number": [spoken[str(number)] for number in NUMBERS if speakable(str(number))],
+        "ordinal": [word for word in book.ordinals if speakable(word)],
+    }
+    names = {slot: slot for slot, said in rules.items() if said}
+    lines = ["#JSGF V1.0;", "grammar atlas;"]
+    tops = [said for template in book.templates if (said := as_jsgf(template, names, speakable))]
+    lines.append(f"public <command> = [<wake>] ({' | '.join(tops)});")
+    lines.append(f"<wake> = {' | '.join(' '.join(wake) for wake in book.wakes if all(map(speakable, wake)))};")
+    lines += [f"<{slot}> = {' | '.join(rules[slot])};" for slot in names]
+    return "\n".join(lines) + "\n"
