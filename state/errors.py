@@ -28,6 +28,7 @@ AtlasError                    code, message, hint
 │   ├── ModelUnavailable      for the moment
 │   ├── ModelRejected         for good: key, name, request
 │   └── ModelOverflow         the conversation is too long for it
+├── EngineUnavailable         what hears or speaks: its program, package, model or key is not there
 └── BudgetExhausted           the run's budget does not allow for the next call
 """
 
@@ -222,6 +223,12 @@ class ModelOverflow(ModelError):
     """The conversation is longer than the model can take."""
 
     code = "model_overflow"
+
+
+class EngineUnavailable(AtlasError):
+    """A speech engine can't be used: its program, package, model or key is not there."""
+
+    code = "engine_unavailable"
 
 
 class BudgetExhausted(AtlasError):

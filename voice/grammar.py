@@ -6,7 +6,7 @@ a cancel in it, and is none. Whatever is not understood is left to a model (`voi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
@@ -178,24 +178,27 @@ def jsgf(*, runs: Collection[str] = (), plans: Collection[str] = (), known: Call
     book = phrasebook("en")
     spoken = {value: word for word, value in book.variants.items() if value.isdecimal()}
 
-    def speakable(key: str) -> bool:
-        return known(spoken.get(key, key))
+    def spell(key: str) -> str | None:
+        word = spoken.get(key, key)
+        return word if known(word) else None
 
-    def rule(names: Collection[str]) -> list[str]:
-        said = {" ".join(spoken.get(key, key) for key in book.keys(name)) for name in names}
-        return sorted(name for name in said if name and all(map(speakable, name.split())))
+    def said(phrases: Iterable[Sequence[str]]) -> list[str]:
+        """Those that can be said, none twice."""
+        spelled = ([spell(key) for key in phrase] for phrase in phrases)
+        return list(dict.fromkeys(" ".join(map(str, words)) for words in spelled if words and None not in words))
 
     rules: dict[str, list[str]] = {
-        "run": rule(runs),
-        "known_run": rule(runs),
-        "plan": rule(plans),
-        "number": [spoken[str(number)] for number in NUMBERS if speakable(str(number))],
-        "ordinal": [word for word in book.ordinals if speakable(word)],
+        "run": said(map(book.keys, runs)),
+        "plan": said(map(book.keys, plans)),
+        "number": said([str(number)] for number in NUMBERS),
+        "ordinal": said([word] for word in book.ordinals),
+        "wake": said(book.wakes),
     }
-    names = {slot: slot for slot, said in rules.items() if said}
-    lines = ["#JSGF V1.0;", "grammar atlas;"]
-    tops = [said for template in book.templates if (said := as_jsgf(template, names, speakable))]
-    lines.append(f"public <command> = [<wake>] ({' | '.join(tops)});")
-    lines.append(f"<wake> = {' | '.join(' '.join(wake) for wake in book.wakes if all(map(speakable, wake)))};")
-    lines += [f"<{slot}> = {' | '.join(rules[slot])};" for slot in names]
+    names = {slot: slot for slot, phrases in rules.items() if phrases}
+    if "run" in names:
+        names["known_run"] = "run"
+    commands = dict.fromkeys(as_jsgf(template, names, spell) for template in book.templates)
+    wake = "[<wake>] " if "wake" in names else ""
+    lines = ["#JSGF V1.0;", "grammar atlas;", f"public <command> = {wake}({' | '.join(filter(None, commands))});"]
+    lines += [f"<{slot}> = {' | '.join(phrases)};" for slot, phrases in rules.items() if phrases]
     return "\n".join(lines) + "\n"

@@ -10,13 +10,14 @@ from typing import Annotated, Any, cast
 import typer
 
 from orchestrator.cli import acting, goals, looking, results, server, serving, setup, submitting, telling, working
+from orchestrator.cli import talking as voice
 
 app = typer.Typer(
     name="atlas", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
     rich_markup_mode=None, context_settings={"max_content_width": 120},  # drawing boxes takes longer than all the rest
     help="Takes a plan and keeps at it until every TODO is completed with evidence, or it can say exactly why not.",
 )  # fmt: skip
-for group in (working, goals, submitting, looking, telling, results, acting, server, serving, setup):
+for group in (working, goals, submitting, looking, telling, results, acting, server, serving, voice, setup):
     group.register(app)
 
 

@@ -1,0 +1,195 @@
+"""A finished turn becomes an intent, the intent acts, the acts sentences; nothing that takes long is waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from pipecat.frames.frames import (
+    CancelFrame,
+    EndFrame,
+    Frame,
+    InterruptionFrame,
+    UserStartedSpeakingFrame,
+    UserStoppedSpeakingFrame,
+)
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
+
+from state.errors import StoreError
+from voice import dialogue
+from voice.acts import AskModel, GoOn, Hush, SayAgain
+from voice.desk import Desk
+from voice.frames import IntentFrame, TurnFrame
+from voice.intents import Backchannel, Intent, Language, Talk
+from voice.mouth import Mouth
+from voice.saying import Saying
+from voice.situation import Memory
+from voice.speech import Speech
+from voice.wording.receipts import receipt
+
+log = logging.getLogger(__name__)
+
+
+class Understanding(Protocol):
+    """What `voice.grammar` does."""
+
+    def understand(self, text: str) -> Intent | None:
+        """The intent of a whole command; None: it is none."""
+        ...
+
+    def is_backchannel(self, text: str) -> bool:
+        """Whether somebody only shows that they listen."""
+        ...
+
+
+class Talker(Protocol):
+    """Answers what is no command, by a model."""
+
+    async def reply(self, text: str, said: Callable[[Saying], None]) -> None:
+        """Give each sentence as soon as it is whole. Cancelling it closes the model's connection."""
+        ...
+
+
+class Conversation(FrameProcessor):
+    """Behind the turn processor. `talker` None: there is no model."""
+
+    def __init__(
+        self, desk: Desk, speech: Speech, mouth: Mouth, understanding: Understanding, language: Language,
+        talker: Talker | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self._desk = desk
+        self._speech = speech
+        self._mouth = mouth
+        self._understanding = understanding
+        self._language: Language = language
+        self._talker = talker
+        self._memory = Memory()
+        self._turns: asyncio.Queue[TurnFrame] = asyncio.Queue()
+        self._listening = False
+        self._taking = False
+        self._acting: asyncio.Task[None] | None = None
+        self._talking: asyncio.Task[None] | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether somebody is speaking, or waits for an answer."""
+        return self._listening or self._taking or self._speech.taken or not self._turns.empty()
+
+    @property
+    def memory(self) -> Memory:
+        """What it is about."""
+        return self._memory
+
+    def asked(self, question: str, run: str | None) -> None:
+        """A question was read aloud: what is said now may be its answer."""
+        del run
+        self._memory = Memory(self._memory.focus, question, self._memory.asked)
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        """Takes turns; passes all else on."""
+        await super().process_frame(frame, direction)
+        match frame:
+            case TurnFrame():
+                self._turns.put_nowait(frame)
+                if self._acting is None:
+                    self._acting = self.create_task(self._act(), name=f"{self}::act")
+                return
+            case UserStartedSpeakingFrame():
+                self._listening = True
+                await self._stop_talking()
+            case UserStoppedSpeakingFrame():
+                self._listening = False
+            case InterruptionFrame():
+                await self._stop_talking()
+            case EndFrame() | CancelFrame():
+                await self._end()
+            case _:
+                pass
+        await self.push_frame(frame, direction)
+
+    async def cleanup(self) -> None:
+        """Ends with what it has begun."""
+        await super().cleanup()
+        await self._end()
+        await self._desk.close()
+
+    async def _end(self) -> None:
+        acting, self._acting = self._acting, None
+        await self._stop_talking()
+        if acting is not None:
+            await self.cancel_task(acting)
+
+    async def _stop_talking(self) -> None:
+        talking, self._talking = self._talking, None
+        if talking is not None:
+            await self.cancel_task(talking)
+
+    async def _act(self) -> None:
+        while True:
+            turn = await self._turns.get()
+            self._taking = True
+            try:
+                await self._take(turn)
+            except StoreError as error:
+                log.warning("%s", error)
+                self._say(receipt("unavailable", self._language))
+            except Exception:
+                log.exception("a turn could not be taken")
+                self._say(receipt("refused", self._language))
+            finally:
+                self._taking = False
+
+    async def _take(self, turn: TurnFrame) -> None:
+        intent = self._intent(turn)
+        if intent is None:
+            return
+        await self.push_frame(IntentFrame(intent=intent, text=turn.text))
+        situation = await self._desk.situation()
+        heard = dialogue.Heard(intent, turn.text, woken=turn.woken, confidence=turn.confidence)
+        self._memory, acts = dialogue.decide(heard, situation, self._memory)
+        if not any(isinstance(act, GoOn) for act in acts):
+            self._speech.drop()
+        for act in acts:
+            match act:
+                case GoOn():
+                    self._speech.resume()
+                    self._mouth.wake()
+                case Hush():
+                    self._speech.hush()
+                case SayAgain():
+                    last = self._speech.last
+                    self._say(Saying(last.text, "answer") if last else receipt("nothing_to_repeat", self._language))
+                case AskModel(text=text):
+                    self._talk(text)
+                case _:
+                    done = await self._desk.carry_out(act, situation, self._memory)
+                    self._memory = done.memory
+                    self._say(*done.sayings)
+
+    def _intent(self, turn: TurnFrame) -> Intent | None:
+        """None: somebody said the wake word, and nothing more so far."""
+        text = turn.text.strip()
+        if not text:
+            return None if turn.called else Backchannel()
+        return self._understanding.understand(text) or Talk(text)
+
+    def _talk(self, text: str) -> None:
+        if self._talker is None:
+            self._say(receipt("no_model", self._language))
+            return
+        self._talking = self.create_task(self._answer(self._talker, text), name=f"{self}::talk")
+
+    async def _answer(self, talker: Talker, text: str) -> None:
+        self._speech.answering = True
+        try:
+            await talker.reply(text, self._say)
+        finally:
+            self._speech.answering = False
+            self._mouth.wake()
+
+    def _say(self, *sayings: Saying) -> None:
+        self._speech.say(*sayings)
+        self._mouth.wake()

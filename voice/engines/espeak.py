@@ -1,0 +1,75 @@
+"""Speech by espeak-ng: a small program of the system, no download, two languages here."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+from collections.abc import AsyncGenerator, AsyncIterator
+
+from pipecat.frames.frames import Frame
+from pipecat.services.settings import TTSSettings
+from pipecat.services.tts_service import TTSService
+
+from state.errors import EngineUnavailable
+from voice.intents import Language
+
+PROGRAM = "espeak-ng"
+_VOICES: dict[Language, str] = {"en": "en-us", "zh": "cmn"}
+_WORDS_A_MINUTE = 165
+_CHUNK_BYTES = 4_096
+
+
+def installed() -> bool:
+    """Whether the program is there."""
+    return shutil.which(PROGRAM) is not None
+
+
+class EspeakTTS(TTSService):
+    """`voice` is one of ``espeak-ng --voices``."""
+
+    def __init__(self, language: Language = "en", voice: str | None = None, rate: int = _WORDS_A_MINUTE) -> None:
+        if not installed():
+            raise EngineUnavailable(f"{PROGRAM} is not installed", "Install it (Debian: apt install espeak-ng).")
+        self._voice = voice or _VOICES[language]
+        self._rate = rate
+        super().__init__(
+            push_start_frame=True, push_stop_frames=True, stop_frame_timeout_s=2.0,
+            settings=TTSSettings(model=None, voice=self._voice, language=None),
+        )  # fmt: skip
+
+    def can_generate_metrics(self) -> bool:
+        """See `FrameProcessor`."""
+        return True
+
+    async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
+        """See `TTSService`. The program ends with this generator, however that ends."""
+        program = await asyncio.create_subprocess_exec(
+            PROGRAM, "-v", self._voice, "-s", str(self._rate), "--stdin", "--stdout",
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            given, made = pipes(program)
+            given.write(text.encode())
+            given.close()
+            chunks = _chunks(made)
+            async for frame in self._stream_audio_frames_from_iterator(
+                chunks, strip_wav_header=True, context_id=context_id
+            ):
+                yield frame
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                program.kill()
+            await program.wait()
+
+
+def pipes(program: asyncio.subprocess.Process) -> tuple[asyncio.StreamWriter, asyncio.StreamReader]:
+    """Of a program that was started with both."""
+    if program.stdin is None or program.stdout is None:
+        raise RuntimeError("started without pipes")
+    return program.stdin, program.stdout
+
+
+async def _chunks(stream: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    while chunk := await stream.read(_CHUNK_BYTES):
+        yield chunk

@@ -1,0 +1,13 @@
+"""What a recogniser heard."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """`confidence`, 0 to 1: how sure it is that these words were said. `text` is empty when it was nothing it knows."""
+
+    text: str
+    confidence: float = 1.0

@@ -1,0 +1,136 @@
+"""A conversation with a file instead of a microphone and another instead of a loudspeaker, in real time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import wave
+from collections.abc import Callable
+from pathlib import Path
+
+from pipecat.frames.frames import EndFrame, InputAudioRawFrame, OutputAudioRawFrame, StartFrame
+from pipecat.transports.base_input import BaseInputTransport
+from pipecat.transports.base_output import BaseOutputTransport
+from pipecat.transports.base_transport import TransportParams
+
+from state.errors import InputError
+from voice.outlet import Outlet
+from voice.pipeline import OUT_RATE
+
+_PIECE_SECONDS = 0.02
+_WIDTH = 2
+_LONGEST_SECONDS = 3_600
+
+
+class Recording:
+    """What is spoken into it. `sound`: 16-bit PCM."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            with wave.open(str(path), "rb") as file:
+                self.rate, self.channels, width = file.getframerate(), file.getnchannels(), file.getsampwidth()
+                if width != _WIDTH:
+                    raise InputError(f"{path} has {8 * width}-bit samples", "16-bit PCM is needed: convert it.")
+                if file.getnframes() > _LONGEST_SECONDS * self.rate:
+                    raise InputError(f"{path} is longer than {_LONGEST_SECONDS // 60} minutes", "Cut it.")
+                self.sound = file.readframes(file.getnframes())
+        except OSError as error:
+            raise InputError(f"{path} can't be read: {error.strerror}", "Name a WAV file.") from None
+        except (wave.Error, EOFError) as error:
+            raise InputError(f"{path} is no WAV file: {error}", "16-bit PCM in a WAV file is needed.") from None
+
+
+class FileMicrophone(BaseInputTransport):
+    """Plays a recording as if somebody spoke, then silence for as long as the conversation lasts."""
+
+    def __init__(self, recording: Recording) -> None:
+        super().__init__(TransportParams(audio_in_enabled=True))
+        self._recording = recording
+        self._playing: asyncio.Task[None] | None = None
+        self.over = asyncio.Event()
+        """It has been played."""
+
+    async def start(self, frame: StartFrame) -> None:
+        """See `BaseInputTransport`."""
+        await super().start(frame)
+        await self.set_transport_ready(frame)
+        self._playing = self.create_task(self._play(), name=f"{self}::play")
+
+    async def cleanup(self) -> None:
+        """See `BaseInputTransport`."""
+        await super().cleanup()
+        playing, self._playing = self._playing, None
+        if playing is not None:
+            await self.cancel_task(playing)
+
+    async def _play(self) -> None:
+        rate, channels, sound = self._recording.rate, self._recording.channels, self._recording.sound
+        piece = int(rate * _PIECE_SECONDS) * _WIDTH * channels
+        silence = bytes(piece)
+        began, at = time.monotonic(), 0
+        while True:
+            part = sound[at * piece : (at + 1) * piece] or silence
+            if (at + 1) * piece >= len(sound):
+                self.over.set()
+            await self.push_audio_frame(InputAudioRawFrame(audio=part, sample_rate=rate, num_channels=channels))
+            at += 1
+            await asyncio.sleep(max(0.0, began + at * _PIECE_SECONDS - time.monotonic()))
+
+
+class FileLoudspeaker(BaseOutputTransport):
+    """Keeps what is spoken, in its place in time, and writes it down at the end."""
+
+    def __init__(self, path: Path | None, outlet: Outlet, written: Callable[[float], None] | None = None) -> None:
+        params = TransportParams(
+            audio_out_enabled=True, audio_out_sample_rate=OUT_RATE, audio_out_10ms_chunks=2, audio_out_filter=outlet,
+            audio_out_end_silence_secs=0,
+        )  # fmt: skip
+        super().__init__(params)
+        self._path = path
+        self._written = written
+        self._began = 0.0
+        self._free = 0.0
+        self._sound = bytearray()
+
+    async def start(self, frame: StartFrame) -> None:
+        """See `BaseOutputTransport`."""
+        await super().start(frame)
+        self._began = time.monotonic()
+        await self.set_transport_ready(frame)
+
+    async def stop(self, frame: EndFrame) -> None:
+        """See `BaseOutputTransport`."""
+        await super().stop(frame)
+        if self._path is not None:
+            await asyncio.to_thread(self._write_down)
+
+    async def write_audio_frame(self, frame: OutputAudioRawFrame) -> bool:
+        """As a sound card takes it: not before there is room."""
+        now = time.monotonic()
+        self._free = max(self._free, now)
+        if self._path is not None:
+            start = int((self._free - self._began) * OUT_RATE) * _WIDTH
+            self._sound.extend(bytes(max(0, start - len(self._sound))))
+            self._sound.extend(frame.audio)
+        if self._written is not None:
+            self._written(now)
+        self._free += frame.num_frames / frame.sample_rate
+        await asyncio.sleep(max(0.0, self._free - time.monotonic()))
+        return True
+
+    def _write_down(self) -> None:
+        with wave.open(str(self._path), "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(_WIDTH)
+            file.setframerate(OUT_RATE)
+            file.writeframes(bytes(self._sound))
+
+
+async def quiet(busy: Callable[[], bool], seconds: float, longest: float) -> None:
+    """Until nothing has been going on for so long, or the longest time is over."""
+    end = time.monotonic() + longest
+    since = time.monotonic()
+    while time.monotonic() < end and time.monotonic() - since < seconds:
+        await asyncio.sleep(0.05)
+        if busy():
+            since = time.monotonic()

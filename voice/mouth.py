@@ -1,0 +1,207 @@
+"""Says what `Speech` has to say, a sentence at a time, and knows what of it was heard.
+
+Three processors around the speech engine: `Mouth` before it hands sentences over when nobody else speaks; `Lips` behind
+it ends what an interruption cut short; `Ear` behind the transport's output counts what really went out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from pipecat.frames.frames import (
+    CancelFrame,
+    EndFrame,
+    ErrorFrame,
+    Frame,
+    InterruptionFrame,
+    OutputAudioRawFrame,
+    StartFrame,
+    TTSAudioRawFrame,
+    TTSSpeakFrame,
+    TTSStartedFrame,
+    TTSStoppedFrame,
+    UserStartedSpeakingFrame,
+    UserStoppedSpeakingFrame,
+)
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
+
+from voice.frames import OnsetFrame, OnsetOverFrame, SaidFrame
+from voice.outlet import Outlet
+from voice.speech import Sentence, Speech
+
+_SILENT_SECONDS = 10.0
+"""An engine that has said nothing of a sentence by then will not."""
+
+
+class Playing:
+    """What is between `Mouth` and `Ear`: sentences in the order they were handed over. Of one conversation."""
+
+    def __init__(self) -> None:
+        self.sentences: list[Sentence] = []
+        self.contexts: dict[str | None, Sentence] = {}
+        self.seconds = 0.0
+        """How much went out of the sentence that is being heard."""
+
+    def cut(self) -> float:
+        """Forget all of it; how much was heard of the first."""
+        seconds, self.seconds = self.seconds, 0.0
+        self.sentences.clear()
+        self.contexts.clear()
+        return seconds
+
+
+class Mouth(FrameProcessor):
+    """Before the engine."""
+
+    def __init__(self, speech: Speech, playing: Playing) -> None:
+        super().__init__()
+        self._speech = speech
+        self._playing = playing
+        self._more = asyncio.Event()
+        self._loop: asyncio.Task[None] | None = None
+        self._others: set[str] = set()
+        """Why nothing is begun now."""
+
+    def wake(self) -> None:
+        """There may be something to say."""
+        self._more.set()
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        """Sees who speaks; passes everything on."""
+        await super().process_frame(frame, direction)
+        match frame:
+            case StartFrame():
+                await self.push_frame(frame, direction)
+                self._loop = self.create_task(self._speak(), name=f"{self}::speak")
+                return
+            case EndFrame() | CancelFrame():
+                await self._end()
+            case UserStartedSpeakingFrame():
+                self._others.add("turn")
+            case UserStoppedSpeakingFrame():
+                self._others.discard("turn")
+            case OnsetFrame():
+                self._others.add("onset")
+            case OnsetOverFrame():
+                self._others.discard("onset")
+            case InterruptionFrame():
+                self._speech.cut(self._playing.cut())
+            case ErrorFrame() if direction == FrameDirection.UPSTREAM and frame.processor is self.next:
+                self._unsayable()
+            case _:
+                pass
+        self._more.set()
+        await self.push_frame(frame, direction)
+
+    async def cleanup(self) -> None:
+        """Says no more."""
+        await super().cleanup()
+        await self._end()
+
+    async def _end(self) -> None:
+        loop, self._loop = self._loop, None
+        if loop is not None:
+            await self.cancel_task(loop)
+
+    async def _speak(self) -> None:
+        while True:
+            self._more.clear()
+            while not self._others and (sentence := self._speech.next()) is not None:
+                self._playing.sentences.append(sentence)
+                await self.push_frame(SaidFrame(text=sentence.text, kind=sentence.saying.kind))
+                await self.push_frame(TTSSpeakFrame(text=sentence.text, append_to_context=False))
+            try:
+                await asyncio.wait_for(self._more.wait(), _SILENT_SECONDS)
+            except TimeoutError:
+                if self._playing.sentences and not self._playing.seconds:
+                    self._unsayable()
+
+    def _unsayable(self) -> None:
+        for sentence in self._playing.sentences:
+            self._speech.done(sentence.number)
+        self._playing.cut()
+        self._more.set()
+
+
+class Lips(FrameProcessor):
+    """Behind the engine: nothing of what was cut comes through, and whoever waits for its end is told of it."""
+
+    def __init__(self, playing: Playing, outlet: Outlet) -> None:
+        super().__init__(enable_direct_mode=True)
+        self._playing = playing
+        self._outlet = outlet
+        self._skip = 0.0
+        self._context: str | None = None
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        """Audio of sentences that are still wanted passes, and all that is no speech."""
+        await super().process_frame(frame, direction)
+        match frame:
+            case TTSStartedFrame():
+                if not await self._begun(frame.context_id):
+                    return
+            case TTSAudioRawFrame():
+                if frame.context_id not in self._playing.contexts:
+                    return
+                if (audio := self._unheard(frame)) is None:
+                    return
+                frame = audio
+            case TTSStoppedFrame():
+                if frame.context_id not in self._playing.contexts:
+                    return
+                self._context = None
+            case InterruptionFrame():
+                await self.push_frame(frame, direction)
+                if self._context is not None:
+                    await self.push_frame(TTSStoppedFrame(context_id=self._context))
+                    self._context = None
+                return
+            case _:
+                pass
+        await self.push_frame(frame, direction)
+
+    async def _begun(self, context: str | None) -> bool:
+        known = set(map(id, self._playing.contexts.values()))
+        sentence = next((each for each in self._playing.sentences if id(each) not in known), None)
+        if sentence is None:
+            return False
+        if not known:
+            self._playing.seconds = 0.0  # a chunk of what was cut may have been counted since
+        self._playing.contexts[context] = sentence
+        self._context, self._skip = context, sentence.skip
+        self._outlet.open()
+        return True
+
+    def _unheard(self, frame: TTSAudioRawFrame) -> TTSAudioRawFrame | None:
+        if self._skip <= 0:
+            return frame
+        seconds = frame.num_frames / frame.sample_rate
+        if seconds <= self._skip:
+            self._skip -= seconds
+            return None
+        start = int(self._skip * frame.sample_rate) * 2 * frame.num_channels
+        self._skip = 0.0
+        return TTSAudioRawFrame(frame.audio[start:], frame.sample_rate, frame.num_channels, frame.context_id)
+
+
+class Ear(FrameProcessor):
+    """Behind the transport's output, which passes on what it has written."""
+
+    def __init__(self, speech: Speech, playing: Playing, mouth: Mouth) -> None:
+        super().__init__(enable_direct_mode=True)
+        self._speech = speech
+        self._playing = playing
+        self._mouth = mouth
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        """Counts, and passes everything on."""
+        await super().process_frame(frame, direction)
+        if isinstance(frame, OutputAudioRawFrame):
+            self._playing.seconds += frame.num_frames / frame.sample_rate
+        elif isinstance(frame, TTSStoppedFrame) and frame.context_id in self._playing.contexts:
+            sentence = self._playing.contexts.pop(frame.context_id)
+            self._playing.sentences = [each for each in self._playing.sentences if each.number > sentence.number]
+            self._playing.seconds = 0.0
+            self._speech.done(sentence.number)
+            self._mouth.wake()
+        await self.push_frame(frame, direction)

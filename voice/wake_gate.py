@@ -1,0 +1,134 @@
+"""Who is listened to: audio goes on to voice detection and recognition while somebody has said the wake word, or holds
+the talk button, or may speak over what is being said; otherwise it stays here, and is forgotten after a moment.
+
+The moment is kept because the wake word is known only when it has been said: what was said with it is passed on, too.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from pipecat.frames.frames import (
+    BotStartedSpeakingFrame,
+    BotStoppedSpeakingFrame,
+    Frame,
+    InputAudioRawFrame,
+    VADUserStartedSpeakingFrame,
+    VADUserStoppedSpeakingFrame,
+)
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
+
+from voice.attention import Attention
+from voice.frames import SleepFrame, WakeFrame
+from voice.outlet import Outlet
+
+PRE_ROLL_SECONDS = 1.2
+LONGEST_UTTERANCE_SECONDS = 60.0
+"""Speech without a pause for longer is nobody who talks to us, and is not passed on until it pauses."""
+
+
+class Spotter(Protocol):
+    """Finds the wake word in 16-bit mono audio of 16 kHz."""
+
+    def feed(self, audio: bytes) -> bool:
+        """Whether it has just been said."""
+        ...
+
+    def reset(self) -> None:
+        """Forget what was heard."""
+        ...
+
+
+class WakeGate(FrameProcessor):
+    """See the module. `spotter` None: there is only the button. `over_speech`: while something is said, everybody is
+    listened to, with or without the wake word."""
+
+    def __init__(
+        self, spotter: Spotter | None, attention: Attention, outlet: Outlet, *, over_speech: bool = True,
+        pre_roll: float = PRE_ROLL_SECONDS, longest: float = LONGEST_UTTERANCE_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
+        super().__init__(enable_direct_mode=True)
+        self._spotter = spotter
+        self._attention = attention
+        self._outlet = outlet
+        self._over_speech = over_speech
+        self._pre_roll = pre_roll
+        self._longest = longest
+        self._clock = clock
+        self._kept: deque[InputAudioRawFrame] = deque()
+        self._kept_seconds = 0.0
+        self._bot_speaks = False
+        self._voice_seconds: float | None = None
+        self._shut = False
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        """Audio passes when the gate is open, all else always."""
+        await super().process_frame(frame, direction)
+        match frame:
+            case InputAudioRawFrame():
+                await self._hear(frame)
+                return
+            case WakeFrame():
+                await self._woken(frame.source)
+                return
+            case SleepFrame():
+                self._attention.sleep()
+            case BotStartedSpeakingFrame():
+                self._bot_speaks = True
+            case BotStoppedSpeakingFrame():
+                self._bot_speaks = False
+                self._attention.go_on(self._clock())
+            case VADUserStartedSpeakingFrame():
+                self._voice_seconds = 0.0
+            case VADUserStoppedSpeakingFrame():
+                self._voice_seconds, self._shut = None, False
+                self._attention.go_on(self._clock())
+            case _:
+                pass
+        await self.push_frame(frame, direction)
+
+    @property
+    def _open(self) -> bool:
+        if self._shut:
+            return False
+        heard = self._voice_seconds is not None  # never shut in the middle of a word
+        return heard or (self._over_speech and self._bot_speaks) or self._attention.awake(self._clock())
+
+    async def _hear(self, frame: InputAudioRawFrame) -> None:
+        spotted = self._spotter is not None and self._spotter.feed(frame.audio)
+        seconds = frame.num_frames / frame.sample_rate
+        if self._voice_seconds is not None:
+            self._voice_seconds += seconds
+            self._shut = self._shut or self._voice_seconds > self._longest
+        if self._open:
+            await self._pass_kept()
+            await self.push_frame(frame)
+        else:
+            self._keep(frame, seconds)
+        if spotted:
+            await self._woken("keyword")
+
+    async def _woken(self, source: str) -> None:
+        self._outlet.mute()
+        self._attention.wake(self._clock())
+        if self._spotter is not None:
+            self._spotter.reset()
+        await self.push_frame(WakeFrame(source="button" if source == "button" else "keyword"))
+        await self.broadcast_interruption()
+        await self._pass_kept()
+
+    def _keep(self, frame: InputAudioRawFrame, seconds: float) -> None:
+        self._kept.append(frame)
+        self._kept_seconds += seconds
+        while self._kept_seconds > self._pre_roll and self._kept:
+            gone = self._kept.popleft()
+            self._kept_seconds -= gone.num_frames / gone.sample_rate
+
+    async def _pass_kept(self) -> None:
+        kept, self._kept, self._kept_seconds = self._kept, deque(), 0.0
+        for frame in kept:
+            await self.push_frame(frame)

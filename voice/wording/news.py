@@ -1,0 +1,149 @@
+"""What is told unasked of runs: one or two short sentences each. `name` None: it is clear which run is meant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from voice.intents import Language
+from voice.wording.facts import Trouble
+from voice.wording.sentences import NUMBERS, REASONS, SENTENCES, Sentence
+from voice.wording.spoken import ENDS, aloud, listed, sentence, spoken, tidy
+
+Outcome = Literal["completed", "failed", "blocked", "cancelled", "budget_exhausted"]
+OUTCOMES: tuple[Outcome, ...] = ("completed", "failed", "blocked", "cancelled", "budget_exhausted")
+
+_QUESTION = 300
+"""Characters of a question that are read out; the rest is for eyes."""
+_CHOICE = 60
+_CHOICES = 6
+_EXPLAINED = 2
+"""How many bad ends are explained in one summary."""
+
+
+def fill(which: Sentence, language: Language, name: str | None = None, **values: object) -> str:
+    """A sentence of this language. `name` and `todo` are as they are; other values are fit to be heard."""
+    said = SENTENCES[language]
+    if "todo" in values:
+        values["todo"] = aloud(str(values["todo"]), language)
+    it = said["it"] if name is None else aloud(name, language)
+    of = "" if name is None else said["of"].format(name=aloud(name, language))
+    return tidy(said[which].format(it=it, of=of, **values))
+
+
+def todos(count: int, language: Language) -> str:
+    """``8 to-dos``"""
+    return fill("one_todo" if count == 1 else "of_todos", language, count=count)
+
+
+def why(troubles: Sequence[Trouble], language: Language) -> str:
+    """One reason, no sentence: the first trouble, and how many others there are. Empty when there is none."""
+    if not troubles:
+        return ""
+    first = troubles[0]
+    said = fill("why", language, todo=first.title, why=reason(first, language))
+    return said if len(troubles) == 1 else fill("why_others", language, why=said, count=len(troubles) - 1)
+
+
+def reason(trouble: Trouble, language: Language) -> str:
+    """Why something failed or is blocked; what somebody diagnosed, where there is such a thing."""
+    known = REASONS[language].get(trouble.reason or "", SENTENCES[language]["no_detail"])
+    if trouble.reason != "stuck" or not trouble.detail:
+        return known
+    return sentence(trouble.detail, language).rstrip(ENDS) or known
+
+
+def started(name: str | None, total: int, *, planning: bool, language: Language) -> str:
+    """A run was submitted."""
+    return fill("planning" if planning else "started", language, name, todos=todos(total, language))
+
+
+def planned(name: str | None, total: int, language: Language) -> str:
+    """Its plan is there; it adds so many TODOs."""
+    return fill("planned", language, name, todos=todos(total, language))
+
+
+def milestone(name: str | None, step: Literal[25, 50, 75], settled: int, total: int, language: Language) -> str:
+    """A quarter, a half, three quarters."""
+    steps: dict[int, Sentence] = {25: "step_25", 50: "step_50", 75: "step_75"}
+    return fill(steps[step], language, name, settled=settled, todos=todos(total, language))
+
+
+def failure(name: str | None, trouble: Trouble, *, again: bool, language: Language) -> str:
+    """Of a TODO."""
+    if again and trouble.reason == "verification":
+        return fill("checks_retry", language, name, todo=trouble.title)
+    which: Sentence = "retry" if again else "todo_failed"
+    return fill(which, language, name, todo=trouble.title, why=reason(trouble, language))
+
+
+def risk(name: str | None, title: str | None, text: str, language: Language) -> str:
+    """`text` is what was written of it; with Oracle's diagnosis, of the TODO called `title`."""
+    diagnosis = text.removeprefix("Oracle: ")
+    said = sentence(diagnosis, language) or fill("no_detail", language)
+    if diagnosis != text and title:
+        return fill("diagnosis", language, name, todo=title, text=said)
+    return fill("risk", language, name, text=said)
+
+
+def outcome(name: str | None, state: Outcome, troubles: Sequence[Trouble], language: Language) -> str:
+    """How a run has ended, or why it does not go on."""
+    said = why(troubles, language)
+    if said and state in ("failed", "blocked"):
+        return fill("failed_why" if state == "failed" else "blocked_why", language, name, why=said)
+    return fill(state, language, name)
+
+
+def question(name: str | None, text: str, choices: Sequence[str], language: Language) -> str:
+    """With its choices, by number."""
+    asked = spoken(text, language, _QUESTION) or fill("no_detail", language)
+    if asked[-1] not in ENDS:
+        asked += {"en": "?", "zh": "？"}[language]
+    said = [fill("asks", language, name, text=asked)]
+    numbers = NUMBERS[language].split()
+    for number, choice in zip(numbers, choices[:_CHOICES], strict=False):
+        said.append(fill("choice", language, number=number, text=spoken(choice, language, _CHOICE).rstrip(ENDS)))
+    if len(choices) > _CHOICES:
+        said.append(fill("more_choices", language, count=len(choices) - _CHOICES))
+    return tidy(" ".join(said))
+
+
+@dataclass(slots=True)
+class Missed:
+    """What happened to several runs, by their names."""
+
+    ended: dict[Outcome, list[tuple[str, Sequence[Trouble]]]] = field(
+        default_factory=dict[Outcome, list[tuple[str, Sequence[Trouble]]]]
+    )
+    going: list[tuple[str, int, int]] = field(default_factory=list[tuple[str, int, int]])
+    """(name, settled, total)"""
+    questions: int = 0
+
+
+def summary(missed: Missed, language: Language, which: Literal["away", "meanwhile"] = "away") -> str:
+    """All of it in one sentence. Empty when there is nothing to tell but questions."""
+    parts: list[str] = []
+    for state in OUTCOMES:
+        ended = missed.ended.get(state, [])
+        explained = [each for each in ended if each[1]][:_EXPLAINED] if state in ("failed", "blocked") else []
+        parts += [_end(outcome(name, state, troubles, language)) for name, troubles in explained]
+        if rest := [name for name, troubles in ended if (name, troubles) not in explained]:
+            parts.append(_end(_several(rest, state, language)))
+    if missed.going and len(missed.going) <= _EXPLAINED:
+        parts += [
+            fill("at", language, name, settled=settled, todos=todos(total, language))
+            for name, settled, total in missed.going
+        ]
+    if parts and missed.questions:
+        one = missed.questions == 1
+        parts.append(fill("one_waits" if one else "some_wait", language, count=missed.questions))
+    return fill(which, language, parts={"en": "; ", "zh": "；"}[language].join(parts)) if parts else ""
+
+
+def _several(names: Sequence[str], state: Outcome, language: Language) -> str:
+    return tidy(SENTENCES[language][state].format(it=listed(names, language)))
+
+
+def _end(said: str) -> str:
+    return said.rstrip(ENDS)
