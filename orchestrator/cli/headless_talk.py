@@ -39,11 +39,11 @@ async def talk(house: House, wanted: Wanted) -> int:
 
     from orchestrator.cli.compose import whoami
     from voice.choices import Choices
+    from voice.chronicle import Chronicle
     from voice.desk import Desk, Speaker
     from voice.engines.commands import CommandSTT
     from voice.engines.espeak import EspeakTTS
     from voice.engines.pocketsphinx import CommandRecognizer, KeywordSpotter
-    from voice.happenings import Happenings
     from voice.headless import FileLoudspeaker, FileMicrophone, Recording, quiet
     from voice.phrase_commands import PhraseCommands
     from voice.pipeline import Assembly, Ends, Engines
@@ -71,7 +71,7 @@ async def talk(house: House, wanted: Wanted) -> int:
             print(who, happening["text"], flush=True)
 
     made = assembly.talk(
-        Ends(microphone, loudspeaker), engines, desk, PhraseCommands(), observers=[Happenings(told)], rtvi=False
+        Ends(microphone, loudspeaker), engines, desk, PhraseCommands(), observers=[Chronicle(told)], rtvi=False
     )
     runner = WorkerRunner(handle_sigint=False)
     await runner.add_workers(made.worker)

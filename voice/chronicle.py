@@ -56,7 +56,7 @@ _TOLD: dict[type[Frame], Callable[[Any], Happening]] = {
 }  # fmt: skip
 
 
-class Happenings(BaseObserver):
+class Chronicle(BaseObserver):
     """Tells each once, as it comes up."""
 
     def __init__(self, told: Callable[[Happening], None], clock: Callable[[], float] = time.monotonic) -> None:
