@@ -38,7 +38,6 @@ _LONG_NUMBER = re.compile(r"\d{10,}")
 _LONG_WORD = re.compile(rf"[A-Za-z0-9]{{{_WORD + 1},}}", re.ASCII)
 _JOINED = re.compile(r"(?<=\w)[_/\\|]+(?=\w)|(?<=[^\W\d_])-+(?=\w)|(?<=\w)-+(?=[^\W\d_])")
 _DASH = re.compile(r"(?<!\w)-+|-+(?!\w)")
-_AT_MARKS = re.compile(r"\s*([，。；：？！、])\s*")
 _REPEATED = re.compile(r"([^\w\s])(?:\s*[^\w\s])+")
 _LOOSE = re.compile(r"\s+([.,;:?!，。；：？！、])")
 _KEPT = frozenset(".,;:?!'’-，。；：？！、")
@@ -120,11 +119,6 @@ def sentence(text: str, language: Language = "en", longest: int = LONGEST) -> st
     if not text:
         return ""
     return text if text[-1] in ENDS else text + {"en": ".", "zh": "。"}[language]
-
-
-def tidy(text: str) -> str:
-    """Without spaces at Chinese marks, and with one at most elsewhere."""
-    return _AT_MARKS.sub(r"\1", " ".join(text.split()))
 
 
 def money(usd: float, language: Language = "en") -> str:
