@@ -371,12 +371,16 @@ class Told(NamedTuple):
     data: str
 
 
-def events_of(session: Session, news: Sequence[News], limit: int = PAGE) -> list[Told]:
-    """What there is to tell, of each run in order; at most `limit` events."""
+def events_of(
+    session: Session, news: Sequence[News], limit: int = PAGE, types: Sequence[str] | None = None
+) -> list[Told]:  # fmt: skip
+    """What there is to tell, run after run (by id), of each in order; at most `limit` events. `types`: of no others."""
     if not news:
         return []
     table = cast(Table, inspect(Event).local_table)
     wanted = or_(*(and_(table.c.run_id == each.run, table.c.seq > each.after) for each in news))
     query = core_select(*(table.c[name] for name in Told._fields)).where(wanted)
+    if types is not None:
+        query = query.where(table.c.type.in_(types))
     rows = session.connection().execute(query.order_by(table.c.run_id, table.c.seq).limit(limit))
     return [Told(*row) for row in rows]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from orchestrator.views import EventView, event_view
@@ -46,8 +46,67 @@ class Sink(Protocol):
         ...
 
 
-class _NotOurs(Exception):
-    """Another worker tells this sink."""
+class ToldElsewhere(Exception):
+    """Somebody else tells this sink; `SinkHold.keep` may succeed later."""
+
+
+class SinkHold:
+    """Being the one who tells a sink, and how far it has been told. `teller` is who: a worker's boot id, or whatever
+    else is never the same twice at a time. `StoreError` whenever the database is away."""
+
+    def __init__(self, store: Store, sink: str, teller: str, lease: float = LEASE_SECONDS) -> None:
+        self._store = store
+        self._sink = sink
+        self._teller = teller
+        self._lease = lease
+        self._renewed = float("-inf")
+        self._caught_up = float("-inf")
+        self.since = 0.0
+        """Of what ended before, the sink has been told. 0: it has never been told anything."""
+
+    async def keep(self) -> None:
+        """Be the one for a while longer; costs something every half of the lease. `ToldElsewhere`: another one is."""
+        now = asyncio.get_running_loop().time()
+        if now - self._renewed > self._lease / 2:
+            await self._do(TakeSink(self._sink, self._teller, self._lease))
+            self._renewed = now
+            self.since = await self._store.read(lambda session: reading.sink_since(session, self._sink))
+
+    async def begin(self, told: Mapping[str, int]) -> None:
+        """Be the one who tells a sink that nobody has told anything, of what happens from now on: of these runs, after
+        these event numbers."""
+        rows = list(told.items())
+        await self._do(
+            TakeSink(self._sink, self._teller, self._lease), AdvanceSink(self._sink, self._teller, rows[:_RUNS])
+        )  # fmt: skip
+        for start in range(_RUNS, len(rows), _RUNS):
+            await self._do(AdvanceSink(self._sink, self._teller, rows[start : start + _RUNS]))
+
+    async def advance(self, told: Mapping[str, int]) -> None:
+        """It has been told, of these runs up to these event numbers."""
+        rows = list(told.items())
+        for start in range(0, len(rows), _RUNS):
+            await self._do(AdvanceSink(self._sink, self._teller, rows[start : start + _RUNS]))
+
+    async def settle(self) -> None:
+        """It has been told all there is; said once a minute."""
+        now = asyncio.get_running_loop().time()
+        if now - self._caught_up > _CAUGHT_UP_SECONDS:
+            await self._do(AdvanceSink(self._sink, self._teller, [], caught_up=True))
+            self._caught_up = now
+
+    async def release(self) -> None:
+        """Somebody else may be the one at once."""
+        self._renewed = float("-inf")
+        await self._do(TakeSink(self._sink, self._teller, 0.0))
+
+    async def _do(self, *commands: TakeSink | AdvanceSink) -> None:
+        for outcome in await self._store.apply(commands):
+            if isinstance(outcome, Refused):
+                self._renewed = float("-inf")
+                if outcome.code == "lease_lost":
+                    raise ToldElsewhere
+                raise AtlasError(f"{self._sink}: {outcome.message}")
 
 
 class Teller:
@@ -56,11 +115,7 @@ class Teller:
     def __init__(self, store: Store, sink: Sink, boot: str, *, lease: float = LEASE_SECONDS) -> None:
         self._store = store
         self._sink = sink
-        self._boot = boot
-        self._lease = lease
-        self._renewed = float("-inf")
-        self._caught_up = float("-inf")
-        self._since = 0.0
+        self._hold = SinkHold(store, sink.name, boot, lease)
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -71,7 +126,7 @@ class Teller:
                 wait = _FIRST_WAIT
                 if told == PAGE:
                     continue
-            except _NotOurs:
+            except ToldElsewhere:
                 await asyncio.sleep(_POLL_SECONDS)
             except SinkAway as error:
                 pause = min(error.after or wait, _LONGEST_WAIT)
@@ -89,43 +144,20 @@ class Teller:
 
     async def round(self) -> int:
         """Tell what there is to tell now, or a part of it; how many events that were."""
-        await self._keep()
-        name, since, batch = self._sink.name, self._since, self._sink.batch
+        await self._hold.keep()
+        name, since, batch = self._sink.name, self._hold.since, self._sink.batch
         rows = await self._store.read(
             lambda session: reading.events_of(session, reading.news(session, name, since, _RUNS))
         )
         events = [event_view(row) for row in rows]
         for start in range(0, len(events), batch):
             part = events[start : start + batch]
-            await self._keep()
+            await self._hold.keep()
             await self._sink.tell(part)
-            newest = {event.run: event.seq for event in part}
-            await self._do(AdvanceSink(name, self._boot, list(newest.items())))
+            await self._hold.advance({event.run: event.seq for event in part})
         if not events:
-            await self._settle()
+            await self._hold.settle()
         return len(events)
-
-    async def _keep(self) -> None:
-        """Be the one who tells it, for a while longer."""
-        now = asyncio.get_running_loop().time()
-        if now - self._renewed > self._lease / 2:
-            await self._do(TakeSink(self._sink.name, self._boot, self._lease))
-            self._renewed = now
-            self._since = await self._store.read(lambda session: reading.sink_since(session, self._sink.name))
-
-    async def _settle(self) -> None:
-        now = asyncio.get_running_loop().time()
-        if now - self._caught_up > _CAUGHT_UP_SECONDS:
-            await self._do(AdvanceSink(self._sink.name, self._boot, [], caught_up=True))
-            self._caught_up = now
-
-    async def _do(self, command: TakeSink | AdvanceSink) -> None:
-        (outcome,) = await self._store.apply([command])
-        if isinstance(outcome, Refused):
-            self._renewed = float("-inf")
-            if outcome.code == "lease_lost":
-                raise _NotOurs
-            raise AtlasError(f"{self._sink.name}: {outcome.message}")
 
     async def _changed(self, number: int) -> int:
         try:
