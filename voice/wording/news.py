@@ -9,7 +9,7 @@ from typing import Literal
 from voice.intents import Language
 from voice.wording.facts import Trouble
 from voice.wording.sentences import NUMBERS, REASONS, SENTENCES, Sentence
-from voice.wording.spoken import ENDS, aloud, listed, sentence, spoken, tidy
+from voice.wording.spoken import ENDS, aloud, listed, named, sentence, spoken, tidy
 
 Outcome = Literal["completed", "failed", "blocked", "cancelled", "budget_exhausted"]
 OUTCOMES: tuple[Outcome, ...] = ("completed", "failed", "blocked", "cancelled", "budget_exhausted")
@@ -26,7 +26,7 @@ def fill(which: Sentence, language: Language, name: str | None = None, **values:
     """A sentence of this language. `name` and `todo` are as they are; other values are fit to be heard."""
     said = SENTENCES[language]
     if "todo" in values:
-        values["todo"] = aloud(str(values["todo"]), language)
+        values["todo"] = aloud(named(str(values["todo"]), language) or said["a_todo"], language)
     it = said["it"] if name is None else aloud(name, language)
     of = "" if name is None else said["of"].format(name=aloud(name, language))
     return tidy(said[which].format(it=it, of=of, **values))
@@ -70,11 +70,12 @@ def milestone(name: str | None, step: Literal[25, 50, 75], settled: int, total: 
     return fill(steps[step], language, name, settled=settled, todos=todos(total, language))
 
 
-def failure(name: str | None, trouble: Trouble, *, again: bool, language: Language) -> str:
-    """Of a TODO."""
-    if again and trouble.reason == "verification":
+def failure(name: str | None, trouble: Trouble, then: Literal["again", "failed", "blocked"], language: Language) -> str:
+    """Of a TODO, which is tried again, or is not."""
+    if then == "again" and trouble.reason == "verification":
         return fill("checks_retry", language, name, todo=trouble.title)
-    which: Sentence = "retry" if again else "todo_failed"
+    ways: dict[str, Sentence] = {"again": "retry", "failed": "todo_failed", "blocked": "todo_blocked"}
+    which = ways[then]
     return fill(which, language, name, todo=trouble.title, why=reason(trouble, language))
 
 
@@ -100,7 +101,7 @@ def question(name: str | None, text: str, choices: Sequence[str], language: Lang
     asked = spoken(text, language, _QUESTION) or fill("no_detail", language)
     if asked[-1] not in ENDS:
         asked += {"en": "?", "zh": "？"}[language]
-    said = [fill("asks", language, name, text=asked)]
+    said = [fill("asks_it" if name is None else "asks", language, name, text=asked)]
     numbers = NUMBERS[language].split()
     for number, choice in zip(numbers, choices[:_CHOICES], strict=False):
         said.append(fill("choice", language, number=number, text=spoken(choice, language, _CHOICE).rstrip(ENDS)))
@@ -111,12 +112,13 @@ def question(name: str | None, text: str, choices: Sequence[str], language: Lang
 
 @dataclass(slots=True)
 class Missed:
-    """What happened to several runs, by their names."""
+    """What happened to several runs (by id), for a summary."""
 
-    ended: dict[Outcome, list[tuple[str, Sequence[Trouble]]]] = field(
-        default_factory=dict[Outcome, list[tuple[str, Sequence[Trouble]]]]
+    ended: dict[str, tuple[str, Outcome, Sequence[Trouble]]] = field(
+        default_factory=dict[str, tuple[str, Outcome, Sequence[Trouble]]]
     )
-    going: list[tuple[str, int, int]] = field(default_factory=list[tuple[str, int, int]])
+    """(name, outcome, what went wrong)"""
+    going: dict[str, tuple[str, int, int]] = field(default_factory=dict[str, tuple[str, int, int]])
     """(name, settled, total)"""
     questions: int = 0
 
@@ -125,25 +127,35 @@ def summary(missed: Missed, language: Language, which: Literal["away", "meanwhil
     """All of it in one sentence. Empty when there is nothing to tell but questions."""
     parts: list[str] = []
     for state in OUTCOMES:
-        ended = missed.ended.get(state, [])
-        explained = [each for each in ended if each[1]][:_EXPLAINED] if state in ("failed", "blocked") else []
-        parts += [_end(outcome(name, state, troubles, language)) for name, troubles in explained]
-        if rest := [name for name, troubles in ended if (name, troubles) not in explained]:
-            parts.append(_end(_several(rest, state, language)))
-    if missed.going and len(missed.going) <= _EXPLAINED:
-        parts += [
-            fill("at", language, name, settled=settled, todos=todos(total, language))
-            for name, settled, total in missed.going
-        ]
+        parts += _ends(state, [each for each in missed.ended.values() if each[1] == state], language)
+    going = list(missed.going.values())
+    parts += [
+        fill("at", language, name, settled=settled, todos=todos(total, language))
+        for name, settled, total in going[:_EXPLAINED]
+    ]
+    if len(going) > _EXPLAINED:
+        parts.append(fill("go_on", language, count=len(going) - _EXPLAINED))
     if parts and missed.questions:
-        one = missed.questions == 1
-        parts.append(fill("one_waits" if one else "some_wait", language, count=missed.questions))
+        parts.append(fill("one_waits" if missed.questions == 1 else "some_wait", language, count=missed.questions))
     return fill(which, language, parts={"en": "; ", "zh": "；"}[language].join(parts)) if parts else ""
 
 
+def _ends(
+    state: Outcome, ended: Sequence[tuple[str, Outcome, Sequence[Trouble]]], language: Language
+) -> list[str]:  # fmt: skip
+    """Some of them with the reason, the others together."""
+    explained = [each for each in ended if each[2]][:_EXPLAINED]
+    said = [outcome(name, state, troubles, language).rstrip(ENDS) for name, _, troubles in explained]
+    if rest := [each[0] for each in ended if each not in explained]:
+        said.append(_several(rest, state, language).rstrip(ENDS))
+    return said
+
+
 def _several(names: Sequence[str], state: Outcome, language: Language) -> str:
-    return tidy(SENTENCES[language][state].format(it=listed(names, language)))
-
-
-def _end(said: str) -> str:
-    return said.rstrip(ENDS)
+    if len(names) == 1:
+        return fill(state, language, names[0])
+    together: dict[Outcome, Sentence] = {
+        "completed": "all_completed", "failed": "all_failed", "blocked": "all_blocked", "cancelled": "all_cancelled",
+        "budget_exhausted": "all_budget_exhausted",
+    }  # fmt: skip
+    return tidy(SENTENCES[language][together[state]].format(it=listed(names, language)))

@@ -10,7 +10,7 @@ from typing import Literal
 
 from voice.intents import Language
 from voice.saying import Saying
-from voice.wording.spoken import ENDS, aloud, listed, spoken
+from voice.wording.spoken import ENDS, aloud, listed, spoken, tidy
 
 _TEXT = 200
 """Characters of what is read back before somebody says yes to it."""
@@ -147,4 +147,4 @@ def receipt(
         answer=spoken(answer, language).rstrip(ENDS),
         count=count,
     )
-    return Saying(said, "receipt")
+    return Saying(tidy(said), "receipt")

@@ -38,6 +38,7 @@ _LONG_NUMBER = re.compile(r"\d{10,}")
 _LONG_WORD = re.compile(rf"[A-Za-z0-9]{{{_WORD + 1},}}", re.ASCII)
 _JOINED = re.compile(r"(?<=\w)[_/\\|]+(?=\w)|(?<=[^\W\d_])-+(?=\w)|(?<=\w)-+(?=[^\W\d_])")
 _DASH = re.compile(r"(?<!\w)-+|-+(?!\w)")
+_AT_MARKS = re.compile(r"\s*([，。；：？！、])\s*")
 _REPEATED = re.compile(r"([^\w\s])(?:\s*[^\w\s])+")
 _LOOSE = re.compile(r"\s+([.,;:?!，。；：？！、])")
 _KEPT = frozenset(".,;:?!'’-，。；：？！、")
@@ -121,13 +122,20 @@ def sentence(text: str, language: Language = "en", longest: int = LONGEST) -> st
     return text if text[-1] in ENDS else text + {"en": ".", "zh": "。"}[language]
 
 
+def tidy(text: str) -> str:
+    """Without spaces at Chinese marks, and with one at most elsewhere."""
+    return _AT_MARKS.sub(r"\1", " ".join(text.split()))
+
+
 def money(usd: float, language: Language = "en") -> str:
     """``less than a cent``, ``12 cents``, ``3 dollars and 20 cents``"""
     dollars, cents = divmod(round(usd * 100), 100)
     if language == "zh":
         if not dollars and not cents:
             return "不到 1 美分"
-        return "".join([f"{dollars} 美元" if dollars else "", f"{cents} 美分" if cents else ""])
+        return " ".join(
+            part for part in (f"{dollars} 美元" if dollars else "", f"{cents} 美分" if cents else "") if part
+        )
     if not dollars and not cents:
         return "less than a cent"
     parts = [_count(dollars, "dollar") if dollars else "", _count(cents, "cent") if cents else ""]
@@ -141,7 +149,7 @@ def duration(seconds: float, language: Language = "en") -> str:
         return f"{seconds:.0f} 秒" if language == "zh" else _count(round(seconds), "second")
     hours, rest = divmod(minutes, 60)
     if language == "zh":
-        return "".join([f"{hours} 小时" if hours else "", f"{rest} 分钟" if rest else ""])
+        return " ".join(part for part in (f"{hours} 小时" if hours else "", f"{rest} 分钟" if rest else "") if part)
     return " and ".join(_count(n, word) for n, word in ((hours, "hour"), (rest, "minute")) if n)
 
 
