@@ -51,7 +51,7 @@ def reason(trouble: Trouble, language: Language) -> str:
     known = REASONS[language].get(trouble.reason or "", SENTENCES[language]["no_detail"])
     if trouble.reason != "stuck" or not trouble.detail:
         return known
-    return sentence(trouble.detail, language).rstrip(ENDS) or known
+    return sentence(trouble.detail.removeprefix("Oracle: "), language).rstrip(ENDS) or known
 
 
 def started(name: str | None, total: int, *, planning: bool, language: Language) -> str:
@@ -98,7 +98,7 @@ def outcome(name: str | None, state: Outcome, troubles: Sequence[Trouble], langu
 
 def question(name: str | None, text: str, choices: Sequence[str], language: Language) -> str:
     """With its choices, by number."""
-    asked = spoken(text, language, _QUESTION) or fill("no_detail", language)
+    asked = spoken(text, language, _QUESTION) or fill("no_text", language)
     if asked[-1] not in ENDS:
         asked += {"en": "?", "zh": "？"}[language]
     said = [fill("asks_it" if name is None else "asks", language, name, text=asked)]

@@ -21,7 +21,7 @@ Sentence = Literal[
     "is_planning", "is_in_progress", "is_awaiting_input", "is_held", "is_blocked", "is_failed", "is_completed",
     "is_cancelled", "is_budget_exhausted", "of_todos", "one_todo", "a_todo", "go_on",
     "working", "one_failed", "cost", "tokens", "no_runs",
-    "other_runs", "no_detail",
+    "other_runs", "no_detail", "no_text",
 ]  # fmt: skip
 
 SENTENCES: Mapping[Language, Mapping[Sentence, str]] = {
@@ -88,6 +88,7 @@ SENTENCES: Mapping[Language, Mapping[Sentence, str]] = {
         "no_runs": "There are no runs.",
         "other_runs": "And {count} more.",
         "no_detail": "it did not say why",
+        "no_text": "what now",
     },
     "zh": {
         "it": "任务",
@@ -152,6 +153,7 @@ SENTENCES: Mapping[Language, Mapping[Sentence, str]] = {
         "no_runs": "没有任务。",
         "other_runs": "另外还有 {count} 个。",
         "no_detail": "没有说明原因",
+        "no_text": "怎么办",
     },
 }  # fmt: skip
 

@@ -38,6 +38,8 @@ _LONG_NUMBER = re.compile(r"\d{10,}")
 _LONG_WORD = re.compile(rf"[A-Za-z0-9]{{{_WORD + 1},}}", re.ASCII)
 _JOINED = re.compile(r"(?<=\w)[_/\\|]+(?=\w)|(?<=[^\W\d_])-+(?=\w)|(?<=\w)-+(?=[^\W\d_])")
 _DASH = re.compile(r"(?<!\w)-+|-+(?!\w)")
+_BETWEEN = re.compile(r"[^，。；：？！、]+")
+"""Chinese marks stay what they are."""
 _AT_MARKS = re.compile(r"\s*([，。；：？！、])\s*")
 _REPEATED = re.compile(r"([^\w\s])(?:\s*[^\w\s])+")
 _LOOSE = re.compile(r"\s+([.,;:?!，。；：？！、])")
@@ -54,7 +56,7 @@ _SAID: dict[Language, dict[str, str]] = {
 def spoken(text: str, language: Language = "en", longest: int = LONGEST) -> str:
     """In one line of words, numbers and the marks between them, at most `longest` characters; may be empty."""
     said = _SAID[language]
-    text = unicodedata.normalize("NFKC", text[:_LOOKED_AT])
+    text = _BETWEEN.sub(lambda found: unicodedata.normalize("NFKC", found[0]), text[:_LOOKED_AT])
     text = _CODE_BLOCK.sub(f" {said['code']} ", text)
     text = _IMAGE_OR_LINK.sub(r"\1", text)
     text = _URL.sub(lambda found: f" {said['link']} {found[1]} ", text)
@@ -108,8 +110,9 @@ def listed(names: Sequence[str], language: Language = "en", word: Literal["and",
     if language == "zh":
         return " 、 ".join(said) + (f" 等 {len(names)} 个" if rest else "")
     said += [_count(rest, "other")] if rest else []
-    join = ", " if word == "," else f" {word} "
-    return join.join(filter(None, [", ".join(said[:-1]), said[-1]])) if said else ""
+    if word == "," or len(said) < 2:
+        return ", ".join(said)
+    return f"{', '.join(said[:-1])} {word} {said[-1]}"
 
 
 def sentence(text: str, language: Language = "en", longest: int = LONGEST) -> str:
