@@ -12,10 +12,10 @@ Change = Literal["stop", "cancel", "hold", "resume", "retry"]
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run as people know it."""
+    """A run as people know it; the same id is the same run."""
 
     id: str
-    name: str
+    name: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 from pipecat.frames.frames import (
@@ -19,7 +20,7 @@ from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
 from state.errors import StoreError
 from voice import dialogue
-from voice.acts import AskModel, GoOn, Hush, SayAgain
+from voice.acts import AskModel, GoOn, Hush, Run, SayAgain
 from voice.desk import Desk
 from voice.frames import IntentFrame, TurnFrame
 from voice.intents import Backchannel, Intent, Language, Talk
@@ -83,10 +84,12 @@ class Conversation(FrameProcessor):
         """What it is about."""
         return self._memory
 
-    def asked(self, question: str, run: str | None) -> None:
-        """A question was read aloud: what is said now may be its answer."""
-        del run
-        self._memory = Memory(self._memory.focus, question, self._memory.asked)
+    def begun(self, saying: Saying) -> None:
+        """This is being said: what comes next may be an answer to it, or about it."""
+        if saying.question is not None:
+            self._memory = replace(self._memory, question=saying.question)
+        if saying.run is not None:
+            self._memory = replace(self._memory, focus=Run(saying.run))
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         """Takes turns; passes all else on."""

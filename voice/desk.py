@@ -29,6 +29,7 @@ from voice.acts import (
     TellStatus,
 )
 from voice.intents import Language
+from voice.progress import Own
 from voice.saying import Saying
 from voice.situation import Memory, Situation
 from voice.wording.facts import facts_of, facts_of_standing
@@ -47,10 +48,16 @@ _DONE: Mapping[str, Receipt] = {
 _FAILED: frozenset[TodoStatus] = frozenset(("failed", "blocked"))
 
 
-class Detail(Protocol):
-    """How much is told unasked."""
+class Told(Protocol):
+    """What is told unasked: `voice.progress.Progress`, in short."""
 
-    def change(self, *, more: bool) -> None: ...
+    def own(self, run: str, act: Own) -> None:
+        """Who listens did this just now, and has a receipt."""
+        ...
+
+    def change_detail(self, *, more: bool) -> None:
+        """Tell more from now on, or less."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +84,13 @@ class Desk:
     """Of one conversation. `later` is given what is to be said of acts that took their time."""
 
     def __init__(
-        self, service: Service, speaker: Speaker, language: Language, detail: Detail,
+        self, service: Service, speaker: Speaker, language: Language, told: Told,
         later: Callable[[Saying], None], *, model: bool = False, free_speech: bool = False,
     ) -> None:  # fmt: skip
         self._service = service
         self._speaker = speaker
         self._language: Language = language
-        self._detail = detail
+        self._unasked = told
         self._later = later
         self._model = model
         self._free_speech = free_speech
@@ -139,7 +146,7 @@ class Desk:
             case ReadQuestions():
                 return self._questions(situation)
             case SetDetail(more=more):
-                self._detail.change(more=more)
+                self._unasked.change_detail(more=more)
                 return [self._tell("more_detail" if more else "less_detail")]
             case _:
                 return []
@@ -147,10 +154,11 @@ class Desk:
     async def _start(self, submitting: Awaitable[Run], said: str, which: Receipt, memory: Memory) -> Done:
         async def told() -> Saying:
             try:
-                await submitting
+                run = await submitting
             except AtlasError as error:
                 return self._refused(error)
-            return receipt(which, self._language, name=said)
+            self._unasked.own(run.id, "started")
+            return replace(receipt(which, self._language, name=said), run=run.id)
 
         submitted = asyncio.create_task(told())
         self._under_way.add(submitted)
@@ -203,10 +211,13 @@ class Desk:
         match act.change:
             case "stop" | "cancel":
                 await self._service.cancel(run.id, by)
+                self._unasked.own(run.id, "cancelled")
             case "hold":
                 await self._service.hold(run.id, f"paused by {by}", by)
+                self._unasked.own(run.id, "held")
             case "resume":
                 await self._service.resume(run.id, QUEUE, by=by)
+                self._unasked.own(run.id, "resumed")
             case "retry":
                 for todo in await self._service.todos(run.id):
                     if todo.state in _FAILED:

@@ -149,7 +149,7 @@ def _change(
     else:
         chosen = known
         if not all_of_them and len(known) > 1 and memory.focus in known:
-            chosen = [memory.focus]
+            chosen = [run for run in known if run == memory.focus]
     if not chosen:
         nothing: dict[Change, Tell] = {
             "stop": Tell("nothing_to_stop"), "cancel": Tell("nothing_to_stop"), "hold": Tell("nothing_to_pause"),

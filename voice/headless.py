@@ -126,11 +126,11 @@ class FileLoudspeaker(BaseOutputTransport):
             file.writeframes(bytes(self._sound))
 
 
-async def quiet(busy: Callable[[], bool], seconds: float, longest: float) -> None:
-    """Until nothing has been going on for so long, or the longest time is over."""
-    end = time.monotonic() + longest
-    since = time.monotonic()
-    while time.monotonic() < end and time.monotonic() - since < seconds:
+async def quiet(busy: Callable[[], bool], seconds: float, deadline: float) -> None:
+    """Until nothing has been going on for so long, or the event loop's time is past `deadline`."""
+    now = asyncio.get_running_loop().time
+    since = now()
+    while now() < deadline and now() - since < seconds:
         await asyncio.sleep(0.05)
         if busy():
-            since = time.monotonic()
+            since = now()

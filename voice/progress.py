@@ -21,6 +21,7 @@ from voice.wording.facts import Trouble
 from voice.wording.news import Missed
 
 Own = Literal["started", "cancelled", "held", "resumed"]
+_DETAILS: tuple[Detail, ...] = ("less", "normal", "more")
 LONG_AGO = 120.0
 """Seconds; what waits for so long is told in short, as what was missed."""
 _AT_ONCE = 3
@@ -52,6 +53,11 @@ class Progress:
         self._unspoken = Unspoken()
         self._sayings: list[tuple[Saying, Note]] = []
         self._mentioned: str | None = None
+
+    def change_detail(self, *, more: bool) -> None:
+        """A step more, or less, of what is told."""
+        at = _DETAILS.index(self.detail) + (1 if more else -1)
+        self.detail = _DETAILS[max(0, min(at, len(_DETAILS) - 1))]
 
     # --- hearing -----------------------------------------------------------------------------------------------------
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from voice.saying import Saying
 
@@ -43,10 +44,30 @@ class _Going:
     """Handed out, not yet heard to the end."""
 
 
+class Unasked(Protocol):
+    """What there is to tell that nobody has asked for: `voice.following.Following`."""
+
+    def take(self) -> Saying | None:
+        """What to say now; `said` or `unsaid` follows."""
+        ...
+
+    def said(self, saying: Saying) -> None:
+        """It was heard, or is not worth saying any more."""
+        ...
+
+    def unsaid(self, saying: Saying) -> None:
+        """It was cut off, and waits again."""
+        ...
+
+
 class Speech:
-    """Of one conversation."""
+    """Of one conversation. `begun` is told of each saying of `unasked` that begins."""
 
     def __init__(self) -> None:
+        self.unasked: Unasked | None = None
+        self.begun: Callable[[Saying], None] | None = None
+        self._taken: list[Saying] = []
+        """Of `unasked`, neither said nor unsaid yet."""
         self._waiting: list[Saying] = []
         self._going: _Going | None = None
         self._cut: _Going | None = None
@@ -72,17 +93,9 @@ class Speech:
         return self._last
 
     def say(self, *sayings: Saying) -> None:
-        """When their turn comes. A newer one takes the place of what waits under the same `merges`."""
-        for saying in sayings:
-            if saying.merges is not None:
-                self._waiting = [each for each in self._waiting if each.merges != saying.merges]
-            self._waiting.append(saying)
-        if len(self._waiting) > _MOST:
-            self._waiting = sorted(self._waiting, key=lambda each: each.priority)[:_MOST]
-
-    def withdraw(self, question: str) -> None:
-        """Nobody need answer this any more."""
-        self._waiting = [each for each in self._waiting if each.question != question]
+        """In this order, before what nobody has asked for."""
+        self._waiting.extend(sayings)
+        del self._waiting[_MOST:]
 
     def next(self) -> Sentence | None:
         """What to say now; None: nothing. One sentence is out ahead of the one that is being heard, at most."""
@@ -104,13 +117,15 @@ class Speech:
             self._heard.append(going.out.popleft().text)
         if not going.out and not going.left:
             self._going = None
+            self._over(going.saying, heard=True)
 
     def cut(self, seconds: float) -> None:
         """Somebody interrupts; the sentence that is being heard was heard for so long. Answers that wait are void."""
         going, self._going = self._going, None
-        self._waiting = [each for each in self._waiting if each.kind not in ("receipt", "answer")]
+        self._waiting.clear()
         if going is None:
             return
+        self.drop()
         left = deque(going.out + going.left)
         if left:
             first = left[0]
@@ -129,29 +144,47 @@ class Speech:
         self._cut = None
 
     def drop(self) -> None:
-        """Somebody wanted something else. A question or an outcome that was not heard to its end is said later."""
-        if self._cut is not None and self._cut.saying.kind in ("question", "outcome", "risk", "away"):
-            self._waiting.insert(0, self._cut.saying)
-        self._cut = None
+        """Somebody wanted something else. What nobody had asked for waits again."""
+        cut, self._cut = self._cut, None
+        if cut is not None:
+            self._over(cut.saying, heard=False)
 
     def hush(self) -> None:
-        """Nothing of what waits is said."""
-        self._cut = None
-        self._waiting = [each for each in self._waiting if each.kind == "question"]
+        """Nothing more of what was cut, or waits, is said."""
+        cut, self._cut = self._cut, None
+        if cut is not None:
+            self._over(cut.saying, heard=True)
+        self._waiting.clear()
+
+    def _over(self, saying: Saying, *, heard: bool) -> None:
+        if self.unasked is None or all(each is not saying for each in self._taken):
+            return
+        self._taken = [each for each in self._taken if each is not saying]
+        (self.unasked.said if heard else self.unasked.unsaid)(saying)
 
     def _begin(self) -> bool:
-        choice = [each for each in self._waiting if not self.answering or each.kind in ("receipt", "answer")]
-        if not choice:
-            return False
-        saying = min(choice, key=lambda each: each.priority)  # the oldest of the most urgent
-        self._waiting.remove(saying)
-        texts = sentences(saying.text)
-        if not texts:
-            return self._begin()
-        last = len(texts) - 1
-        made = [Sentence(self._count(), saying, text, n == 0, n == last) for n, text in enumerate(texts)]
-        self._going, self._last = _Going(saying, deque(made)), saying
-        return True
+        while (saying := self._choose()) is not None:
+            texts = sentences(saying.text)
+            if not texts:
+                self._over(saying, heard=True)
+                continue
+            last = len(texts) - 1
+            made = [Sentence(self._count(), saying, text, n == 0, n == last) for n, text in enumerate(texts)]
+            self._going, self._last = _Going(saying, deque(made)), saying
+            if self.begun is not None:
+                self.begun(saying)
+            return True
+        return False
+
+    def _choose(self) -> Saying | None:
+        if self._waiting:
+            return self._waiting.pop(0)
+        if self.answering or self.unasked is None:
+            return None
+        saying = self.unasked.take()
+        if saying is not None:
+            self._taken.append(saying)
+        return saying
 
     def _count(self) -> int:
         self._number += 1

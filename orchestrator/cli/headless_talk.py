@@ -8,78 +8,97 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from voice.intents import Language
-
 if TYPE_CHECKING:
     from orchestrator.cli.compose import House
+    from voice.intents import Language
 
 _QUIET_SECONDS = 1.5
 """Nothing more comes after so long."""
+_GOING = ("planning", "in_progress")
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the command line asks for."""
+    """What the command line asks for. `works`: carry out TODOs here, too."""
 
     spoken: Path
     answer: Path | None
     language: Language
     repository: str | None
     linger: float
+    works: bool
     as_json: bool
 
 
 async def talk(house: House, wanted: Wanted) -> int:
-    """Until the recording has been played and nothing more is said."""
-    from voice.logs import to_logging
+    """Until the recording has been played, nothing more is said, and what goes on has ended or taken too long."""
+    from orchestrator.cli.driving import Interruption
+    from orchestrator.cli.orchestrating import work_beside
+    from orchestrator.tasks import ended
 
-    to_logging()
+    interruption = Interruption()
+    working = asyncio.create_task(work_beside(house, interruption, works=wanted.works))
+    talking = asyncio.create_task(_talk(house, wanted))
+    try:
+        await asyncio.wait([working, talking], return_when=asyncio.FIRST_COMPLETED)
+        interruption.end()
+        await working
+    finally:
+        await ended(working, talking)
+    if not talking.cancelled():
+        talking.result()
+    return 0
+
+
+async def _talk(house: House, wanted: Wanted) -> None:
     from pipecat.frames.frames import EndFrame
-    from pipecat.workers.runner import WorkerRunner
 
     from orchestrator.cli.compose import whoami
     from voice.choices import Choices
     from voice.chronicle import Chronicle
-    from voice.desk import Desk, Speaker
-    from voice.engines.commands import CommandSTT
-    from voice.engines.espeak import EspeakTTS
-    from voice.engines.pocketsphinx import CommandRecognizer, KeywordSpotter
+    from voice.desk import Speaker
+    from voice.engines.selection import local_engines
     from voice.headless import FileLoudspeaker, FileMicrophone, Recording, quiet
-    from voice.phrase_commands import PhraseCommands
-    from voice.pipeline import Assembly, Ends, Engines
+    from voice.pipeline import Ends
+    from voice.sessions import Means, Session
 
-    recording = Recording(wanted.spoken)
-    choices = Choices(language=wanted.language)
-    assembly = Assembly(choices)
-    microphone, loudspeaker = FileMicrophone(recording), FileLoudspeaker(wanted.answer, assembly.outlet)
-    engines = Engines(CommandSTT(CommandRecognizer()), EspeakTTS(wanted.language), KeywordSpotter())
-
-    class _Detail:
-        def change(self, *, more: bool) -> None:
-            del more
-
-    desk = Desk(
-        house.service, Speaker(whoami(), repository=wanted.repository), wanted.language, _Detail(),
-        assembly.speech.say,
+    microphone = FileMicrophone(Recording(wanted.spoken))
+    means = Means(house.service, house.store, local_engines, Choices(language=wanted.language))
+    session = Session(
+        means, Speaker(f"{whoami()} (voice)", repository=wanted.repository),
+        lambda outlet: Ends(microphone, FileLoudspeaker(wanted.answer, outlet)),
+        observers=[Chronicle(_print_json if wanted.as_json else _print)], rtvi=False,
     )  # fmt: skip
-
-    def told(happening: dict[str, Any]) -> None:
-        if wanted.as_json:
-            print(json.dumps(happening, ensure_ascii=False), flush=True)
-        elif happening["event"] in ("heard", "saying"):
-            who = "you:  " if happening["event"] == "heard" else "atlas:"
-            print(who, happening["text"], flush=True)
-
-    made = assembly.talk(
-        Ends(microphone, loudspeaker), engines, desk, PhraseCommands(), observers=[Chronicle(told)], rtvi=False
-    )
-    runner = WorkerRunner(handle_sigint=False)
-    await runner.add_workers(made.worker)
 
     async def over() -> None:
         await microphone.over.wait()
-        await quiet(lambda: made.conversation.busy, _QUIET_SECONDS, wanted.linger)
-        await made.worker.queue_frame(EndFrame())
+        deadline = asyncio.get_running_loop().time() + wanted.linger
 
-    await asyncio.gather(runner.run(), over())
-    return 0
+        async def going() -> bool:
+            return any(run.state in _GOING for run in await house.service.runs())
+
+        while True:
+            await quiet(lambda: session.busy, _QUIET_SECONDS, deadline)
+            if asyncio.get_running_loop().time() > deadline or not await going():
+                break
+        await session.talk.worker.queue_frame(EndFrame())
+
+    await asyncio.gather(session.run(), over())
+
+
+def _print_json(happening: dict[str, Any]) -> None:
+    print(json.dumps(happening, ensure_ascii=False), flush=True)
+
+
+def _print(happening: dict[str, Any]) -> None:
+    match happening["event"]:
+        case "wake":
+            print("(wake word)", flush=True)
+        case "turn" if happening["text"]:
+            print(f"you:   {happening['text']}", flush=True)
+        case "saying":
+            print(f"atlas: {happening['text']}", flush=True)
+        case "error":
+            print(f"error: {happening['text']}", flush=True)
+        case _:
+            pass

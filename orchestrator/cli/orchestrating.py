@@ -65,7 +65,7 @@ async def _serve(house: House, repositories: list[str], *, trusted: bool, read_o
         bodies, subscriptions, Policy(read_only=read_only), RunTasks(house.service, bodies.whose)
     )  # fmt: skip
     aside = [asyncio.create_task(each) for each in (hints.run(), tell_changes(hints, subscriptions))]
-    working = asyncio.create_task(_work(house, interruption, works=works))
+    working = asyncio.create_task(work_beside(house, interruption, works=works))
     serving = asyncio.create_task(serve_stdio(server))
     try:
         await asyncio.wait([serving, working], return_when=asyncio.FIRST_COMPLETED)
@@ -78,8 +78,8 @@ async def _serve(house: House, repositories: list[str], *, trusted: bool, read_o
     return 0
 
 
-async def _work(house: House, interruption: Interruption, *, works: bool) -> None:
-    """Until interrupted."""
+async def work_beside(house: House, interruption: Interruption, *, works: bool) -> None:
+    """Until interrupted; `works`: carry out TODOs meanwhile."""
     from orchestrator.cli.compose import workshop
     from orchestrator.cli.driving import serve_queue
 

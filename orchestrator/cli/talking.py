@@ -29,17 +29,24 @@ def voice(
     linger: Annotated[
         float, typer.Option(min=0, max=3_600, metavar="SECONDS", help="Stay at most so long after it.")
     ] = 30.0,
+    worker: Annotated[
+        bool | None,
+        typer.Option("--worker/--no-worker", help="Carry out TODOs here too; default: with the embedded database."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Play a recording to Atlas as if somebody spoke, and hear what it says."""
 
     def prepare() -> Callable[[House], Awaitable[int]]:
+        from voice.logs import to_logging
+
+        to_logging()
         from orchestrator.cli.headless_talk import Wanted, talk
 
-        wanted = Wanted(spoken, answer, "zh" if language == "zh" else "en", repo, linger, as_json)
-
         async def use(house: House) -> int:
-            return await talk(house, wanted)
+            works = worker if worker is not None else not house.kept.shared
+            spoken_in = "zh" if language == "zh" else "en"
+            return await talk(house, Wanted(spoken, answer, spoken_in, repo, linger, works, as_json))
 
         return use
 

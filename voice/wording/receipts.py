@@ -16,8 +16,8 @@ _TEXT = 200
 """Characters of what is read back before somebody says yes to it."""
 
 Receipt = Literal[
-    "started", "started_plan", "stopped", "stopped_all", "cancelled", "paused", "resumed", "retrying", "answered",
-    "quiet", "more_detail", "less_detail", "nothing_changed",
+    "started", "started_plan", "starting", "stopped", "stopped_all", "cancelled", "paused", "resumed", "retrying",
+    "answered", "quiet", "more_detail", "less_detail", "nothing_changed",
     "nothing_to_stop", "nothing_to_pause", "nothing_to_resume", "nothing_to_retry", "nothing_to_repeat",
     "nothing_running", "nothing_asked", "already_answered", "already_over", "no_such_run", "no_such_choice",
     "no_such_plan",
@@ -31,6 +31,7 @@ RECEIPTS: Mapping[Language, Mapping[Receipt, str]] = {
     "en": {
         "started": "Started {name}.",
         "started_plan": "Started the plan {name}.",
+        "starting": "Starting {name}.",
         "stopped": "Stopped {names}.",
         "stopped_all": "Everything is stopped. That was {names}.",
         "cancelled": "Cancelled {names}.",
@@ -80,6 +81,7 @@ RECEIPTS: Mapping[Language, Mapping[Receipt, str]] = {
     "zh": {
         "started": "{name}已开始。",
         "started_plan": "计划{name}已开始。",
+        "starting": "正在启动{name}。",
         "stopped": "已停止{names}。",
         "stopped_all": "全部已停止，包括{names}。",
         "cancelled": "已取消{names}。",
