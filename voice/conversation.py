@@ -175,9 +175,8 @@ class Conversation(FrameProcessor):
     def _intent(self, turn: TurnFrame) -> Intent | None:
         """None: somebody said the wake word, and nothing more so far."""
         text = turn.text.strip()
-        if not text:
-            return None if turn.called else Backchannel()
-        return self._understanding.understand(text) or Talk(text)
+        intent = (self._understanding.understand(text) or Talk(text)) if text else Backchannel()
+        return None if turn.called and isinstance(intent, Backchannel) else intent
 
     def _talk(self, text: str) -> None:
         if self._talker is None:

@@ -54,11 +54,13 @@ class Ends:
 
 @dataclass(frozen=True, slots=True)
 class Engines:
-    """What hears and speaks. `spotter` None: no wake word."""
+    """What hears and speaks. `spotter` None: no wake word. `trust_interim`: what recognition takes for words while they
+    are spoken is mostly right."""
 
     recognition: FrameProcessor
     speech: FrameProcessor
     spotter: Spotter | None
+    trust_interim: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,10 @@ class Assembly:
         gate = WakeGate(engines.spotter, attention, self.outlet, over_speech=choices.barge_in == "speech")
         hearing = VADParams(confidence=_CONFIDENCE, start_secs=choices.onset, stop_secs=choices.silence, min_volume=0.0)
         vad = VADProcessor(vad_analyzer=SileroVADAnalyzer(params=hearing))
-        begins = TurnBegins(self.speech, self.outlet, commands.is_backchannel, confirm_seconds=choices.confirm)
+        begins = TurnBegins(
+            self.speech, self.outlet, commands.is_backchannel, confirm_seconds=choices.confirm,
+            trust_interim=engines.trust_interim,
+        )  # fmt: skip
         whole = CommandEndsTurn(attention, commands.standing, commands.is_backchannel, time.monotonic)
         smart = LocalSmartTurnAnalyzerV3(params=SmartTurnParams(stop_secs=choices.pause))
         turns = UserTurnProcessor(

@@ -56,7 +56,7 @@ class Session:
         )  # fmt: skip
         speech = self._assembly.speech
         desk = Desk(
-            means.service, speaker, chosen.language, progress, self._later, free_speech=means.free_speech
+            means.service, speaker, chosen.language, progress, self.say, free_speech=means.free_speech
         )  # fmt: skip
         commands = PhraseCommands(plans=list(speaker.plans))
         self.talk: Talk = self._assembly.talk(
@@ -92,12 +92,17 @@ class Session:
             self.talk.mouth.wake()
             await asyncio.sleep(0.05)  # it is taken when nobody speaks
 
-    def _later(self, saying: Saying) -> None:
+    @property
+    def outlet_gain(self) -> float:
+        """How loud what is said is being said: 1 as ever, less while somebody may be speaking, 0 not at all."""
+        return self._assembly.outlet.gain
+
+    def say(self, saying: Saying) -> None:
+        """As soon as nobody else speaks."""
         self._assembly.speech.say(saying)
         self._assembly.mouth.wake()
 
     def _turned(self, ours: bool) -> None:
         if not ours and not self._told_before:
             self._told_before = True
-            self._assembly.speech.say(receipt("told_elsewhere", self._language))
-            self._assembly.mouth.wake()
+            self.say(receipt("told_elsewhere", self._language))

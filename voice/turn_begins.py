@@ -40,17 +40,19 @@ class Floor(Protocol):
 class TurnBegins(BaseUserTurnStartStrategy):
     """With the wake word at once. Without it: when nobody speaks, with the first sound of a voice; over our own speech,
     once it is clear that somebody wants to say something: by a word that is no backchannel, or because it goes on.
-    Until then speech is only quieter (`OnsetFrame`), and louder again when it was nothing (`OnsetOverFrame`)."""
+    Until then speech is only quieter (`OnsetFrame`), and louder again when it was nothing (`OnsetOverFrame`).
+    `trust_interim`: a word counts when recognition has it for the time being; else when the voice has fallen silent."""
 
     def __init__(
         self, floor: Floor, outlet: Outlet, is_backchannel: Callable[[str], bool], *,
-        confirm_seconds: float = CONFIRM_SECONDS,
+        confirm_seconds: float = CONFIRM_SECONDS, trust_interim: bool = True,
     ) -> None:  # fmt: skip
         super().__init__()
         self._floor = floor
         self._outlet = outlet
         self._is_backchannel = is_backchannel
         self._confirm_seconds = confirm_seconds
+        self._trust_interim = trust_interim
         self._recognition_seconds = 0.0
         self._in_turn = False
         self._maybe = False
@@ -72,7 +74,7 @@ class TurnBegins(BaseUserTurnStartStrategy):
                 await self._heard(frame.heard.text, final=True)
             case TranscriptionFrame() if self._maybe and frame.text.strip():
                 await self._heard(frame.text, final=True)
-            case InterimTranscriptionFrame() if self._maybe and frame.text.strip():
+            case InterimTranscriptionFrame() if self._maybe and self._trust_interim and frame.text.strip():
                 await self._heard(frame.text, final=False)
             case _:
                 pass

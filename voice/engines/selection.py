@@ -14,4 +14,4 @@ def local_engines(choices: Choices, commands: PhraseCommands) -> Engines:
     """Those that need no download: PocketSphinx and espeak-ng."""
     recogniser = CommandRecognizer(runs=commands.runs, plans=commands.plans)
     spotter = KeywordSpotter() if choices.wake == "keyword" else None
-    return Engines(CommandSTT(recogniser), EspeakTTS(choices.language), spotter)
+    return Engines(CommandSTT(recogniser), EspeakTTS(choices.language), spotter, trust_interim=False)
