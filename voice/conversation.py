@@ -18,9 +18,9 @@ from pipecat.frames.frames import (
 )
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
-from state.errors import StoreError
+from state.errors import AtlasError, StoreError
 from voice import dialogue
-from voice.acts import AskModel, GoOn, Hush, Run, SayAgain
+from voice.acts import Asked, AskModel, GoOn, Hush, Run, SayAgain, Start
 from voice.desk import Desk
 from voice.frames import IntentFrame, TurnFrame
 from voice.intents import Backchannel, Intent, Language, Talk
@@ -29,6 +29,7 @@ from voice.saying import Saying
 from voice.situation import Memory
 from voice.speech import Speech
 from voice.wording.receipts import receipt
+from voice.wording.spoken import sentence
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +49,9 @@ class Understanding(Protocol):
 class Talker(Protocol):
     """Answers what is no command, by a model."""
 
-    async def reply(self, text: str, said: Callable[[Saying], None]) -> None:
-        """Give each sentence as soon as it is whole. Cancelling it closes the model's connection."""
+    async def reply(self, text: str, said: Callable[[Saying], None]) -> Start | None:
+        """Give each sentence as soon as it is whole. Returns what it proposes to start, which is read back first.
+        Cancelling it closes the model's connection."""
         ...
 
 
@@ -187,7 +189,13 @@ class Conversation(FrameProcessor):
     async def _answer(self, talker: Talker, text: str) -> None:
         self._speech.answering = True
         try:
-            await talker.reply(text, self._say)
+            proposed = await talker.reply(text, self._say)
+            if proposed is not None:
+                self._memory = replace(self._memory, asked=Asked(yes=(proposed,)))
+                self._say(receipt("sure_start", self._language, text=proposed.goal))
+        except AtlasError as error:
+            log.warning("%s", error)
+            self._say(receipt("refused", self._language, text=sentence(error.message, self._language)))
         finally:
             self._speech.answering = False
             self._mouth.wake()

@@ -29,6 +29,7 @@ from voice.acts import (
     TellStatus,
 )
 from voice.intents import Language
+from voice.naming import runs_called
 from voice.progress import Own
 from voice.saying import Saying
 from voice.situation import Memory, Situation
@@ -101,6 +102,18 @@ class Desk:
         runs, questions = await asyncio.gather(self._service.runs(_RUNS), self._service.questions())
         plans = list(self._speaker.plans)
         return Situation(runs, questions, plans, model=self._model, free_speech=self._free_speech)
+
+    async def describe(self, name: str) -> str:
+        """A run in words, for a model: state, TODOs, what went wrong."""
+        known = [Run(run.id, run.name) for run in await self._service.runs(_RUNS)]
+        found = runs_called(name, known)
+        if len(found) != 1:
+            return f"{len(found)} runs are called so; there are: {', '.join(run.name for run in known) or 'none'}"
+        standing = await self._service.standing(found[0].id)
+        told = [f"{standing.run.name}: {standing.run.state}, {standing.run.progress.settled} of"
+                f" {standing.run.progress.total} TODOs settled, {standing.run.spend.usd:.2f} USD"]  # fmt: skip
+        told += [f"- {each.title or each.key}: {each.state} {each.detail or ''}".rstrip() for each in standing.todos]
+        return "\n".join(told)
 
     async def close(self) -> None:
         """Waits for what is under way: it was promised."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from pipecat.frames.frames import CancelFrame
@@ -12,6 +12,8 @@ from pipecat.workers.runner import WorkerRunner
 
 from orchestrator.service import Service
 from orchestrator.tasks import ended
+from roles.models.chain import Chain, Patience
+from roles.models.port import ChatModel
 from state.ports import Store
 from state.records import new_id
 from voice.choices import Choices
@@ -23,6 +25,9 @@ from voice.phrase_commands import PhraseCommands
 from voice.pipeline import Assembly, Ends, Engines, Talk
 from voice.progress import Progress
 from voice.saying import Saying
+from voice.speech import Speech
+from voice.spending import Spending
+from voice.talking import ModelTalker
 from voice.wording.receipts import receipt
 
 MakeEnds = Callable[[Outlet], Ends]
@@ -37,6 +42,8 @@ class Means:
     store: Store
     engines: MakeEngines
     choices: Choices = field(default_factory=Choices)
+    models: Callable[[], Awaitable[Sequence[ChatModel]]] | None = None
+    """Those that a conversation asks, in this order; None: there is none."""
     free_speech: bool = False
 
 
@@ -56,12 +63,13 @@ class Session:
         )  # fmt: skip
         speech = self._assembly.speech
         desk = Desk(
-            means.service, speaker, chosen.language, progress, self.say, free_speech=means.free_speech
+            means.service, speaker, chosen.language, progress, self.say, model=means.models is not None,
+            free_speech=means.free_speech,
         )  # fmt: skip
         commands = PhraseCommands(plans=list(speaker.plans))
         self.talk: Talk = self._assembly.talk(
             make_ends(self._assembly.outlet), means.engines(chosen, commands), desk, commands,
-            observers=observers, rtvi=rtvi,
+            talker=_talker(means, desk, speech), observers=observers, rtvi=rtvi,
         )  # fmt: skip
         speech.unasked = self.following
         speech.begun = self.talk.conversation.begun
@@ -106,3 +114,14 @@ class Session:
         if not ours and not self._told_before:
             self._told_before = True
             self.say(receipt("told_elsewhere", self._language))
+
+
+def _talker(means: Means, desk: Desk, speech: Speech) -> ModelTalker | None:
+    models, spending = means.models, Spending()
+    if models is None:
+        return None
+
+    async def asks() -> Chain:
+        return Chain(await models(), spending, Patience(tries=2))
+
+    return ModelTalker(asks, desk, lambda: speech.heard, new_id())

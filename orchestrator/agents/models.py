@@ -47,6 +47,12 @@ class Models:
             models.sort(key=lambda model: model.maker == worker.maker)
         return models
 
+    async def of(self, role: str, directory: Path) -> list[ChatModel]:
+        """For whoever is no role of a run, and talks to models all the same."""
+        names = self.names_of(role, {})
+        await asyncio.to_thread(load, names, self._providers)
+        return [self._connect(name, directory) for name in names]
+
     async def load(self, duty: Duty, named: Mapping[str, Sequence[str]]) -> None:
         """Before `chain`, in a worker: makers' libraries are large, and whoever waits for one gives no sign of life."""
         names = [name for name in self.names(duty, named) if name.partition("/")[0] not in self._loaded]

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from orchestrator.cli.compose import House
+    from voice.headless import FileMicrophone
     from voice.intents import Language
+    from voice.sessions import Session
 
 _QUIET_SECONDS = 1.5
 """Nothing more comes after so long."""
@@ -51,39 +53,38 @@ async def talk(house: House, wanted: Wanted) -> int:
 
 
 async def _talk(house: House, wanted: Wanted) -> None:
-    from pipecat.frames.frames import EndFrame
-
     from orchestrator.cli.compose import whoami
+    from orchestrator.cli.voice_means import voice_means
     from voice.choices import Choices
     from voice.chronicle import Chronicle
     from voice.desk import Speaker
-    from voice.engines.selection import local_engines
-    from voice.headless import FileLoudspeaker, FileMicrophone, Recording, quiet
+    from voice.headless import FileLoudspeaker, FileMicrophone, Recording
     from voice.pipeline import Ends
-    from voice.sessions import Means, Session
+    from voice.sessions import Session
 
     microphone = FileMicrophone(Recording(wanted.spoken))
-    means = Means(house.service, house.store, local_engines, Choices(language=wanted.language))
-    session = Session(
-        means, Speaker(f"{whoami()} (voice)", repository=wanted.repository),
-        lambda outlet: Ends(microphone, FileLoudspeaker(wanted.answer, outlet)),
-        observers=[Chronicle(_print_json if wanted.as_json else _print)], rtvi=False,
-    )  # fmt: skip
+    async with voice_means(house, Choices(language=wanted.language)) as means:
+        session = Session(
+            means, Speaker(f"{whoami()} (voice)", repository=wanted.repository),
+            lambda outlet: Ends(microphone, FileLoudspeaker(wanted.answer, outlet)),
+            observers=[Chronicle(_print_json if wanted.as_json else _print)], rtvi=False,
+        )  # fmt: skip
+        await asyncio.gather(session.run(), _end(house, session, microphone, wanted.linger))
 
-    async def over() -> None:
-        await microphone.over.wait()
-        deadline = asyncio.get_running_loop().time() + wanted.linger
 
-        async def going() -> bool:
-            return any(run.state in _GOING for run in await house.service.runs())
+async def _end(house: House, session: Session, microphone: FileMicrophone, linger: float) -> None:
+    from pipecat.frames.frames import EndFrame
 
-        while True:
-            await quiet(lambda: session.busy, _QUIET_SECONDS, deadline)
-            if asyncio.get_running_loop().time() > deadline or not await going():
-                break
-        await session.talk.worker.queue_frame(EndFrame())
+    from voice.headless import quiet
 
-    await asyncio.gather(session.run(), over())
+    await microphone.over.wait()
+    deadline = asyncio.get_running_loop().time() + linger
+    while True:
+        await quiet(lambda: session.busy, _QUIET_SECONDS, deadline)
+        going = any(run.state in _GOING for run in await house.service.runs())
+        if not going or asyncio.get_running_loop().time() > deadline:
+            break
+    await session.talk.worker.queue_frame(EndFrame())
 
 
 def _print_json(happening: dict[str, Any]) -> None:

@@ -1,0 +1,42 @@
+"""What conversations of this installation are made of."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from orchestrator.cli.compose import House
+    from roles.models.port import ChatModel
+    from voice.choices import Choices
+    from voice.sessions import Means
+
+ROLE = "voice"
+"""Under which a model may be named for conversations, as for a role."""
+
+
+@asynccontextmanager
+async def voice_means(house: House, choices: Choices) -> AsyncGenerator[Means]:
+    """With the models that there are keys of, or that the settings name."""
+    from orchestrator.agents.models import Models
+    from state.errors import SettingsError
+    from voice.engines.selection import local_engines
+    from voice.sessions import Means
+
+    models = Models(os.environ, house.settings.providers, house.settings.models)
+
+    async def chain() -> Sequence[ChatModel]:
+        return await models.of(ROLE, house.settings.home)
+
+    try:
+        models.names_of(ROLE, {})
+    except SettingsError:
+        asks = None
+    else:
+        asks = chain
+    try:
+        yield Means(house.service, house.store, local_engines, choices, asks)
+    finally:
+        await models.close()
