@@ -16,7 +16,7 @@ from roles.models.port import Message, Reply, Request, Text, ToolCall, ToolResul
 from voice.acts import Start
 from voice.saying import Saying
 from voice.situation import Situation
-from voice.wording.spoken import spoken
+from voice.wording.spoken import sentence
 
 _TURNS = 12
 """Of either side that are remembered."""
@@ -92,8 +92,8 @@ class ModelTalker:
         self._past.append(exchange)
         asks = await self._asks()
 
-        def say(sentence: str) -> None:
-            if words := spoken(sentence, longest=_LONGEST_SENTENCE):
+        def say(written: str) -> None:
+            if words := sentence(written, longest=_LONGEST_SENTENCE):
                 exchange.sentences.append(words)
                 said(Saying(words, "answer"))
 
@@ -157,8 +157,8 @@ class Sentences:
         """Of the text."""
         self._rest += piece
         *whole, self._rest = _END.split(self._rest)
-        for sentence in whole:
-            self._give(sentence)
+        for each in whole:
+            self._give(each)
 
     def end(self) -> None:
         """What is left is the last."""

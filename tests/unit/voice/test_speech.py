@@ -1,0 +1,150 @@
+"""What is to be said, in which order, and what becomes of it when somebody interrupts."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from voice.saying import Saying
+from voice.speech import Sentence, Speech, sentences
+
+
+class News:
+    """`voice.speech.Unasked`, of sayings that wait."""
+
+    def __init__(self, *waiting: Saying) -> None:
+        self.waiting = list(waiting)
+        self.told: list[Saying] = []
+
+    def take(self) -> Saying | None:
+        return self.waiting.pop(0) if self.waiting else None
+
+    def said(self, saying: Saying) -> None:
+        self.told.append(saying)
+
+    def unsaid(self, saying: Saying) -> None:
+        self.waiting.insert(0, saying)
+
+
+def texts(speech: Speech) -> list[str]:
+    """Said to the end."""
+    found: list[str] = []
+    while sentence := speech.next():
+        found.append(sentence.text)
+        speech.done(sentence.number)
+    return found
+
+
+def out(speech: Speech) -> Sentence:
+    sentence = speech.next()
+    assert sentence is not None
+    return sentence
+
+
+def test_sentence_by_sentence_answers_before_news() -> None:
+    speech, news = Speech(), News(Saying("Half of it is done.", "milestone"))
+    speech.unasked = news
+    speech.say(Saying("First. Second! 第三句。第四句。", "answer"))
+    assert texts(speech) == ["First.", "Second!", "第三句。", "第四句。", "Half of it is done."]
+    assert [each.text for each in news.told] == ["Half of it is done."]
+
+
+def test_only_one_sentence_is_out_ahead() -> None:
+    speech = Speech()
+    speech.say(Saying("One. Two. Three.", "answer"))
+    first, second = out(speech), out(speech)
+    assert speech.next() is None
+    speech.done(first.number)
+    assert (second.text, out(speech).text) == ("Two.", "Three.")
+
+
+def test_what_was_cut_goes_on_where_it_was_when_it_was_nothing() -> None:
+    speech = Speech()
+    speech.say(Saying("One. Two. Three.", "answer"))
+    speech.done(out(speech).number)
+    out(speech)
+    speech.cut(1.0)
+    assert speech.next() is None
+    speech.resume()
+    again = out(speech)
+    assert (again.text, again.skip) == ("Two.", 0.8)
+    speech.cut(0.5)
+    speech.resume()
+    assert out(speech).skip == 1.1
+    assert "Two." not in speech.heard
+
+
+def test_what_was_cut_is_dropped_when_somebody_wants_something_but_news_waits_again() -> None:
+    speech, news = Speech(), News(Saying("May I deploy? Say yes or no.", "question", question="q"))
+    speech.unasked = news
+    speech.say(Saying("A long answer. With an end.", "answer"))
+    out(speech)
+    speech.cut(0.3)
+    speech.drop()
+    assert out(speech).text == "May I deploy?"
+    speech.cut(0.2)
+    speech.drop()
+    speech.say(Saying("Noted.", "receipt"))
+    assert texts(speech) == ["Noted.", "May I deploy?", "Say yes or no."]
+
+
+def test_hush_means_it_need_not_be_said_again() -> None:
+    speech, news = Speech(), News(Saying("It failed. Because of this. And that.", "outcome"))
+    speech.unasked = news
+    out(speech)
+    speech.cut(0.2)
+    speech.hush()
+    assert texts(speech) == []
+    assert len(news.told) == 1
+
+
+def test_news_waits_while_an_answer_is_being_made() -> None:
+    speech, news = Speech(), News(Saying("Half of it is done.", "milestone"))
+    speech.unasked = news
+    speech.answering = True
+    assert speech.next() is None
+    speech.say(Saying("Here it is.", "answer"))
+    assert texts(speech) == ["Here it is."]
+    speech.answering = False
+    assert texts(speech) == ["Half of it is done."]
+
+
+@given(st.text(max_size=2_000))
+def test_any_text_is_cut_into_what_can_be_said(text: str) -> None:
+    found = sentences(text)
+    assert all(each.strip() and len(each) <= 300 for each in found)
+    assert "".join("".join(found).split()) == "".join(text.split())
+
+
+ACTS = st.lists(st.sampled_from(["next", "done", "cut", "resume", "drop", "hush", "say", "news"]), max_size=60)
+
+
+@given(ACTS)
+def test_whatever_happens_no_news_is_lost(acts: list[str]) -> None:
+    speech, news = Speech(), News()
+    speech.unasked = news
+    given_: list[Saying] = []
+    handed: list[Sentence] = []
+    for act in acts:
+        match act:
+            case "next":
+                if sentence := speech.next():
+                    handed.append(sentence)
+            case "done" if handed:
+                speech.done(handed.pop(0).number)
+            case "cut":
+                speech.cut(0.1)
+                handed.clear()
+            case "say":
+                speech.say(Saying("An answer. It has two.", "answer"))
+            case "news":
+                given_.append(Saying(f"News {len(given_)}. And more.", "outcome"))
+                news.waiting.append(given_[-1])
+            case "resume" | "drop" | "hush":
+                getattr(speech, act)()
+            case _:
+                pass
+    speech.cut(0.0)
+    speech.drop()
+    texts(speech)
+    assert sorted(each.text for each in news.told) == sorted(each.text for each in given_)
