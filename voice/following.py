@@ -108,7 +108,7 @@ class Following:
         self._something.set()
 
     def _ready(self) -> bool:
-        return self.told_here and len(self.progress) > 0
+        return self.told_here and self.progress.waiting > 0
 
     # --- following ---------------------------------------------------------------------------------------------------
 
@@ -209,7 +209,7 @@ class Following:
             return False
         unknown = {each.run for each in wanted if each.after and not self.progress.knows(each.run)}
         seen = await self._store.read(lambda session: looking.look(session, wanted, unknown))
-        self.progress.know(seen.known)
+        self.progress.know(seen.known, missed=not self._ours)
         new = self.progress.hear(seen.events, seen.titles, _now())
         for each in seen.complete:
             self._cursors.heard_to(each)

@@ -69,12 +69,13 @@ class Progress:
         """Whether it waits to be put to who listens, or is being put."""
         return self._unspoken.waits(key("question", question))
 
-    def know(self, runs: Sequence[Known]) -> None:
-        """Of runs that are not known yet; what has been reached by then is not told."""
+    def know(self, runs: Sequence[Known], *, missed: bool = False) -> None:
+        """Of runs that are not known yet. What they have reached is not told, unless it was `missed`: then with all
+        else, when who listens is back (`away`)."""
         for each in runs:
             if each.run not in self._runs:
                 run = Run(each.run, each.name, each.state, each.settled, each.total, dict(each.troubles))
-                run.step = run.reached()
+                run.step = 0 if missed else run.reached()
                 self._runs[each.run] = run
 
     def hear(
@@ -127,7 +128,8 @@ class Progress:
 
     # --- telling -----------------------------------------------------------------------------------------------------
 
-    def __len__(self) -> int:
+    @property
+    def waiting(self) -> int:
         """How many sayings wait."""
         return len(self._unspoken)
 
@@ -135,6 +137,8 @@ class Progress:
         """Nobody has listened until now: what waits is told in one sentence, then the questions. So many `questions`
         wait besides, which are not put again."""
         self._fold("away", questions)
+        for run in self._runs.values():
+            run.step = max(run.step, run.reached())
 
     def ask(self, run: str, id: str, todo: str | None, text: str, choices: Sequence[str], now: float = 0.0) -> None:
         """Put a question that waits, again: who listens has not been there for a while."""

@@ -15,7 +15,7 @@ def flaw(text: str) -> str | None:
     odd = {each for each in text if not (each.isalnum() or each in _MARKS or ord(each) > 0x300)}
     if odd:
         return f"{sorted(odd)} in {text!r}"
-    if re.search(r"[0-9a-f]{8}-[0-9a-f]{4}", text):
+    if re.search(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", text):
         return f"an id in {text!r}"
     if long := [each for each in re.findall(r"[!-~]+", text) if len(each) > LONGEST_WORD]:
         return f"{long} in {text!r}"

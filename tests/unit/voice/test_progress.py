@@ -397,7 +397,7 @@ class Listener:
         self.told = told
 
     def all(self) -> None:
-        while len(self.progress):
+        while self.progress.waiting:
             self.say()
 
 
