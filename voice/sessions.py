@@ -79,7 +79,7 @@ class Session:
     @property
     def busy(self) -> bool:
         """Whether somebody speaks, or has been asked, or there is something to be told."""
-        return self.talk.conversation.busy or len(self.following.progress) > 0
+        return self.talk.conversation.busy or self.following.progress.waiting > 0
 
     async def run(self) -> None:
         """Until the transport or `EndFrame` ends it; cancelling it ends it at once."""
