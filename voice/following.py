@@ -40,7 +40,9 @@ LEASE_SECONDS = 15.0
 """After a crash, nobody else is told for so long."""
 _POLL_SECONDS = 1.0
 _GATHER_SECONDS = 0.05
-"""From one look to the next; what happens after a quiet time is looked for at once."""
+"""From one look to the next, at least; what happens after a quiet time is looked for at once."""
+_REST = 3
+"""Of the time that looking takes, between two looks: where thousands of runs are open, it is not nothing."""
 _RUNS = 100
 _ASKED_AGAIN = 3
 """Questions that are put again to somebody who comes back; of others, how many there are."""
@@ -131,6 +133,7 @@ class Following:
     async def _follow(self) -> None:
         number = 0
         while True:
+            began = _now()
             try:
                 await self._go_on()
             except ToldElsewhere:
@@ -142,11 +145,11 @@ class Following:
             except Exception:  # what could not be told is not looked at again
                 log.exception("%s could not be told", self._sink)
                 await asyncio.sleep(_POLL_SECONDS)
+            await asyncio.sleep(max(_GATHER_SECONDS, _REST * (_now() - began)))
             number = await self._changed(number)
 
     async def _changed(self, number: int) -> int:
-        """When there may be news: at once, unless it was looked for a moment ago."""
-        await asyncio.sleep(_GATHER_SECONDS)
+        """When there may be news."""
         try:
             return await self._store.changed(number, _POLL_SECONDS)
         except StoreError:

@@ -97,12 +97,12 @@ async def test_a_run_from_start_to_end(world: World) -> None:
     ask: dict[str, object] = {"id": "ship", "ask": "Push the branch?", "choices": ["push", "hold"]}
     after: dict[str, object] = {"id": "after", "run": "exit 3", "needs": ["ship"], "title": "Tell everybody"}
     async with listening(world.store) as ear:
-        await world.hire()
         run = await world.submit(*todos, ask | {"needs": ["t0", "t1", "t2", "t3"]}, after, name="fix-parser")
+        await until(lambda: ear.texts == ["fix parser has started, with 6 to-dos."])
+        await world.hire()
         await until(lambda: "question" in ear.kinds)
-        assert ear.texts[0] == "fix parser has started, with 6 to-dos."
         (asked,) = [saying for saying in ear.said if saying.kind == "question"]
-        assert asked.text.endswith(": Push the branch? One: push. Two: hold.")
+        assert asked.text == "A question: Push the branch? One: push. Two: hold."
         (question,) = await world.service.questions(run)
         assert asked.question == question.id
         await world.service.answer("ship", "push", "ann")
@@ -181,6 +181,9 @@ async def test_who_is_killed_between_taking_and_saying_loses_nothing(store: Sqli
         assert await child.stdout.readline() == b"told here: True\n"
         await submit(store, "parser")
         assert await child.stdout.readline() == b"taken: parser has started, with 1 to-do.\n"
+        await submit(store, "docs")
+        assert await child.stdout.readline() == b"taken: docs has started, with 1 to-do.\n"
+        assert await child.stdout.readline() == b"stored\n"
     finally:
         child.kill()
         await child.wait()

@@ -1,4 +1,4 @@
-"""Takes the first saying, shows that it has, and neither says it nor ends: to be killed."""
+"""Takes two sayings, and says the second; of the first it only shows that it has it. To be killed."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 
 from state.sqlite import SqliteStore
+from state.tables import Cursor
 from voice.following import Following
 from voice.progress import Progress
+from voice.saying import Saying
 
 
 def say(line: str) -> None:
@@ -22,9 +24,17 @@ async def main(path: str, lease: float) -> None:
         store, Progress(), "ann", "killed", lease=lease, turned=lambda ours: say(f"told here: {ours}")
     )
     running = asyncio.create_task(following.run())
-    await following.waiting()
-    saying = following.take()
-    say(f"taken: {saying.text if saying else None}")
+    taken: list[Saying] = []
+    while len(taken) < 2:
+        await following.waiting()
+        if saying := following.take():
+            say(f"taken: {saying.text}")
+            taken.append(saying)
+    following.said(taken[1])
+    number = 0
+    while not await store.read(lambda session: session.get(Cursor, ("voice:ann", taken[1].run))):
+        number = await store.changed(number, 0.1)
+    say("stored")
     await running
 
 
