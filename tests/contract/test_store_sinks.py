@@ -58,6 +58,21 @@ async def test_what_is_told_of_next(world: World) -> None:
     assert len(other) == 3, "each sink has a cursor of its own"
 
 
+async def test_events_of_some_types(world: World) -> None:
+    await world.store.apply([submission(task("a", run=f"r{number}"), run=f"r{number}") for number in range(2)])
+    news = [reading.News("r0", 0, 9), reading.News("r1", 1, 9)]
+
+    async def types(*wanted: str) -> list[tuple[str, str]]:
+        found = await world.store.read(lambda session: reading.events_of(session, news, 10, wanted))
+        return [(each.run_id, each.type) for each in found]
+
+    assert await types("run.submitted") == [("r0", "run.submitted")]
+    assert await types("run.submitted", "todo.state") == [
+        ("r0", "run.submitted"), ("r0", "todo.state"), ("r1", "todo.state"),
+    ]  # fmt: skip
+    assert await types() == []
+
+
 async def test_what_ended_before_is_not_looked_at_again(world: World) -> None:
     await world.submit(task("a"))
     claim = await world.claim("a")
