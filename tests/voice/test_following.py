@@ -98,7 +98,7 @@ async def test_a_run_from_start_to_end(world: World) -> None:
     after: dict[str, object] = {"id": "after", "run": "exit 3", "needs": ["ship"], "title": "Tell everybody"}
     async with listening(world.store) as ear:
         run = await world.submit(*todos, ask | {"needs": ["t0", "t1", "t2", "t3"]}, after, name="fix-parser")
-        await until(lambda: ear.texts == ["fix parser has started, with 6 to-dos."])
+        await until(lambda: ear.texts == ["fix parser has started, with 6 steps."])
         await world.hire()
         await until(lambda: "question" in ear.kinds)
         (asked,) = [saying for saying in ear.said if saying.kind == "question"]
@@ -136,7 +136,7 @@ async def test_who_comes_for_the_first_time_is_told_of_what_happens_from_then_on
         await until(lambda: len(ear.said) == 1)
         await finish(store, "old")
         await until(lambda: len(ear.said) == 2)
-    assert ear.texts == ["new has started, with 1 to-do.", "old is done."]
+    assert ear.texts == ["new has started, with 1 step.", "old is done."]
 
 
 async def test_what_was_missed_is_told_once(store: SqliteStore) -> None:
@@ -157,7 +157,7 @@ async def test_what_was_missed_is_told_once(store: SqliteStore) -> None:
         for run in ("parser", "docs", "web"):
             await settled(store, run)
     assert ear.texts == [
-        "While you were away: parser is done; docs failed: A, it took too long; web is at 4 of 9 to-dos;"
+        "While you were away: parser is done; docs failed: A, it took too long; web is at 4 of 9 steps;"
         " one question waits.",
         "web asks: ship? One: yes. Two: no.",
     ]
@@ -166,7 +166,7 @@ async def test_what_was_missed_is_told_once(store: SqliteStore) -> None:
         (question,) = await service(store).questions()
         await service(store).answer(question.id, "yes", "ann")
         await settled(store, "web")
-    assert ear.texts == ["web asks: ship? One: yes. Two: no.", "It is halfway: 5 of 9 to-dos."]
+    assert ear.texts == ["web asks: ship? One: yes. Two: no.", "It is halfway: 5 of 9 steps."]
 
 
 async def test_who_is_killed_between_taking_and_saying_loses_nothing(store: SqliteStore, tmp_path: Path) -> None:
@@ -180,9 +180,9 @@ async def test_who_is_killed_between_taking_and_saying_loses_nothing(store: Sqli
     try:
         assert await child.stdout.readline() == b"told here: True\n"
         await submit(store, "parser")
-        assert await child.stdout.readline() == b"taken: parser has started, with 1 to-do.\n"
+        assert await child.stdout.readline() == b"taken: parser has started, with 1 step.\n"
         await submit(store, "docs")
-        assert await child.stdout.readline() == b"taken: docs has started, with 1 to-do.\n"
+        assert await child.stdout.readline() == b"taken: docs has started, with 1 step.\n"
         assert await child.stdout.readline() == b"stored\n"
     finally:
         child.kill()
@@ -193,7 +193,7 @@ async def test_who_is_killed_between_taking_and_saying_loses_nothing(store: Sqli
         assert ear.turned == [False, True]
         await finish(store, "parser")
         await until(lambda: len(ear.said) == 2)
-    assert ear.texts == ["While you were away: parser is at 0 of 1 to-do.", "parser is done."]
+    assert ear.texts == ["While you were away: parser is at 0 of 1 step.", "parser is done."]
 
 
 async def test_whoever_comes_and_goes_each_outcome_is_told_once(store: SqliteStore) -> None:
@@ -266,8 +266,8 @@ async def test_of_two_conversations_of_one_speaker_one_is_told(store: SqliteStor
     async with listening(store, conversation="c4") as fourth:
         await submit(store, "docs")
         await until(lambda: len(fourth.said) == 1)
-    assert first.texts == ["parser has started, with 1 to-do.", "It is done."]
-    assert fourth.texts == ["docs has started, with 1 to-do."]
+    assert first.texts == ["parser has started, with 1 step.", "It is done."]
+    assert fourth.texts == ["docs has started, with 1 step."]
 
 
 async def test_the_second_goes_on_when_the_first_ends(store: SqliteStore) -> None:
@@ -287,7 +287,7 @@ async def test_two_speakers_are_both_told(store: SqliteStore) -> None:
     async with listening(store, "ann", "c1") as ann, listening(store, "bob", "c2", progress=Progress("zh")) as bob:
         await submit(store, "parser")
         await until(lambda: bool(ann.said and bob.said))
-    assert ann.texts == ["parser has started, with 1 to-do."]
+    assert ann.texts == ["parser has started, with 1 step."]
     assert bob.texts == ["parser 已开始，共 1 项。"]
 
 
@@ -301,7 +301,7 @@ async def test_what_nobody_is_interested_in(store: SqliteStore) -> None:
         await submit(store, "parser")
         await until(lambda: len(ear.said) == 1)
         await settled(store, "dull")
-    assert ear.texts == ["parser has started, with 1 to-do."]
+    assert ear.texts == ["parser has started, with 1 step."]
 
 
 async def test_an_answer_from_elsewhere_withdraws_the_question(store: SqliteStore) -> None:
@@ -313,7 +313,7 @@ async def test_an_answer_from_elsewhere_withdraws_the_question(store: SqliteStor
         await until(lambda: ear.following.progress.heard_to("web") == newest)
         ear.may_speak.set()
         await settled(store, "web")
-    assert ear.texts == ["web has started, with 2 to-dos."]
+    assert ear.texts == ["web has started, with 2 steps."]
 
 
 async def test_what_has_a_receipt_is_not_told(store: SqliteStore) -> None:
@@ -327,7 +327,7 @@ async def test_what_has_a_receipt_is_not_told(store: SqliteStore) -> None:
         await settled(store, "parser")
         await submit(store, "docs")
         await until(lambda: len(ear.said) == 1)
-    assert ear.texts == ["docs has started, with 1 to-do."]
+    assert ear.texts == ["docs has started, with 1 step."]
 
 
 async def test_the_cursor_waits_for_what_was_not_said(store: SqliteStore) -> None:

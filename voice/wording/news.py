@@ -33,7 +33,7 @@ def fill(which: Sentence, language: Language, name: str | None = None, **values:
 
 
 def todos(count: int, language: Language) -> str:
-    """``8 to-dos``"""
+    """``8 steps``"""
     return fill("one_todo" if count == 1 else "of_todos", language, count=count)
 
 

@@ -1,7 +1,7 @@
 """The sentences of progress and status, as data; `news` and `status` fill them in.
 
 `{it}` is the run (its name, or a word for it), `{of}` " in <its name>" or nothing, `{todo}` a TODO, `{why}` a reason,
-`{text}` a sentence of others.
+`{text}` a sentence of others. What plans call TODOs are steps here: espeak-ng reads "to-dos" as "to doss".
 """
 
 from __future__ import annotations
@@ -77,9 +77,9 @@ SENTENCES: Mapping[Language, Mapping[Sentence, str]] = {
         "is_completed": "{it} is done.",
         "is_cancelled": "{it} was cancelled.",
         "is_budget_exhausted": "{it} stopped: its budget is used up.",
-        "of_todos": "{count} to-dos",
-        "one_todo": "1 to-do",
-        "a_todo": "a to-do",
+        "of_todos": "{count} steps",
+        "one_todo": "1 step",
+        "a_todo": "a step",
         "go_on": "{count} more go on",
         "working": "Working on {names}.",
         "one_failed": "Not done: {why}.",

@@ -49,11 +49,11 @@ def hearing(progress: Progress, *logs: Log, now: float = 0.0) -> list[str]:
 
 def test_a_run_from_start_to_end() -> None:
     progress, log = Progress(), Log()
-    assert hearing(progress, log.submitted()) == ["fix parser has started, with 8 to-dos."]
+    assert hearing(progress, log.submitted()) == ["fix parser has started, with 8 steps."]
     assert hearing(progress, log.progress(1)) == []
-    assert hearing(progress, log.progress(2)) == ["It is at a quarter: 2 of 8 to-dos."]
+    assert hearing(progress, log.progress(2)) == ["It is at a quarter: 2 of 8 steps."]
     assert hearing(progress, log.progress(3)) == []
-    assert hearing(progress, log.progress(6)) == ["It is at three quarters: 6 of 8 to-dos."]
+    assert hearing(progress, log.progress(6)) == ["It is at three quarters: 6 of 8 steps."]
     assert hearing(progress, log.to("completed")) == ["It is done."]
 
 
@@ -75,7 +75,7 @@ def test_a_plan_that_grows_repeats_no_milestone() -> None:
     assert len(hearing(progress, log.progress(2))) == 1
     assert hearing(progress, log.progress(2, 20)) == []
     assert hearing(progress, log.progress(10, 20)) == []
-    assert hearing(progress, log.progress(15, 20)) == ["It is at three quarters: 15 of 20 to-dos."]
+    assert hearing(progress, log.progress(15, 20)) == ["It is at three quarters: 15 of 20 steps."]
 
 
 def test_the_same_events_again_say_nothing() -> None:
@@ -150,15 +150,15 @@ def test_levels_of_detail() -> None:
     less, normal, more = told(Progress("en", "less")), told(Progress()), told(Progress("en", "more"))
     assert less == ["fix parser asks: Push the branch? One: push. Two: hold.", "It is done."]
     assert normal == [
-        "fix parser has started, with 8 to-dos.",
-        "It is halfway: 4 of 8 to-dos.",
+        "fix parser has started, with 8 steps.",
+        "It is halfway: 4 of 8 steps.",
         "A question: Push the branch? One: push. Two: hold.",
         "It is done.",
     ]
     assert more == [
-        "fix parser has started, with 8 to-dos.",
+        "fix parser has started, with 8 steps.",
         "Write the tests failed: a command ended with an error. It will be tried again.",
-        "It is halfway: 4 of 8 to-dos.",
+        "It is halfway: 4 of 8 steps.",
         "Another worker took over Fix it.",
         "Fix it is done.",
         "A question: Push the branch? One: push. Two: hold.",
@@ -171,7 +171,7 @@ def test_levels_of_detail() -> None:
 
 def test_three_milestones_are_the_last_one() -> None:
     progress, log = Progress(), Log().submitted().progress(2).progress(4).progress(6)
-    assert hearing(progress, log) == ["fix parser is at three quarters: 6 of 8 to-dos."]
+    assert hearing(progress, log) == ["fix parser is at three quarters: 6 of 8 steps."]
 
 
 def test_an_outcome_stands_for_what_came_before_it() -> None:
@@ -194,7 +194,7 @@ def test_questions_go_first_then_outcomes_then_risks() -> None:
         "b asks: Push the branch? One: push. Two: hold.",
         "c is done.",
         "Write the tests failed in b: a command ended with an error.",
-        "a is halfway: 4 of 8 to-dos.",
+        "a is halfway: 4 of 8 steps.",
     ]
 
 
@@ -235,7 +235,7 @@ def test_what_was_cut_off_waits_again_unless_there_is_newer() -> None:
     assert again.kind == "milestone"
     progress.hear(log.progress(4).new())
     progress.unsaid(again)
-    assert said(progress) == ["It is halfway: 4 of 8 to-dos."]
+    assert said(progress) == ["It is halfway: 4 of 8 steps."]
 
 
 def test_what_somebody_did_themselves_is_not_told_again() -> None:
@@ -270,9 +270,9 @@ def test_several_runs_are_named() -> None:
     progress, one, two = Progress(), Log(), Log("r2", "docs")
     hearing(progress, one.submitted())
     hearing(progress, two.submitted())
-    assert hearing(progress, two.progress(4)) == ["docs is halfway: 4 of 8 to-dos."]
+    assert hearing(progress, two.progress(4)) == ["docs is halfway: 4 of 8 steps."]
     assert hearing(progress, one.to("completed")) == ["fix parser is done."]
-    assert hearing(progress, two.progress(6)) == ["docs is at three quarters: 6 of 8 to-dos."]
+    assert hearing(progress, two.progress(6)) == ["docs is at three quarters: 6 of 8 steps."]
     assert hearing(progress, two.to("completed")) == ["It is done."]
 
 
@@ -287,7 +287,7 @@ def test_runs_whose_beginning_was_not_heard() -> None:
     progress.know([Known("r1", "fix-parser", "in_progress", 5, 8, {"t2": ("failed", Trouble("Fix it", "exit"))})])
     progress.hear_to("r1", 3)
     assert hearing(progress, log) == []
-    assert hearing(progress, log.progress(6)) == ["fix parser is at three quarters: 6 of 8 to-dos."]
+    assert hearing(progress, log.progress(6)) == ["fix parser is at three quarters: 6 of 8 steps."]
     assert hearing(progress, log.to("failed")) == ["It failed: Fix it, a command ended with an error."]
 
 
@@ -304,7 +304,7 @@ def test_what_was_missed_is_told_once() -> None:
     progress.away()
     assert said(progress) == [
         "While you were away: parser is done; docs failed: Write the tests, a command ended with an error;"
-        " web is at 6 of 8 to-dos; one question waits.",
+        " web is at 6 of 8 steps; one question waits.",
         "web asks: Push the branch? One: push. Two: hold.",
     ]
     assert progress.told_to() == {"r1": 3, "r2": 3, "r3": 3}
@@ -332,7 +332,7 @@ def test_what_waits_for_long_is_told_in_short() -> None:
     progress, log = Progress(), Log().submitted().progress(4)
     progress.hear(log.new(), TITLES, 10.0)
     progress.hear(log.todo("t1", "verifying", "ready", "verification").new(), TITLES, 11.0 + LONG_AGO)
-    assert said(progress, 11.0 + LONG_AGO) == ["While you were away: fix parser is at 4 of 8 to-dos."]
+    assert said(progress, 11.0 + LONG_AGO) == ["While you were away: fix parser is at 4 of 8 steps."]
 
 
 # --- whatever happens ------------------------------------------------------------------------------------------------

@@ -196,9 +196,9 @@ TWO_DONE = news.Missed({"1": ("a", "completed", ()), "2": ("b", "completed", ())
 @pytest.mark.parametrize(
     ("said", "expected"),
     [
-        (news.started("fix-parser", 5, planning=False, language="en"), "fix parser has started, with 5 to-dos."),
+        (news.started("fix-parser", 5, planning=False, language="en"), "fix parser has started, with 5 steps."),
         (news.started("fix-parser", 1, planning=True, language="zh"), "fix parser 已开始，正在制定计划。"),
-        (news.milestone(None, 50, 4, 8, "en"), "It is halfway: 4 of 8 to-dos."),
+        (news.milestone(None, 50, 4, 8, "en"), "It is halfway: 4 of 8 steps."),
         (news.milestone("docs", 75, 6, 8, "zh"), "docs 已到四分之三：共 8 项，已结束 6 项。"),
         (
             news.failure("docs", CHECKS, "again", "en"),
@@ -237,7 +237,7 @@ def test_what_is_said(said: str, expected: str) -> None:
 def test_status_tells_what_matters() -> None:
     run = RunFacts("fix-parser", "in_progress", 3, 8, ["Write tests"], [CHECKS], None, 1, 0.12)
     assert status(run).text == (
-        "fix parser is running: 3 of 8 to-dos. Working on Write tests. Not done: Tests, its checks did not pass."
+        "fix parser is running: 3 of 8 steps. Working on Write tests. Not done: Tests, its checks did not pass."
         " One question waits. So far it cost 12 cents."
     )
     assert status(run).kind == "answer"
