@@ -66,6 +66,19 @@ class Run:
         return next((step for step in _STEPS if self.settled * 100 >= step * self.total), 0)
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A run as it stands, for those whose beginning was not heard."""
+
+    run: str
+    name: str
+    state: str
+    settled: int
+    total: int
+    troubles: Mapping[str, tuple[str, Trouble]]
+    """TODO id -> (``failed`` or ``blocked``, what of it)"""
+
+
 @dataclass(slots=True)
 class Heard:
     """`whats` are worth telling, `withdrawn` are keys of what is not any more. `act`: somebody may have a receipt of

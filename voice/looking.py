@@ -12,8 +12,7 @@ from state import reading
 from state.limits import PAGE
 from state.reading import News
 from state.tables import Todo
-from voice.hearing import WORTH
-from voice.progress import Known
+from voice.hearing import WORTH, Known
 from voice.wording.facts import Trouble
 
 _OF_TODOS = ("todo.state", "todo.risk", "worker.took_over")

@@ -7,17 +7,15 @@ before it. What is not true any more is not told: a question that was answered e
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from orchestrator.views import EventView
 from state.records import RUN_ENDED
 from voice.happenings import Asked, Ended, Much, kind_of, told
-from voice.hearing import Detail, Heard, Run, hear
+from voice.hearing import Detail, Heard, Known, Run, hear
 from voice.intents import Language
 from voice.saying import Saying
 from voice.unspoken import Note, Unspoken, key
-from voice.wording.facts import Trouble
 from voice.wording.news import Missed
 
 Own = Literal["started", "cancelled", "held", "resumed"]
@@ -26,19 +24,6 @@ LONG_AGO = 120.0
 """Seconds; what waits for so long is told in short, as what was missed."""
 _AT_ONCE = 3
 """Outcomes that are told one by one; more are told together."""
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """A run as it stands, for those whose beginning was not heard."""
-
-    run: str
-    name: str
-    state: str
-    settled: int
-    total: int
-    troubles: Mapping[str, tuple[str, Trouble]]
-    """TODO id -> (``failed`` or ``blocked``, what of it)"""
 
 
 class Progress:

@@ -19,8 +19,9 @@ from tests.contract.store_stories import Story
 from tests.contract.store_world import FakeClock
 from tests.unit.voice.log import Log
 from tests.unit.voice.speakable import flaw
+from voice.hearing import Known
 from voice.intents import LANGUAGES
-from voice.progress import LONG_AGO, Known, Own, Progress
+from voice.progress import LONG_AGO, Own, Progress
 from voice.saying import Saying
 from voice.wording.facts import Trouble
 from voice.wording.news import OUTCOMES
