@@ -22,6 +22,7 @@ BENCHMARKS = {
     "sandbox": "overhead per real command: host sandbox beside GNU make, containers beside docker run",
     "startup": "wall and CPU time of the command line",
     "takeover": "seconds until another has the TODO of a dead or frozen worker, beside Celery and DBOS",
+    "voice": "interruption, ducking, wake word and answer latencies of a conversation, beside stock Pipecat",
 }
 
 

@@ -117,7 +117,7 @@ class Automaton:
     def read(
         self, keys: Sequence[str], filling: Filling, fillers: frozenset[str]
     ) -> tuple[list[Match], list[Unfinished]]:
-        """What the words are, the earliest phrase first, and what they could become when more is said.
+        """What the words are, in no order, and what they could become when more is said.
 
         A word of `fillers` may stand anywhere outside of slots.
         """
@@ -141,7 +141,7 @@ class Automaton:
                 (state.word is not None or state.slot is not None) and begun != 0 and not (filled and filled[0][1] == 0)
             ):
                 open_[Unfinished(state.phrase, begun >= 0 or state.opens)] = None
-        return sorted(matches, key=lambda match: match.phrase), list(open_)
+        return matches, list(open_)
 
     def _step(self, thread: _Thread, place: int, key: str, filling: Filling, nexts: list[_Thread]) -> None:
         number, filled, begun = thread

@@ -29,12 +29,10 @@ from voice.acts import (
     Tell,
     TellStatus,
 )
+from voice.engines.heard import SURE
 from voice.intents import Intent
 from voice.naming import plans_called, runs_called
 from voice.situation import Decision, Memory, Situation
-
-SURE = 0.6
-"""The confidence from which a command that changes something is taken at its word."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Commands in a person's words: what a transcript means, whether it is whole, and the same phrases for a recogniser.
+"""Commands in a person's words: what a transcript means, and whether it is whole.
 
 The phrases are data (`voice.phrases`). Only what is a phrase as a whole has a meaning here: "don't cancel it" has
 a cancel in it, and is none. Whatever is not understood is left to a model (`voice.intents.Talk`, made by the caller).
@@ -6,16 +6,16 @@ a cancel in it, and is none. Whatever is not understood is left to a model (`voi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Literal
 
 from voice import intents
 from voice.automaton import Match, Unfinished
 from voice.intents import Intent, Language
-from voice.phrasebook import NUMBERS, Key, Phrasebook, Slots, phrasebook
-from voice.templates import as_jsgf
+from voice.phrasebook import Key, Phrasebook, Slots, phrasebook
 from voice.transcripts import LONGEST, Word, language_of, tidied, words
 
 Standing = Literal["whole", "open", "unknown"]
@@ -76,10 +76,15 @@ def _read(text: str, language: Language | None, runs: Collection[str], plans: Co
     tidy = tidied(text)
     book = phrasebook(language or language_of(tidy))
     said = _without_wake(book, words(tidy, book.variants))
-    asks = tidy.rstrip().endswith("?")
+    asks = "?" in tidy
     slots = Slots(book, said, asks, runs, plans)
     matches, unfinished = book.automaton.read([word.key for word in said], slots, book.fillers)
-    return _Reading(book, tidy, said, slots, matches, unfinished)
+    return _Reading(book, tidy, said, slots, sorted(matches, key=partial(_order, book)), unfinished)
+
+
+def _order(book: Phrasebook, match: Match) -> tuple[int, int]:
+    """The earliest section first, and in it the phrase that leaves least to its slots."""
+    return book.sections.index(book.sections[match.phrase]), sum(end - start for _, start, end in match.filled)
 
 
 def _without_wake(book: Phrasebook, said: list[Word]) -> list[Word]:
@@ -124,9 +129,7 @@ def _filled(reading: _Reading, match: Match) -> dict[str, str]:
 
 
 def _words_of(reading: _Reading, start: int, end: int) -> str:
-    """What was really said there, without fillers at its end."""
-    while end - 1 > start and reading.said[end - 1].key in reading.book.fillers:
-        end -= 1
+    """What was really said there."""
     return reading.tidy[reading.said[start].start : reading.said[end - 1].end]
 
 
@@ -167,38 +170,3 @@ def is_backchannel(text: str, language: Language | None = None) -> bool:
     for them: it depends on whether they were just asked."""
     reading = _read(text, language, (), ())
     return reading is not None and "backchannel" in reading.sections()
-
-
-def jsgf(*, runs: Collection[str] = (), plans: Collection[str] = (), known: Callable[[str], bool]) -> str:
-    """The English phrases as a JSGF grammar, for a recogniser whose dictionary has the words that `known` says it has.
-
-    Phrases with free text are left out, so are names and alternatives with a word that is not `known`. What it
-    recognises is for `understand`, with the same names.
-    """
-    book = phrasebook("en")
-    spoken = {value: word for word, value in book.variants.items() if value.isdecimal()}
-
-    def spell(key: str) -> str | None:
-        word = spoken.get(key, key)
-        return word if known(word) else None
-
-    def said(phrases: Iterable[Sequence[str]]) -> list[str]:
-        """Those that can be said, none twice."""
-        spelled = ([spell(key) for key in phrase] for phrase in phrases)
-        return list(dict.fromkeys(" ".join(map(str, words)) for words in spelled if words and None not in words))
-
-    rules: dict[str, list[str]] = {
-        "run": said(map(book.keys, runs)),
-        "plan": said(map(book.keys, plans)),
-        "number": said([str(number)] for number in NUMBERS),
-        "ordinal": said([word] for word in book.ordinals),
-        "wake": said(book.wakes),
-    }
-    names = {slot: slot for slot, phrases in rules.items() if phrases}
-    if "run" in names:
-        names["known_run"] = "run"
-    commands = dict.fromkeys(as_jsgf(template, names, spell) for template in book.templates)
-    wake = "[<wake>] " if "wake" in names else ""
-    lines = ["#JSGF V1.0;", "grammar atlas;", f"public <command> = {wake}({' | '.join(filter(None, commands))});"]
-    lines += [f"<{slot}> = {' | '.join(phrases)};" for slot, phrases in rules.items() if phrases]
-    return "\n".join(lines) + "\n"

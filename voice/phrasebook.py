@@ -25,11 +25,12 @@ Key = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Phrasebook:
-    """Made of a phrase file. `sections` and `templates` are parallel; words are keys of `voice.transcripts`."""
+    """Made of a phrase file. The first three are parallel; words are keys of `voice.transcripts`."""
 
     language: Language
     sections: tuple[str, ...]
     templates: tuple[Template, ...]
+    listened: tuple[bool, ...]
     automaton: Automaton
     variants: dict[str, str]
     fillers: frozenset[str]
@@ -40,6 +41,8 @@ class Phrasebook:
     not_in_name: tuple[Key, ...]
     not_last: tuple[Key, ...]
     no_goal: tuple[Key, ...]
+    tells: frozenset[str]
+    asks: frozenset[str]
 
     def keys(self, text: str) -> Key:
         """The words of `text` as they are compared."""
@@ -78,11 +81,12 @@ def phrasebook(language: Language) -> Phrasebook:
     parts: dict[str, Template] = {}
     for name, source in file.parts.items():
         parts[name] = parse(source, parts, keys)
-    templates = tuple(parse(source, parts, keys) for _, source in file.phrases)
+    templates = tuple(parse(phrase.template, parts, keys) for phrase in file.phrases)
     return Phrasebook(
         language=language,
-        sections=tuple(section for section, _ in file.phrases),
+        sections=tuple(phrase.section for phrase in file.phrases),
         templates=templates,
+        listened=tuple(phrase.listened for phrase in file.phrases),
         automaton=Automaton(templates),
         variants=variants,
         fillers=frozenset(lists["fillers"]),
@@ -93,6 +97,8 @@ def phrasebook(language: Language) -> Phrasebook:
         not_in_name=keyed("not_in_name"),
         not_last=keyed("not_last"),
         no_goal=keyed("no_goal"),
+        tells=frozenset(lists.get("tells", ())),
+        asks=frozenset(lists.get("asks", ())),
     )
 
 
@@ -113,6 +119,8 @@ class Slots:
         self.plans = {book.keys(name): name for name in plans}
 
     def fits(self, slot: str, start: int, end: int) -> bool:
+        if self._keys[end - 1] in self._book.fillers and slot not in {"known_run", "number", "ordinal"}:
+            return False  # it is said after the slot
         match slot:
             case "number":
                 return end - start <= 2 and self._book.number(self._keys[start:end]) is not None
@@ -143,9 +151,11 @@ class Slots:
                 known = self.runs if slot == "run" else self.plans
                 if self._keys[start:end] in known:
                     return self._begins(known, start, end)
-                return self._begins(known, start, end) or end - start < NAME_WORDS[self._book.language]
+                return self._begins(known, start, end) or (
+                    end - start < NAME_WORDS[self._book.language] and not self._unlike_names(start, end)
+                )
             case "goal":
-                return not self._verbs_away(start, end)
+                return not self._verbs_away(start, end) and not self._any(self._book.no_goal, start)
             case _:
                 return True
 
@@ -155,22 +165,31 @@ class Slots:
 
     def _names(self, known: Iterable[Key], start: int, end: int) -> bool:
         said = self._keys[start:end]
-        if said in set(known):
-            return True
-        return len(said) <= NAME_WORDS[self._book.language] and not any(
-            said[place : place + len(word)] == word for word in self._book.not_in_name for place in range(len(said))
+        return said in set(known) or (
+            len(said) <= NAME_WORDS[self._book.language] and not self._unlike_names(start, end)
         )
 
+    def _unlike_names(self, start: int, end: int) -> bool:
+        return any(self._have(word, place) for word in self._book.not_in_name for place in range(start, end))
+
+    def _have(self, words: Key, place: int) -> bool:
+        return self._keys[place : place + len(words)] == words
+
+    def _any(self, phrases: Iterable[Key], place: int) -> bool:
+        return any(self._have(words, place) for words in phrases)
+
     def _goal(self, start: int, end: int) -> bool:
-        verb = next((verb for verb in self._book.verbs if self._keys[start : start + len(verb)] == verb), None)
+        """A verb and enough after it, whole, that orders something rather than tells or asks it."""
+        verb = next((verb for verb in self._book.verbs if self._have(verb, start)), None)
         if verb is None or end - start < len(verb) + GOAL_WORDS[self._book.language]:
             return False
         after = start + len(verb)
-        if any(self._keys[after : after + len(word)] == word for word in self._book.not_after_verb):
+        if self._any(self._book.not_after_verb, after) or self._any(self._book.no_goal, start):
             return False
-        if any(self._keys[start : start + len(words)] == words for words in self._book.no_goal):
+        if self._keys[after + 1] in self._book.tells and self._keys[after] not in self._book.asks:
             return False
-        return not (self._asks and start == 0) and not self._breaks_off(start, end)
+        asks = self._asks and all(key in self._book.fillers for key in self._keys[:start])
+        return not asks and not self._breaks_off(start, end)
 
     def _verbs_away(self, start: int, end: int) -> bool:
         """Whether no verb begins so: the slot can be given up early."""

@@ -76,6 +76,10 @@ class Session:
         self._language: Language = chosen.language
         self._told_before = False
 
+    def hush(self) -> None:
+        """Nothing of what waits is said."""
+        self._assembly.speech.hush()
+
     @property
     def busy(self) -> bool:
         """Whether somebody speaks, or has been asked, or there is something to be told."""

@@ -114,26 +114,3 @@ def _spelled(template: Template, fill: Mapping[str, Sequence[str]]) -> Iterator[
         case Sequence_(items):
             for said in product(*(list(_spelled(item, fill)) for item in items)):
                 yield tuple(word for piece in said for word in piece)
-
-
-def as_jsgf(template: Template, rules: Mapping[str, str], spell: Callable[[str], str | None]) -> str | None:
-    """The template as an expansion of JSGF, or None when nothing of it can be said.
-
-    `rules` has the name of a rule for each slot that may be used; `spell` writes a key as the dictionary does, or is
-    None if it has no such word. What is not to be had is left out: an alternative, or the whole.
-    """
-    match template:
-        case Literal(key):
-            return spell(key)
-        case Slot(name):
-            return f"<{rules[name]}>" if name in rules else None
-        case Choice(items):
-            said = [as_jsgf(item, rules, spell) for item in items if item != NOTHING]
-            able = [item for item in said if item is not None]
-            if NOTHING in items:
-                return f"[{' | '.join(able)}]" if able else ""
-            return f"({' | '.join(able)})" if able else None
-        case Sequence_(items):
-            said = [as_jsgf(item, rules, spell) for item in items]
-            able = [item for item in said if item is not None]
-            return " ".join(filter(None, able)) if len(able) == len(said) else None

@@ -18,6 +18,7 @@ from pipecat.turns.types import ProcessFrameResult
 from pipecat.turns.user_start import BaseUserTurnStartStrategy
 from pipecat.utils.time import time_now_iso8601
 
+from voice.engines.heard import SURE
 from voice.frames import OnsetFrame, OnsetOverFrame, WakeFrame, WordsFrame
 from voice.later import Later
 from voice.outlet import Outlet
@@ -71,7 +72,8 @@ class TurnBegins(BaseUserTurnStartStrategy):
             case VADUserStoppedSpeakingFrame() if self._maybe:
                 await self._waiting.start(self._recognition_seconds + _LAST_WORD_SECONDS, self._nothing)
             case WordsFrame() if self._maybe:
-                await self._heard(frame.heard.text, final=True)
+                sure = frame.heard.confidence >= SURE
+                await self._heard(frame.heard.text if sure else "", final=True)
             case TranscriptionFrame() if self._maybe and frame.text.strip():
                 await self._heard(frame.text, final=True)
             case InterimTranscriptionFrame() if self._maybe and self._trust_interim and frame.text.strip():
@@ -107,7 +109,7 @@ class TurnBegins(BaseUserTurnStartStrategy):
 
     async def _heard(self, words: str, *, final: bool) -> None:
         self._words = words
-        if not self._is_backchannel(words):
+        if words and not self._is_backchannel(words):
             await self._confirmed()
         elif final:
             await self._nothing()

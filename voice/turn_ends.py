@@ -72,7 +72,7 @@ class CommandEndsTurn(BaseUserTurnStopStrategy):
                 self._ended = self._clock() - frame.stop_secs
                 if await self._over():
                     return ProcessFrameResult.STOP  # nobody need find out
-            case WordsFrame():
+            case WordsFrame() if frame.heard.text:
                 self._parts.append(frame.heard)
                 await self._over()
             case TranscriptionFrame() if not isinstance(frame.result, Heard) and (text := frame.text.strip()):
@@ -160,7 +160,7 @@ class SoundEndsTurn(BaseUserTurnStopStrategy):
                 self._voice = False
                 await self._forget()
                 self._thinking = self.create_task(self._think(), name=f"{self}::think")
-            case TranscriptionFrame() if frame.text.strip():
+            case WordsFrame() | TranscriptionFrame():
                 self._words = True
                 await self._maybe_over()
             case _:

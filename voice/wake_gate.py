@@ -6,6 +6,7 @@ The moment is kept because the wake word is known only when it has been said: wh
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from pipecat.frames.frames import (
 )
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
+from state.errors import EngineUnavailable
 from voice.attention import Attention
 from voice.frames import SleepFrame, WakeFrame
 from voice.outlet import Outlet
@@ -33,8 +35,12 @@ LONGEST_UTTERANCE_SECONDS = 60.0
 class Spotter(Protocol):
     """Finds the wake word in 16-bit mono audio of 16 kHz."""
 
-    def feed(self, audio: bytes) -> bool:
-        """Whether it has just been said."""
+    def feed(self, audio: bytes) -> bytes | None:
+        """The audio to judge by, when it may just have been said."""
+        ...
+
+    async def is_it(self, audio: bytes) -> bool:
+        """Whether it was. `EngineUnavailable`."""
         ...
 
     def reset(self) -> None:
@@ -61,6 +67,7 @@ class WakeGate(FrameProcessor):
         self._clock = clock
         self._kept: deque[InputAudioRawFrame] = deque()
         self._kept_seconds = 0.0
+        self._judging: asyncio.Task[None] | None = None
         self._bot_speaks = False
         self._voice_seconds: float | None = None
         self._shut = False
@@ -99,7 +106,7 @@ class WakeGate(FrameProcessor):
         return heard or (self._over_speech and self._bot_speaks) or self._attention.awake(self._clock())
 
     async def _hear(self, frame: InputAudioRawFrame) -> None:
-        spotted = self._spotter is not None and self._spotter.feed(frame.audio)
+        spotted = self._spotter.feed(frame.audio) if self._spotter is not None else None
         seconds = frame.num_frames / frame.sample_rate
         if self._voice_seconds is not None:
             self._voice_seconds += seconds
@@ -109,8 +116,24 @@ class WakeGate(FrameProcessor):
             await self.push_frame(frame)
         else:
             self._keep(frame, seconds)
-        if spotted:
-            await self._woken("keyword")
+        if spotted is not None and self._judging is None and self._spotter is not None:
+            self._judging = self.create_task(self._judge(self._spotter, spotted), name=f"{self}::judge")
+
+    async def _judge(self, spotter: Spotter, spotted: bytes) -> None:
+        try:
+            if await spotter.is_it(spotted):
+                await self._woken("keyword")
+        except EngineUnavailable as error:
+            await self.push_error(f"{error.message}. {error.hint}".strip(), exception=error)
+        finally:
+            self._judging = None
+
+    async def cleanup(self) -> None:
+        """Nobody is listened to any more."""
+        await super().cleanup()
+        judging, self._judging = self._judging, None
+        if judging is not None:
+            await self.cancel_task(judging)
 
     async def _woken(self, source: str) -> None:
         self._outlet.mute()

@@ -22,7 +22,7 @@ async def voice_means(house: House, choices: Choices) -> AsyncGenerator[Means]:
     """With the models that there are keys of, or that the settings name."""
     from orchestrator.agents.models import Models
     from state.errors import SettingsError
-    from voice.engines.selection import local_engines
+    from voice.engines.selection import LocalEngines
     from voice.sessions import Means
 
     models = Models(os.environ, house.settings.providers, house.settings.models)
@@ -36,7 +36,10 @@ async def voice_means(house: House, choices: Choices) -> AsyncGenerator[Means]:
         asks = None
     else:
         asks = chain
+    engines = LocalEngines()
     try:
-        yield Means(house.service, house.store, local_engines, choices, asks)
+        await engines.ready()
+        yield Means(house.service, house.store, engines, choices, asks)
     finally:
+        await engines.close()
         await models.close()

@@ -10,7 +10,7 @@ import pytest
 from orchestrator.cli.compose import House, house
 from tests.services.availability import missing
 from voice.engines.espeak import installed
-from voice.engines.selection import local_engines
+from voice.engines.selection import LocalEngines
 from voice.logs import to_logging
 from voice.sessions import Means
 
@@ -31,6 +31,9 @@ async def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerato
 
 
 @pytest.fixture
-def means(home: House) -> Means:
+async def means(home: House) -> AsyncGenerator[Means]:
     """Of conversations in this house."""
-    return Means(home.service, home.store, local_engines)
+    engines = LocalEngines()
+    await engines.ready()
+    yield Means(home.service, home.store, engines)
+    await engines.close()

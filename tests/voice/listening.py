@@ -18,14 +18,8 @@ class Prompted:
     def __init__(self) -> None:
         self.lines: deque[Heard | str] = deque()
 
-    def begin(self) -> None:
-        return
-
-    def feed(self, audio: bytes) -> str:
+    async def hear(self, audio: bytes) -> Heard:
         del audio
-        return ""
-
-    def end(self) -> Heard:
         if not self.lines:
             return Heard("")
         line = self.lines.popleft()

@@ -39,11 +39,13 @@ class Spoken:
 
 @dataclass(frozen=True)
 class Written:
-    """A chunk that went to the loudspeaker: when, for how long, how loud (the largest sample)."""
+    """A chunk that went to the loudspeaker: when, for how long, how loud (the largest sample), and at which part of
+    its loudness."""
 
     at: float
     seconds: float
     level: int
+    gain: float
 
 
 class Microphone(BaseInputTransport):
@@ -104,6 +106,7 @@ class Loudspeaker(BaseOutputTransport):
                 audio_out_filter=outlet, audio_out_end_silence_secs=0,
             )
         )  # fmt: skip
+        self._outlet = outlet
         self.written: list[Written] = []
         self.sound = bytearray()
         self._free = 0.0
@@ -117,24 +120,24 @@ class Loudspeaker(BaseOutputTransport):
         self._free = max(self._free, now)
         seconds = frame.num_frames / frame.sample_rate
         level = int(np.abs(np.frombuffer(frame.audio, dtype="<i2").astype(np.int32)).max(initial=0))
-        self.written.append(Written(now, seconds, level))
+        self.written.append(Written(now, seconds, level, self._outlet.gain))
         self.sound.extend(frame.audio)
         self._free += seconds
         await asyncio.sleep(max(0.0, self._free - time.monotonic()))
         return True
 
-    def last_heard(self, after: float) -> Written | None:
-        """The last chunk with something to be heard in it that was written after this moment."""
-        found = [each for each in self.written if each.at > after and each.level > _HEARD]
+    def last_heard(self, after: float, before: float = float("inf")) -> Written | None:
+        """The last chunk with something to be heard in it that was written between these moments."""
+        found = [each for each in self.written if after < each.at < before and each.level > _HEARD]
         return found[-1] if found else None
 
     def first_heard(self, after: float) -> Written | None:
         """The first one."""
         return next((each for each in self.written if each.at > after and each.level > _HEARD), None)
 
-    def quieter(self, after: float, before_level: int) -> Written | None:
-        """The first one that is much less loud than speech was."""
-        return next((each for each in self.written if each.at > after and each.level < before_level), None)
+    def ducked(self, after: float) -> Written | None:
+        """The first one that was made quieter, or silent."""
+        return next((each for each in self.written if each.at > after and each.gain < 1), None)
 
 
 class Room:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
+import signal
 from collections.abc import AsyncGenerator, AsyncIterator
 
 from pipecat.frames.frames import Frame
@@ -58,8 +60,10 @@ class EspeakTTS(TTSService):
             ):
                 yield frame
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                program.kill()
+            if program.returncode is None:
+                # not `program.kill`: it looks for the end itself, and takes it from whoever waits for it
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(program.pid, signal.SIGKILL)
             await program.wait()
 
 

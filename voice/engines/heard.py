@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+SURE = 0.5
+"""The confidence from which on words are taken for words. Below it, they may as well have been something else."""
+
 
 @dataclass(frozen=True, slots=True)
 class Heard:
