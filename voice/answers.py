@@ -10,8 +10,9 @@ from voice.naming import affirmative, negative
 from voice.situation import Decision, Memory, Situation
 
 
-def yes_or_no(yes: bool, situation: Situation, memory: Memory) -> Decision:
-    """Of a question that was just read aloud it is taken at its word; any other is read back first."""
+def yes_or_no(yes: bool, situation: Situation, memory: Memory, *, plain: bool) -> Decision:
+    """Of a question that was just read aloud it is taken at its word; any other is read back first. So is what is no
+    `plain` yes or no where recognition takes everything for a command."""
     question = _meant(situation, memory)
     if isinstance(question, Tell):
         return memory, [question]
@@ -19,7 +20,7 @@ def yes_or_no(yes: bool, situation: Situation, memory: Memory) -> Decision:
     if value is None:
         return replace(memory, question=question.id), [Tell("no_such_choice", count=len(question.choices))]
     act = AnswerQuestion(question.id, value)
-    if memory.question == question.id:
+    if memory.question == question.id and (plain or situation.free_speech):
         return memory, [act]
     asked = Asked(yes=(act,))
     return replace(memory, asked=asked), [Tell("sure_approve" if yes else "sure_reject", text=question.text)]

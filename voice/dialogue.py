@@ -83,7 +83,8 @@ def _decide(intent: Intent, situation: Situation, memory: Memory) -> Decision:
         case intents.Stop(scope="everything") if asked is not None and asked.change in ("cancel", "hold"):
             return memory, [ChangeRuns(asked.change, asked.among, all=True)]
         case intents.Yes() | intents.Approve() | intents.No() | intents.Reject():
-            return answers.yes_or_no(isinstance(intent, intents.Yes | intents.Approve), situation, memory)
+            plain = isinstance(intent, intents.Yes | intents.No)
+            return answers.yes_or_no(isinstance(intent, intents.Yes | intents.Approve), situation, memory, plain=plain)
         case intents.Choose(number=number):
             if asked is not None and asked.change is not None:
                 return _chosen(number, asked, memory)

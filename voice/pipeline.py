@@ -96,7 +96,7 @@ class Assembly:
         vad = VADProcessor(vad_analyzer=SileroVADAnalyzer(params=hearing))
         begins = TurnBegins(
             self.speech, self.outlet, commands.is_backchannel, confirm_seconds=choices.confirm,
-            trust_interim=engines.trust_interim,
+            silence_seconds=choices.silence, trust_interim=engines.trust_interim,
         )  # fmt: skip
         whole = CommandEndsTurn(attention, commands.standing, commands.is_backchannel, time.monotonic)
         smart = LocalSmartTurnAnalyzerV3(params=SmartTurnParams(stop_secs=choices.pause))

@@ -23,7 +23,7 @@ from voice.frames import OnsetFrame, OnsetOverFrame, WakeFrame, WordsFrame
 from voice.later import Later
 from voice.outlet import Outlet
 
-CONFIRM_SECONDS = 0.7
+CONFIRM_SECONDS = 0.65
 """Speech over ours that lasts so long is meant, whatever the words. "mm", "okay" and "right" take less."""
 _LAST_WORD_SECONDS = 0.6
 """How long recognition may take for a word, after the voice fell silent, besides what its engine says of itself."""
@@ -46,13 +46,13 @@ class TurnBegins(BaseUserTurnStartStrategy):
 
     def __init__(
         self, floor: Floor, outlet: Outlet, is_backchannel: Callable[[str], bool], *,
-        confirm_seconds: float = CONFIRM_SECONDS, trust_interim: bool = True,
+        confirm_seconds: float = CONFIRM_SECONDS, silence_seconds: float = 0.2, trust_interim: bool = True,
     ) -> None:  # fmt: skip
         super().__init__()
         self._floor = floor
         self._outlet = outlet
         self._is_backchannel = is_backchannel
-        self._confirm_seconds = confirm_seconds
+        self._confirm_seconds = confirm_seconds + silence_seconds  # an end is noticed so much later
         self._trust_interim = trust_interim
         self._recognition_seconds = 0.0
         self._in_turn = False

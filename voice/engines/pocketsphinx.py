@@ -28,6 +28,9 @@ from voice.jsgf import spoken_grammar
 LONGEST = 10.0
 """Seconds of an utterance; a longer one is no command."""
 
+_HASTY = 6.8
+"""Frames a phone; people take seven and more."""
+
 PAD = int(0.3 * RATE)
 """Samples around the voice that are listened to: both decoders want to hear a beginning and an end."""
 
@@ -49,8 +52,13 @@ class Fit:
     """The share of the voice that is in no word."""
 
     def confidence(self) -> float:
-        """0.5 when the worst of them is at its limit."""
-        strain = max(self.cost / 4.4, self.worst / 7.6, self.pace / 13.5, self.uncovered / 0.3, 0.0)
+        """0.5 when the worst of them is at its limit. Who is hasty has to be the more distinct: "hmm" is as short as
+        an "approve" could just be."""
+        haste = max(0.0, _HASTY - self.pace)
+        strain = max(
+            (self.cost + 2.2 * haste) / 4.4, (self.worst + 3.0 * haste) / 7.6, self.pace / 13.5, self.uncovered / 0.3,
+            0.0,
+        )  # fmt: skip
         return 1 / (1 + strain**4)
 
 

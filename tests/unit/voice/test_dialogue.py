@@ -40,6 +40,7 @@ NOTHING = Situation()
 ONE = Situation([run("parser")])
 TWO = Situation([run("parser"), run("docs"), run("old", "failed")], plans=["nightly"])
 GATE = Situation([run("parser")], [question("deploy", "approve", "reject")])
+HEARD = Situation(GATE.runs, GATE.questions, free_speech=True)
 GATES = Situation(
     [run("parser"), run("docs")], [question("deploy", "approve", "reject"), question("merge", "yes", "no", of="docs")]
 )
@@ -77,12 +78,14 @@ def acts(intent: Intent, situation: Situation = ONE, memory: Memory = NEW, *, wo
         (intents.Questions(), GATE, Memory(), [ReadQuestions()]),
         (intents.Approve(), NOTHING, Memory(), [Tell("nothing_asked")]),
         (intents.Approve(), GATE, Memory(), [Tell("sure_approve", text="Do deploy?")]),
-        (intents.Approve(), GATE, Memory(question="q-deploy"), [AnswerQuestion("q-deploy", "approve")]),
-        (intents.Reject(), GATE, Memory(question="q-deploy"), [AnswerQuestion("q-deploy", "reject")]),
+        (intents.Approve(), GATE, Memory(question="q-deploy"), [Tell("sure_approve", text="Do deploy?")]),
+        (intents.Approve(), HEARD, Memory(question="q-deploy"), [AnswerQuestion("q-deploy", "approve")]),
+        (intents.Reject(), HEARD, Memory(question="q-deploy"), [AnswerQuestion("q-deploy", "reject")]),
+        (intents.No(), GATE, Memory(question="q-deploy"), [AnswerQuestion("q-deploy", "reject")]),
         (intents.Yes(), GATE, Memory(question="q-deploy"), [AnswerQuestion("q-deploy", "approve")]),
         (intents.Yes(), GATE, Memory(), [Tell("sure_approve", text="Do deploy?")]),
         (intents.Approve(), GATES, Memory(), [Tell("which_question", names=("parser", "docs"))]),
-        (intents.Approve(), GATES, Memory(question="q-merge"), [AnswerQuestion("q-merge", "yes")]),
+        (intents.Yes(), GATES, Memory(question="q-merge"), [AnswerQuestion("q-merge", "yes")]),
         (intents.Choose(2), GATE, Memory(question="q-deploy"), [AnswerQuestion("q-deploy", "reject")]),
         (intents.Choose(2), GATE, Memory(), [Tell("sure_answer", answer="reject")]),
         (intents.Choose(3), GATE, Memory(question="q-deploy"), [Tell("no_such_choice", count=2)]),
