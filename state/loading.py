@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -40,19 +40,25 @@ T = TypeVar("T")
 
 
 class Rows(Protocol):
-    """Keyed reads inside the open transaction; rows that are returned are locked until its end."""
+    """Keyed reads inside the open transaction; rows that are returned are locked until its end. They are read in the
+    order in which they are asked for, but perhaps not before one of them is looked at: what is asked together may then
+    be read in one go."""
 
     @property
     def alone(self) -> bool:
         """Whether nobody else can write before the transaction ends."""
         ...
 
+    def now(self) -> float:
+        """The database's clock, at the beginning of the transaction."""
+        ...
+
     def todos(self, ids: list[str]) -> Iterable[Row]:
         """`statements.TODO_COLUMNS`."""
         ...
 
-    def runs(self, ids: list[str]) -> Iterable[Row]:
-        """`statements.RUN_COLUMNS`."""
+    def runs(self, ids: list[str], todos: list[str]) -> Iterable[Row]:
+        """`statements.RUN_COLUMNS`; these, and those of `todos`."""
         ...
 
     def questions(self, ids: list[str]) -> Iterable[Row]:
@@ -87,8 +93,8 @@ class Rows(Protocol):
         """(TODO, document, provenance)"""
         ...
 
-    def budgets(self, runs: list[str]) -> Iterable[Row]:
-        """`statements.BUDGET_COLUMNS`, of runs that are locked; not every run has one."""
+    def budgets(self, runs: list[str], todos: list[str]) -> Iterable[Row]:
+        """`statements.BUDGET_COLUMNS`, of runs that are locked: these, and those of `todos`; not every run has one."""
         ...
 
     def called_by(self, calls: list[str]) -> Iterable[Row]:
@@ -111,8 +117,8 @@ class Rows(Protocol):
         """(run, lane) in which some TODO has an owner; of runs that are locked."""
         ...
 
-    def claimable(self, command: ClaimNext, now: float) -> Iterable[str]:
-        """TODOs that this command may take, at least one if there is any, by priority and age."""
+    def claimable(self, command: ClaimNext) -> Iterable[Row]:
+        """(TODO, run) that this command may take, at least one if there is any, by priority and age."""
         ...
 
 
@@ -136,6 +142,7 @@ class Wanted:
     once: set[str] = field(default_factory=set[str])
     sinks: set[str] = field(default_factory=set[str])
     claims: bool = False
+    claimable: set[str] = field(default_factory=set[str])
 
 
 def wanted(commands: Sequence[Command]) -> Wanted:
@@ -214,54 +221,83 @@ def load(work: Work, commands: Sequence[Command], rows: Rows, kept: Kept) -> Non
     """Bring everything the commands concern into `work`: what is kept from there, the rest is read. TODOs are locked
     first, then runs, each by id; what is read before that can't change any more, or is read again."""
     want = wanted(commands)
-    asked: dict[str, str] = dict(rows.asked_by(sorted(want.questions))) if want.questions else {}
-    want.todos.update(asked.values())
-    want.roots.update(asked[id] for id in want.answered if id in asked)
-    called: dict[str, str] = dict(rows.called_by(sorted(want.calls))) if want.calls else {}
-    work.submitted.update(rows.submitted(sorted(want.once)) if want.once else ())
-    want.runs.update(called.values())
-    want.budgets.update(called.values())
-    if want.whole_runs:
-        want.todos.update(row[0] for row in rows.unsettled(sorted(want.whole_runs)))
-    for command in commands:
-        if isinstance(command, ClaimNext):
-            work.candidates = list(rows.claimable(command, work.now))
-            want.todos.update(work.candidates)
-            want.documents.update(work.candidates)
-    _graph(work, want, rows)
+    asked = _first(work, want, commands, rows)
+    _edges(want, rows)(work)
     unread = _known(want.todos, kept.todos, work.todos)
-    for row in rows.todos(unread) if unread else ():
-        work.todos[row[0]] = TodoState(*row)
+    todos = rows.todos(unread) if unread else ()
     want.runs.update(want.whole_runs)
     want.runs.update(todo.run_id for todo in work.todos.values())
-    unread = _known(want.runs, kept.runs, work.runs)
-    for row in rows.runs(unread) if unread else ():
-        work.runs[row[0]] = RunState(row)
-    _graph_again(work, want, rows)
-    _spend(work, want, rows, sorted(called))
-    if want.whole_runs:  # a plan may have been frozen before the runs were locked: its TODOs are new
-        added = {row[0] for row in rows.unsettled(sorted(want.whole_runs))} - work.todos.keys()
-        for row in rows.todos(sorted(added)) if added else ():
+    strange = [id for id in unread if id not in want.claimable]
+    missing = _known(want.runs, kept.runs, work.runs)
+    runs = rows.runs(missing, strange) if missing or strange else ()
+    hanging = _hanging(want, rows)
+    known = set(want.todos)
+    again = None if rows.alone else _edges(want, rows, again=True)
+    unsettled = rows.unsettled(sorted(want.whole_runs)) if want.whole_runs else ()
+    pending = rows.pending_questions(sorted(want.whole_runs)) if want.whole_runs else ()
+    for row in todos:
+        work.todos[row[0]] = TodoState(*row)
+    for row in runs:
+        work.runs.setdefault(row[0], RunState(row))
+    hanging(work)
+    if again:
+        again(work)
+    # a plan may have been frozen before the runs were locked: its TODOs are new
+    want.todos.update(row[0] for row in unsettled)
+    if added := want.todos - known:
+        for row in rows.todos(sorted(added)):
             work.todos[row[0]] = TodoState(*row)
-        asked.update(dict.fromkeys((row[0] for row in rows.pending_questions(sorted(want.whole_runs))), ""))
+    asked.update(row[0] for row in pending)
     for row in rows.questions(sorted(asked)) if asked else ():
         work.questions[row[0]] = QuestionState(*row)
-    for id, document, provenance in rows.documents(sorted(want.documents)) if want.documents else ():
-        work.documents[id] = (document, provenance)
-
-
-def _spend(work: Work, want: Wanted, rows: Rows, calls: list[str]) -> None:
-    """What hangs on runs that are locked by now: their budgets, model calls, and lanes. And sinks, which come last."""
-    for row in rows.sinks(sorted(want.sinks)) if want.sinks else ():
+    for row in rows.sinks(sorted(want.sinks)) if want.sinks else ():  # which come last
         work.sinks[row[0]] = SinkState(*row)
-    want.budgets.update(work.todos[id].run_id for id in want.budgets_of_todos if id in work.todos)
-    for row in rows.budgets(sorted(want.budgets)) if want.budgets else ():
-        work.budgets[row[0]] = BudgetState(*row)
-    for row in rows.calls(calls) if calls else ():
-        work.calls[row[0]] = CallState(*row)
-    runs = {todo.run_id for id, todo in work.todos.items() if todo.lane or id in want.lanes_of_todos}
-    if want.claims and runs:
-        work.busy_lanes.update((row[0], row[1]) for row in rows.busy_lanes(sorted(runs)))
+    lanes = {todo.run_id for id, todo in work.todos.items() if todo.lane or id in want.lanes_of_todos}
+    if want.claims and lanes:
+        work.busy_lanes.update((row[0], row[1]) for row in rows.busy_lanes(sorted(lanes)))
+    work.now = rows.now()
+
+
+def _first(work: Work, want: Wanted, commands: Sequence[Command], rows: Rows) -> set[str]:
+    """What leads to TODOs and runs; returns the questions that are asked about."""
+    asked_by = rows.asked_by(sorted(want.questions)) if want.questions else ()
+    called_by = rows.called_by(sorted(want.calls)) if want.calls else ()
+    submitted = rows.submitted(sorted(want.once)) if want.once else ()
+    unsettled = rows.unsettled(sorted(want.whole_runs)) if want.whole_runs else ()
+    asked: dict[str, str] = dict(asked_by)
+    want.todos.update(asked.values())
+    want.roots.update(asked[id] for id in want.answered if id in asked)
+    want.runs.update(run for _, run in called_by)
+    want.budgets.update(run for _, run in called_by)
+    work.submitted.update(submitted)
+    want.todos.update(row[0] for row in unsettled)
+    for command in commands:
+        if isinstance(command, ClaimNext):
+            for todo, run in rows.claimable(command):
+                work.candidates.append(todo)
+                want.runs.add(run)
+    want.claimable.update(work.candidates)
+    want.todos.update(work.candidates)
+    want.documents.update(work.candidates)
+    return set(asked)
+
+
+def _hanging(want: Wanted, rows: Rows) -> Callable[[Work], None]:
+    """Ask for what hangs on runs that are locked by then: documents, budgets and model calls. The rest comes later."""
+    documents = rows.documents(sorted(want.documents)) if want.documents else ()
+    of_todos = sorted(want.budgets_of_todos)
+    budgets = rows.budgets(sorted(want.budgets), of_todos) if want.budgets or of_todos else ()
+    calls = rows.calls(sorted(want.calls)) if want.calls else ()
+
+    def take(work: Work) -> None:
+        for id, document, provenance in documents:
+            work.documents[id] = (document, provenance)
+        for row in budgets:
+            work.budgets[row[0]] = BudgetState(*row)
+        for row in calls:
+            work.calls[row[0]] = CallState(*row)
+
+    return take
 
 
 def _known(ids: set[str], kept: Mapping[str, T], found: dict[str, T]) -> list[str]:
@@ -276,29 +312,25 @@ def _known(ids: set[str], kept: Mapping[str, T], found: dict[str, T]) -> list[st
     return unread
 
 
-def _graph_again(work: Work, want: Wanted, rows: Rows) -> None:
-    """Now that the runs are locked: a plan may have been frozen, or asked for, since the edges were read."""
-    if rows.alone or not (want.completing or want.roots or want.retried):
-        return
-    known = set(want.todos)
-    work.dependents.clear()
-    work.needs.clear()
-    _graph(work, want, rows)
-    if added := want.todos - known:
-        for row in rows.todos(sorted(added)):
-            work.todos[row[0]] = TodoState(*row)
-
-
-def _graph(work: Work, want: Wanted, rows: Rows) -> None:
-    """Edges and TODOs behind what settles: one step behind what completes, everything behind what may end badly."""
+def _edges(want: Wanted, rows: Rows, *, again: bool = False) -> Callable[[Work], None]:
+    """Ask for edges, and the TODOs behind what settles: one step behind what completes, everything behind what may end
+    badly. `again`, now that the runs are locked: a plan may have been frozen, or asked for, since they were read."""
     roots = want.roots | want.retried
     behind = {row[0] for row in rows.descendants(sorted(roots))} | roots if roots else set[str]()
     want.todos |= behind | want.completing
-    needs = behind | want.completing
-    for need, todo, answer in rows.dependents(sorted(needs)) if needs else ():
-        work.dependents.setdefault(need, []).append((todo, answer))
-        want.todos.add(todo)
-    if want.retried:
-        for todo, need, answer in rows.needs(sorted(behind)):
+    from_needs = behind | want.completing
+    dependents = rows.dependents(sorted(from_needs)) if from_needs else ()
+    needs = rows.needs(sorted(behind)) if want.retried else ()
+
+    def take(work: Work) -> None:
+        if again:
+            work.dependents.clear()
+            work.needs.clear()
+        for need, todo, answer in dependents:
+            work.dependents.setdefault(need, []).append((todo, answer))
+            want.todos.add(todo)
+        for todo, need, answer in needs:
             work.needs.setdefault(todo, []).append((need, answer))
             want.todos.add(need)
+
+    return take

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import select
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, cast
@@ -38,6 +38,27 @@ class _Statement:
         return [_text(value) for value in given]
 
 
+class Answer:
+    """The rows of a statement, which is sent when somebody looks at one of them, at the latest."""
+
+    __slots__ = ("_wire", "result")
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self.result: PGresult | None = None
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.rows())
+
+    def rows(self) -> list[Row]:
+        """All of them."""
+        if self.result is None:
+            self._wire.send()
+        if self.result is None:
+            raise psycopg.InterfaceError("it was not carried out")
+        return self._wire.load(self.result)
+
+
 class Wire:
     """Of one connection, which may be used in other ways between two calls. Errors are psycopg's; one that leaves it
     unknown what is still to come closes the connection."""
@@ -49,15 +70,17 @@ class Wire:
         self._encoding = connection.info.encoding
         self._statements: dict[str, _Statement] = {}
         self._prepared: set[bytes] = set()
-        self._waiting: list[tuple[_Statement, list[bytes | None]]] = []
+        self._waiting: list[tuple[_Statement, list[bytes | None], Answer]] = []
         self._poll = select.poll()
 
-    def later(self, sql: str, values: Values = ()) -> None:
-        """Send it with what comes next; nobody asks for its rows."""
+    def later(self, sql: str, values: Values = ()) -> Answer:
+        """Send it with what comes next: each journey there and back costs more than most statements do."""
         statement = self._statements.get(sql)
         if statement is None:
             statement = self._statements[sql] = _statement(f"atlas{len(self._statements)}", sql)
-        self._waiting.append((statement, statement.parameters(values)))
+        answer = Answer(self)
+        self._waiting.append((statement, statement.parameters(values), answer))
+        return answer
 
     def forget(self) -> None:
         """Do not send what has not been sent."""
@@ -65,8 +88,7 @@ class Wire:
 
     def rows(self, sql: str, values: Values = ()) -> list[Row]:
         """Of this one; what waits is sent before it. The first error is raised; what came after it was not done."""
-        self.later(sql, values)
-        return self._load(self.send()[-1])
+        return self.later(sql, values).rows()
 
     def send(self) -> list[PGresult]:
         """What waits, in one go; one result for each."""
@@ -76,7 +98,7 @@ class Wire:
         """For each result that will come: the name of what it prepares, or None."""
         pg.enter_pipeline_mode()
         try:
-            for statement, values in batch:
+            for statement, values, _ in batch:
                 if statement.name not in self._prepared and statement.name not in asked:
                     pg.send_prepare(statement.name, statement.sql)
                     asked.append(statement.name)
@@ -91,6 +113,8 @@ class Wire:
             raise
         if failed:
             raise errors.error_from_result(failed, self._encoding)
+        for (_, _, answer), result in zip(batch, found, strict=True):
+            answer.result = result
         return found
 
     def _results(self, asked: Sequence[bytes | None]) -> tuple[list[PGresult], PGresult | None]:
@@ -140,7 +164,8 @@ class Wire:
         self._poll.register(self._pg.socket, events)
         return self._poll.poll()[0][1]
 
-    def _load(self, result: PGresult) -> list[Row]:
+    def load(self, result: PGresult) -> list[Row]:
+        """Its rows."""
         if not result.ntuples:
             return []
         self._loading.set_pgresult(result)

@@ -30,7 +30,7 @@ from state.postgres_sql import (
     bulk,
     run_sql,
 )
-from state.postgres_wire import Wire
+from state.postgres_wire import Answer, Wire
 from state.statements import UPDATES
 from state.transaction import transact
 from state.work import Work
@@ -84,6 +84,8 @@ class PostgresWriter:
         self._now = now
         self._new_id = new_id
         self._wire: Wire | None = None
+        self._begun: Answer | None = None
+        """`BEGUN` of the open transaction; comes with the first thing that is asked in it"""
         self._wrote = False
         self.kept = Kept()
 
@@ -122,13 +124,14 @@ class PostgresWriter:
     # --- transaction.Engine ------------------------------------------------------------------------------------------
 
     @contextmanager
-    def transaction(self) -> Generator[float]:
+    def transaction(self) -> Generator[None]:
         wire = self._connected()
         try:
             self.kept.forget()  # rows are locked, and so known, until the end of a transaction only
             wire.later("BEGIN")
-            now, number = wire.rows(BEGUN)[0]
-            yield self._now() if self._now else now
+            self._begun = wire.later(BEGUN)
+            yield
+            number = self._begun.rows()[0][1]
         except BaseException as error:
             self._undo(wire)
             if failure := self.failure(error):
@@ -142,39 +145,37 @@ class PostgresWriter:
         wire.rows("SAVEPOINT part")
         try:
             yield
+            wire.rows("RELEASE part")  # and what it has to write
         except BaseException:
             self.kept.forget()
             if not wire.connection.closed:
+                wire.forget()
                 wire.later("ROLLBACK TO part")
                 wire.rows("RELEASE part")
             raise
-        wire.rows("RELEASE part")
 
     def rows(self, *, first: bool) -> PostgresRows:
-        return PostgresRows(self._connected(), first=first)
+        wire, begun = self._connected(), self._begun
+        if begun is None:
+            raise AssertionError("no transaction has begun")
+        return PostgresRows(wire, begun, self._now() if self._now else None, first=first)
 
     def flush(self, work: Work) -> None:
+        """Nothing is sent yet: mostly it is the last of a transaction, and leaves with COMMIT. A guarded update that
+        misses a row fails in the server, and what comes after it is not carried out."""
         wire = self._connected()
-        sent: list[tuple[str, int] | None] = []
-        """for each statement: what is updated, and how many rows that must be"""
         if work.delivered:
             wire.later(DELIVERED, (delivered(work),))
-            sent.append(None)
+            self._wrote = True
         written = ((DELETE_SQL, deletes(work)), (INSERT_SQL, inserts(work)), (PUT_SQL, puts(work)))
         for statements, writes in written:
             for name, rows in writes:
                 wire.later(statements[name], (bulk(rows),))
-                sent.append(None)
+                self._wrote = True
         for name, rows in updates(work):
-            wire.later(UPDATE_SQL[name], (bulk(rows),))
-            sent.append((name, len(rows)) if UPDATES[name].guard else None)
-        if sent:
+            values = bulk(rows)
+            wire.later(UPDATE_SQL[name], (values, len(rows)) if UPDATES[name].guard else (values,))
             self._wrote = True
-            for guarded, result in zip(sent, wire.send(), strict=True):
-                if guarded and result.command_tuples != guarded[1]:
-                    raise AssertionError(
-                        f"{guarded[0]}: {result.command_tuples} of {guarded[1]} rows were as they had been read"
-                    )
 
     def failure(self, error: BaseException) -> StoreError | None:
         return postgres_failure(self._name, error)

@@ -59,7 +59,7 @@ def asked(todo: TodoState) -> Room:
     return NOTHING if todo.cpus is None and todo.memory is None else Room(todo.cpus or 0.0, todo.memory or 0)
 
 
-def bounds(command: ClaimNext, now: float) -> dict[str, float]:
+def bounds(command: ClaimNext) -> dict[str, float]:
     """Values for `statements.ROOM_FITS`."""
     most = command.room or BOUNDLESS
     free = most if command.free is None else command.free
@@ -67,7 +67,7 @@ def bounds(command: ClaimNext, now: float) -> dict[str, float]:
         free, most = (BOUNDLESS if most <= free else free), BOUNDLESS
     return {
         "cpus": free.cpus + _ROUNDING, "memory": free.memory, "all_cpus": most.cpus + _ROUNDING,
-        "all_memory": most.memory, "waiting_since": now - ROOM_SECONDS,
+        "all_memory": most.memory,
     }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from state.agent_tables import BudgetRow, ModelCall
 from state.commands import ClaimNext
+from state.limits import ROOM_SECONDS
 from state.loading import Row
 from state.room import bounds
 from state.statements import (
@@ -94,6 +95,7 @@ UPDATE_SQL = {name: _update(update) for name, update in UPDATES.items()}
 DELIVERED = "DELETE FROM outbox WHERE todo_id IN (SELECT value FROM json_each(?))"
 _TODOS = _select(Todo, TODO_COLUMNS, "id")
 _RUNS = _select(Run, RUN_COLUMNS, "id")
+_OF_TODOS = "SELECT run_id FROM todo WHERE id IN (SELECT value FROM json_each(?))"
 _QUESTIONS = _select(Question, QUESTION_COLUMNS, "id")
 _BUDGETS = _select(BudgetRow, BUDGET_COLUMNS, "run_id")
 _CALLS = _select(ModelCall, CALL_COLUMNS, "id")
@@ -118,7 +120,11 @@ _LABELS_FIT = (
     " WHERE asked.value NOT IN (SELECT value FROM json_each(:labels))))"
 )
 _ROOM_FITS = ROOM_FITS.format(
-    cpus=":cpus", memory=":memory", all_cpus=":all_cpus", all_memory=":all_memory", waiting_since=":waiting_since"
+    cpus=":cpus",
+    memory=":memory",
+    all_cpus=":all_cpus",
+    all_memory=":all_memory",
+    waiting_since=f":now - {ROOM_SECONDS}",
 )
 # SQLite keeps no statistics unless asked to: left alone, it would walk all runs there ever were.
 _CLAIMABLE_RUNS = {
@@ -152,7 +158,7 @@ def claiming(command: ClaimNext, now: float) -> dict[str, Any]:
     """Values of the statements that look for work."""
     return {
         "now": now, "placement": command.placement, "labels": encode(sorted(command.labels)), "run": command.run,
-        "limit": max(command.limit, 0), "few": FEW_RUNS + 1, **bounds(command, now),
+        "limit": max(command.limit, 0), "few": FEW_RUNS + 1, **bounds(command),
     }  # fmt: skip
 
 
@@ -163,15 +169,24 @@ class SqliteRows:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self.begun = 0.0
+        """When the open transaction began."""
 
     def _by_key(self, sql: str, ids: list[str]) -> list[Row]:
         return self._connection.execute(sql, (encode(ids),)).fetchall()
 
+    def _and_of(self, runs: list[str], todos: list[str]) -> list[str]:
+        """These, and the runs of these TODOs."""
+        return [*runs, *{row[0] for row in self._by_key(_OF_TODOS, todos)}] if todos else runs
+
+    def now(self) -> float:
+        return self.begun
+
     def todos(self, ids: list[str]) -> list[Row]:
         return self._by_key(_TODOS, ids)
 
-    def runs(self, ids: list[str]) -> list[Row]:
-        return self._by_key(_RUNS, ids)
+    def runs(self, ids: list[str], todos: list[str]) -> list[Row]:
+        return self._by_key(_RUNS, self._and_of(ids, todos))
 
     def questions(self, ids: list[str]) -> list[Row]:
         return self._by_key(_QUESTIONS, ids)
@@ -197,8 +212,8 @@ class SqliteRows:
     def documents(self, todos: list[str]) -> list[Row]:
         return self._by_key(_DOCUMENTS, todos)
 
-    def budgets(self, runs: list[str]) -> list[Row]:
-        return self._by_key(_BUDGETS, runs)
+    def budgets(self, runs: list[str], todos: list[str]) -> list[Row]:
+        return self._by_key(_BUDGETS, self._and_of(runs, todos))
 
     def called_by(self, calls: list[str]) -> list[Row]:
         return self._by_key(_CALLED_BY, calls)
@@ -215,15 +230,15 @@ class SqliteRows:
     def busy_lanes(self, runs: list[str]) -> list[Row]:
         return self._by_key(_BUSY_LANES, runs)
 
-    def claimable(self, command: ClaimNext, now: float) -> list[str]:
+    def claimable(self, command: ClaimNext) -> list[Row]:
         execute = self._connection.execute
-        values = claiming(command, now)
+        values = claiming(command, self.begun)
         runs = execute(_CLAIMABLE_RUNS["run" if command.run else "all"], values).fetchall()
         if len(runs) > FEW_RUNS:
-            return [row[0] for row in execute(_CLAIMABLE, values)]
+            return execute(_CLAIMABLE, values).fetchall()
         found: list[Row] = []
         for run, free in runs:
             values |= {"run": run, "limit": min(max(command.limit, 0), free)}
-            found += execute(_CLAIMABLE_OF_RUN, values)
-        found.sort(key=lambda row: (-row[1], row[0]))
-        return [row[0] for row in found[: max(command.limit, 0)]]
+            found += [(id, run, priority) for id, priority in execute(_CLAIMABLE_OF_RUN, values)]
+        found.sort(key=lambda row: (-row[2], row[0]))
+        return [row[:2] for row in found[: max(command.limit, 0)]]

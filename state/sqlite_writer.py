@@ -93,14 +93,15 @@ class SqliteWriter:
     # --- transaction.Engine ------------------------------------------------------------------------------------------
 
     @contextmanager
-    def transaction(self) -> Generator[float]:
+    def transaction(self) -> Generator[None]:
         connection = self._open_connection()
         try:
             with self._turnstile:
                 self._begin(connection)
                 try:
                     self._forget_if_others_wrote()
-                    yield self._now() if self._now else connection.execute(f"SELECT {NOW}").fetchone()[0]
+                    self._rows.begun = self._now() if self._now else connection.execute(f"SELECT {NOW}").fetchone()[0]
+                    yield
                     connection.execute("COMMIT")
                 except BaseException:
                     self.kept.forget()

@@ -33,8 +33,8 @@ class Engine(Protocol):
         """What is known without reading: true inside `transaction`, emptied when that, or a `part` of it, is undone."""
         ...
 
-    def transaction(self) -> AbstractContextManager[float]:
-        """Begin, give the database's clock, commit; on any error undo. Trouble of the database is a `StoreError`."""
+    def transaction(self) -> AbstractContextManager[None]:
+        """Begin, commit; on any error undo. Trouble of the database is a `StoreError`."""
         ...
 
     def part(self) -> AbstractContextManager[None]:
@@ -46,7 +46,8 @@ class Engine(Protocol):
         ...
 
     def flush(self, work: Work) -> None:
-        """Write. A guarded row that is not as it was read is an `AssertionError`."""
+        """Write, by the end of the transaction or `part` at the latest. A guarded row that is not as it was read is an
+        error then, and not the database's: see `failure`."""
         ...
 
     def failure(self, error: BaseException) -> StoreError | None:
@@ -59,14 +60,14 @@ def transact(engine: Engine, commands: Sequence[Command], new_id: Callable[[], s
     refused = {place: Refused("invalid", why) for place, command in enumerate(commands) if (why := unstorable(command))}
     admitted = [command for place, command in enumerate(commands) if place not in refused] if refused else commands
     try:
-        with engine.transaction() as now:
-            outcomes = _carry_out(engine, admitted, now, new_id, first=True)
+        with engine.transaction():
+            outcomes = _carry_out(engine, admitted, new_id, first=True)
             failpoint("store.before_commit")
     except StoreError:
         raise
     except Exception:
-        with engine.transaction() as now:
-            outcomes = _in_halves(engine, admitted, now, new_id, first=True)
+        with engine.transaction():
+            outcomes = _in_halves(engine, admitted, new_id, first=True)
             failpoint("store.before_commit")
     failpoint("store.after_commit")
     if not refused:
@@ -75,12 +76,10 @@ def transact(engine: Engine, commands: Sequence[Command], new_id: Callable[[], s
     return [refused[place] if place in refused else next(others) for place in range(len(commands))]
 
 
-def _carry_out(
-    engine: Engine, commands: Sequence[Command], now: float, new_id: Callable[[], str], *, first: bool
-) -> list[Outcome]:
+def _carry_out(engine: Engine, commands: Sequence[Command], new_id: Callable[[], str], *, first: bool) -> list[Outcome]:
     outcomes: list[Outcome] = []
     for segment in _segments(commands):
-        work = Work(now, new_id)
+        work = Work(new_id)
         load(work, segment, engine.rows(first=first and not outcomes), engine.kept)
         outcomes += [decide(work, command) for command in segment]
         engine.flush(work)
@@ -102,12 +101,10 @@ def _segments(commands: Sequence[Command]) -> Iterator[Sequence[Command]]:
         yield commands[start:] if start else commands
 
 
-def _in_halves(
-    engine: Engine, commands: Sequence[Command], now: float, new_id: Callable[[], str], *, first: bool
-) -> list[Outcome]:
+def _in_halves(engine: Engine, commands: Sequence[Command], new_id: Callable[[], str], *, first: bool) -> list[Outcome]:
     try:
         with engine.part():
-            return _carry_out(engine, commands, now, new_id, first=first)
+            return _carry_out(engine, commands, new_id, first=first)
     except Exception as error:
         if engine.failure(error):
             raise
@@ -116,5 +113,5 @@ def _in_halves(
             log.warning("refused %s: %s", type(commands[0]).__name__, error, exc_info=True, extra=whose)
             return [Refused("invalid", str(error) or type(error).__name__)]
     middle = len(commands) // 2
-    before = _in_halves(engine, commands[:middle], now, new_id, first=first)
-    return before + _in_halves(engine, commands[middle:], now, new_id, first=False)
+    before = _in_halves(engine, commands[:middle], new_id, first=first)
+    return before + _in_halves(engine, commands[middle:], new_id, first=False)

@@ -208,8 +208,9 @@ class SinkState:
 class Work:
     """One transaction. `new` holds insert rows by table, `updates` other writes by statement name."""
 
-    now: float
     new_id: Callable[[], str]
+    now: float = 0.0
+    """by the database's clock; comes with what is loaded"""
     todos: dict[str, TodoState] = field(default_factory=dict[str, TodoState])
     runs: dict[str, RunState] = field(default_factory=dict[str, RunState])
     questions: dict[str, QuestionState] = field(default_factory=dict[str, QuestionState])

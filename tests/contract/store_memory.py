@@ -18,6 +18,7 @@ from state.commands import ClaimNext, Command, Outcome
 from state.errors import StoreError
 from state.flushing import deletes, delivered, inserts, puts, updates
 from state.kept import Kept
+from state.limits import ROOM_SECONDS
 from state.loading import Row
 from state.records import TERMINAL
 from state.room import bounds
@@ -49,11 +50,11 @@ _NAMES = {
 _PRIMARY = {name: tuple(column.name for column in table.primary_key) for name, table in _TABLES.items()}
 
 
-def _has_room(todo: Values, there: Mapping[str, float]) -> bool:
+def _has_room(todo: Values, there: Mapping[str, float], now: float) -> bool:
     cpus, memory = todo["cpus"] or 0.0, todo["memory"] or 0
     fits = cpus <= there["cpus"] and memory <= there["memory"]
     could = cpus <= there["all_cpus"] and memory <= there["all_memory"]
-    return fits or (could and todo["ready_at"] <= there["waiting_since"])
+    return fits or (could and todo["ready_at"] <= now - ROOM_SECONDS)
 
 
 def _less(value: Any, bound: Any) -> bool:
@@ -77,10 +78,10 @@ class MemoryEngine:
     # --- transaction.Engine ------------------------------------------------------------------------------------------
 
     @contextmanager
-    def transaction(self) -> Generator[float]:
+    def transaction(self) -> Generator[None]:
         self.kept.forget()
         with self.part():
-            yield self._clock()
+            yield
         self._undo.clear()
 
     @contextmanager
@@ -129,8 +130,11 @@ class MemoryEngine:
     def todos(self, ids: list[str]) -> list[Row]:
         return self._select("todo", ids, TODO_COLUMNS)
 
-    def runs(self, ids: list[str]) -> list[Row]:
-        return self._select("run", ids, RUN_COLUMNS)
+    def now(self) -> float:
+        return self._clock()
+
+    def runs(self, ids: list[str], todos: list[str]) -> list[Row]:
+        return self._select("run", self._and_of(ids, todos), RUN_COLUMNS)
 
     def questions(self, ids: list[str]) -> list[Row]:
         return self._select("question", ids, QUESTION_COLUMNS)
@@ -165,8 +169,11 @@ class MemoryEngine:
         found = self._select("todo", todos, ("id", "document", "run_id"))
         return [(id, document, self.tables["run"][(run,)]["provenance"]) for id, document, run in found]
 
-    def budgets(self, runs: list[str]) -> list[Row]:
-        return self._select("budget", runs, BUDGET_COLUMNS)
+    def budgets(self, runs: list[str], todos: list[str]) -> list[Row]:
+        return self._select("budget", self._and_of(runs, todos), BUDGET_COLUMNS)
+
+    def _and_of(self, runs: list[str], todos: list[str]) -> list[str]:
+        return [*dict.fromkeys([*runs, *(run for (run,) in self._select("todo", todos, ("run_id",)))])]
 
     def called_by(self, calls: list[str]) -> list[Row]:
         return self._select("model_call", calls, ("id", "run_id"))
@@ -184,13 +191,14 @@ class MemoryEngine:
         rows = self.tables["todo"].values()
         return [(row["run_id"], row["lane"]) for row in rows if row["run_id"] in runs and row["lane"] and row["owner"]]
 
-    def claimable(self, command: ClaimNext, now: float) -> list[str]:
+    def claimable(self, command: ClaimNext) -> list[Row]:
+        now = self._clock()
         free: dict[str, int] = {}
         for (id,), run in self.tables["run"].items():
             closed = run["held"] or run["cancelled"] or run["budget_exhausted"]
             if run["placement"] == command.placement and not closed and command.run in (None, id):
                 free[id] = run["concurrency"] - run["n_in_progress"] - run["n_verifying"]
-        found: list[str] = []
+        found: list[Row] = []
         ready = (row for row in self.tables["todo"].values() if row["state"] == "ready" and row["not_before"] <= now)
         for row in sorted(ready, key=lambda row: (-row["priority"], row["id"])):
             fits = command.labels.issuperset(json.loads(row["labels"] or "[]"))
@@ -198,12 +206,12 @@ class MemoryEngine:
                 continue
             if (
                 fits
-                and _has_room(row, bounds(command, now))
+                and _has_room(row, bounds(command), now)
                 and free.get(row["run_id"], 0) > 0
                 and len(found) < command.limit
             ):
                 free[row["run_id"]] -= 1
-                found.append(row["id"])
+                found.append((row["id"], row["run_id"]))
         return found
 
     def _busy_lanes(self) -> set[Row]:

@@ -58,6 +58,22 @@ def test_what_waits_is_sent_first_and_each_has_its_result(wire: Wire) -> None:
     assert _noted(wire) == ["b"]
 
 
+def test_what_is_asked_is_answered_when_somebody_looks(wire: Wire) -> None:
+    before, insert = wire.later("SELECT what FROM noted"), wire.later("INSERT INTO noted VALUES ('a') RETURNING what")
+    after = wire.later("SELECT what FROM noted")
+    assert list(insert) == list(after) == [("a",)]
+    assert not list(before)
+    forgotten = wire.later("INSERT INTO noted VALUES ('never')")
+    wire.forget()
+    with pytest.raises(psycopg.InterfaceError):
+        forgotten.rows()
+    failing, behind = wire.later("SELECT 1 / %s::int", (0,)), wire.later("SELECT 1")
+    with pytest.raises(errors.DivisionByZero):
+        behind.rows()
+    with pytest.raises(psycopg.InterfaceError):
+        failing.rows()
+
+
 def test_after_an_error_nothing_more_is_done_and_all_goes_on(wire: Wire) -> None:
     """Also with statements that were to be prepared behind the error, and so were not."""
     for _ in range(2):

@@ -5,19 +5,34 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncGenerator, Callable, Generator
+from typing import Literal
 
 import psycopg
 import pytest
 from sqlalchemy import make_url
 from sqlmodel import select
 
-from state.commands import Cancel, Claim, Claimed, ClaimedMany, ClaimNext, Command, Complete, Done, Outcome, SubmitRun
+from state.commands import (
+    Cancel,
+    Claim,
+    Claimed,
+    ClaimedMany,
+    ClaimNext,
+    Command,
+    Complete,
+    Done,
+    Hold,
+    Outcome,
+    Refused,
+    SubmitRun,
+)
 from state.errors import StoreError, StoreUnavailable
 from state.postgres import PostgresStore
 from state.postgres_wire import Wire
 from state.postgres_writer import PostgresWriter
 from state.records import QUEUE, new_id
 from state.tables import Run, Todo
+from state.work import Work
 from tests.contract.store_world import FakeClock, World, gate, proof, submission, task, todo_id
 from tests.services.ports import free_port
 from tests.services.postgres import PostgresServer, private_server, statement
@@ -106,10 +121,10 @@ async def test_connections_that_break_under_load_lose_nothing_and_repeat_nothing
 
 
 class CuttingWriter(PostgresWriter):
-    """Loses its connection around COMMIT, as a network may: `cut` is called with the connection, and COMMIT is or is
-    not sent."""
+    """Loses its connection around COMMIT, as a network may: when nothing of it has arrived yet, when what it commits
+    has, or when all has, and only the answer is lost."""
 
-    commit_first = False
+    arrived: Literal["nothing", "the writes", "all"] = "nothing"
     cuts = 0
 
     def _commit(self, wire: Wire, number: str) -> None:
@@ -117,7 +132,9 @@ class CuttingWriter(PostgresWriter):
         if self.cuts:
             self.cuts -= 1
             pid = connection.info.backend_pid
-            if self.commit_first:
+            if self.arrived != "nothing":
+                assert wire.send()
+            if self.arrived == "all":
                 connection.execute("COMMIT")
             connection.execute("SELECT 1")
             with psycopg.connect(self._conninfo, autocommit=True) as other:
@@ -125,9 +142,9 @@ class CuttingWriter(PostgresWriter):
         super()._commit(wire, number)
 
 
-@pytest.mark.parametrize("commit_first", [False, True])
+@pytest.mark.parametrize("arrived", ["nothing", "the writes", "all"])
 async def test_a_commit_whose_answer_was_lost_is_resolved(
-    opened: Open, postgres_database: str, commit_first: bool
+    opened: Open, postgres_database: str, arrived: Literal["nothing", "the writes", "all"]
 ) -> None:
     changes = 0
 
@@ -137,7 +154,7 @@ async def test_a_commit_whose_answer_was_lost_is_resolved(
 
     def use(writer: CuttingWriter) -> list[Outcome]:
         writer.open()
-        writer.cuts, writer.commit_first = 1, commit_first
+        writer.cuts, writer.arrived = 1, arrived
         try:
             return writer.transact([_run("r1"), _run("r2")])
         finally:
@@ -150,6 +167,38 @@ async def test_a_commit_whose_answer_was_lost_is_resolved(
     assert changes == 1
     store = opened(postgres_database)
     assert await _names(store) == {"r1", "r2"}
+
+
+class ForgetfulWriter(PostgresWriter):
+    """Takes the run `r1` for another than it is."""
+
+    def flush(self, work: Work) -> None:
+        if "r1" in work.runs:
+            work.runs["r1"].loaded_event += 100
+        super().flush(work)
+
+
+async def test_a_write_that_misses_its_row_undoes_the_commit_that_was_sent_behind_it(
+    opened: Open, postgres_database: str
+) -> None:
+    store = opened(postgres_database)
+    await store.apply([_run("r1"), _run("r2")])
+    conninfo = make_url(postgres_database).set(drivername="postgresql").render_as_string(hide_password=False)
+    writer = ForgetfulWriter(conninfo, "the database", "me", lambda: None, now=None, new_id=new_id)
+
+    def use() -> list[Outcome]:
+        writer.open()
+        try:
+            return writer.transact([Hold("r1", "wait"), Hold("r2", "wait")])
+        finally:
+            writer.close()
+
+    refused, done = await asyncio.to_thread(use)
+    assert isinstance(refused, Refused)
+    assert "run: 0 row(s) only were as they had been read" in refused.message
+    assert isinstance(done, Done)
+    runs = await store.read(lambda session: session.exec(select(Run).order_by(Run.id)).all())
+    assert [(run.id, run.held) for run in runs] == [("r1", False), ("r2", True)]
 
 
 @pytest.fixture(scope="module")

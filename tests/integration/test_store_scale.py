@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 import time
+from itertools import count
 from pathlib import Path
 
 import psycopg
@@ -49,12 +50,14 @@ def test_no_read_of_the_hot_path_scans_a_table(tmp_path: Path) -> None:
         connection = Explained(plain)
         rows = sqlite_sql.SqliteRows(connection)  # type: ignore[arg-type]
         for read in (
-            rows.todos, rows.runs, rows.questions, rows.asked_by, rows.dependents, rows.needs, rows.descendants,
+            rows.todos, rows.questions, rows.asked_by, rows.dependents, rows.needs, rows.descendants,
             rows.unsettled, rows.pending_questions, rows.documents,
         ):  # fmt: skip
             read(["a", "b"])
-        rows.claimable(ClaimNext("w", QUEUE, 4), 0.0)
-        rows.claimable(ClaimNext("w", QUEUE, 4, run="r"), 0.0)
+        rows.runs(["a", "b"], ["c", "d"])
+        rows.budgets(["a", "b"], ["c", "d"])
+        rows.claimable(ClaimNext("w", QUEUE, 4))
+        rows.claimable(ClaimNext("w", QUEUE, 4, run="r"))
         for sql in (sqlite_sql._CLAIMABLE, sqlite_sql._CLAIMABLE_OF_RUN):  # pyright: ignore[reportPrivateUsage]
             connection.execute(sql, sqlite_sql.claiming(ClaimNext("w", QUEUE, 1, run="r"), 0.0))
         for name, sql in sqlite_sql.UPDATE_SQL.items():
@@ -74,12 +77,13 @@ class ExplainedPostgres:
         self.plans: dict[str, str] = {}
 
     def execute(self, sql: str, values: object = ()) -> psycopg.Cursor[tuple[str, ...]]:
-        asked, names = re.subn(r"%s", "$1", sql)
+        unnamed = count(1)
+        asked, names = re.subn(r"%s", lambda _: f"${next(unnamed)}", sql)
         named = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", sql)))
         for number, name in enumerate(named, 1):
             asked = asked.replace(f"%({name})s", f"${number}")
         self._connection.execute(f"PREPARE asked AS {asked}".encode())
-        nulls = ", ".join(["NULL"] * (len(named) or min(names, 1)))
+        nulls = ", ".join(["NULL"] * (len(named) or names))
         plan = self._connection.execute(f"EXPLAIN EXECUTE asked{f'({nulls})' if nulls else ''}".encode()).fetchall()
         self._connection.execute(b"DEALLOCATE asked")
         self.plans[sql] = "\n".join(row[0] for row in plan)
@@ -87,6 +91,8 @@ class ExplainedPostgres:
 
     def rows(self, sql: str, values: object = ()) -> list[tuple[str, ...]]:
         return self.execute(sql, values).fetchall()
+
+    later = rows
 
 
 async def _known_while_empty(url: str) -> None:
@@ -110,20 +116,25 @@ async def test_no_statement_of_the_hot_path_scans_a_postgresql_table(known: bool
             plain.execute("SELECT set_config(%s, %s, false)", (name, value))
         connection = ExplainedPostgres(plain)
         for first in (True, False):
-            rows = postgres_sql.PostgresRows(connection, first=first)
+            rows = postgres_sql.PostgresRows(connection, [(0.0, "1")], None, first=first)
             for read in (
-                rows.todos, rows.runs, rows.questions, rows.asked_by, rows.dependents, rows.needs, rows.descendants,
+                rows.todos, rows.questions, rows.asked_by, rows.dependents, rows.needs, rows.descendants,
                 rows.unsettled, rows.pending_questions, rows.documents,
             ):  # fmt: skip
                 read(["a", "b"])
-            rows.claimable(ClaimNext("w", QUEUE, 4), 0.0)
+            for and_of in (rows.runs, rows.budgets):
+                and_of(["a", "b"], ["c", "d"])
+            rows.runs(["a", "b"], [])
+            rows.claimable(ClaimNext("w", QUEUE, 4))
         for name, sql in postgres_sql.UPDATE_SQL.items():
             row = (None,) * (len(UPDATES[name].columns) + len(UPDATES[name].keys))
-            connection.execute(sql, (postgres_sql.bulk([row]),))
-            claiming = postgres_sql.claiming(ClaimNext("w", QUEUE, 4), 0.0)
-            few = connection.execute(postgres_sql.CLAIMABLE_OF_FEW, claiming | {"runs": ["a", "b"], "free": [1, 1]})
-            many = connection.execute(postgres_sql.CLAIMABLE_OF_MANY, claiming)
-            assert few.fetchall() == many.fetchall() == []
+            connection.execute(
+                sql, (postgres_sql.bulk([row]), 0) if UPDATES[name].guard else (postgres_sql.bulk([row]),)
+            )
+        for now in (None, 0.0):
+            claiming = postgres_sql.claiming(ClaimNext("w", QUEUE, 4), now)
+            assert connection.execute(postgres_sql.CLAIMABLE_OF_FEW, claiming).fetchall() == [(None, None, 0)]
+            assert connection.execute(postgres_sql.CLAIMABLE_OF_MANY, claiming).fetchall() == []
     assert {sql: plan for sql, plan in connection.plans.items() if "Seq Scan" in plan} == {}
     few, many = (connection.plans[sql] for sql in (postgres_sql.CLAIMABLE_OF_FEW, postgres_sql.CLAIMABLE_OF_MANY))
     for used, plan in (("using todo_ready on todo", few), ("using todo_next on todo", many), ("using run_pkey", many)):
