@@ -11,7 +11,7 @@ import logging
 import os
 import platform
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import Literal
@@ -39,6 +39,8 @@ from state.tables import Todo
 log = logging.getLogger(__name__)
 
 _WATCH_SECONDS = 0.04
+_TOGETHER = 100
+"""What one claim takes at most: while some are being written, others are worked on."""
 _STUBBORN_SECONDS = 5.0
 Again = Callable[[], Awaitable[Result]]
 Stopped = ReleaseCause | None
@@ -70,6 +72,8 @@ class _Running:
     stopped: list[Stopped] = field(default_factory=list[Stopped])
     phase: Literal["starting", "working", "settling", "settled", "given back"] = "starting"
     cancelled: float = 0.0
+    leaving: bool = False
+    """It only waits for its settlement, which nothing can follow: its place and room are free."""
 
     def stop(self, cause: Stopped) -> None:
         """Cancel the work; the first cause counts. Asked again, it is cancelled again when it has not ended for a
@@ -158,7 +162,8 @@ class Worker:
     # --- claiming ----------------------------------------------------------------------------------------------------
 
     async def _claim(self) -> None:
-        free = self._claims.slots - len(self._running)
+        working = [running.claim for running in self._running.values() if not running.leaving]
+        free = self._claims.slots - len(working)
         if free <= 0 or not self.leased():
             self._waking.no_room()
             return
@@ -167,7 +172,14 @@ class Worker:
             await self._give_back_unheard()
             outcome = await self._dispatch.one(
                 ClaimNext(
-                    mine.boot, mine.placement, free, mine.labels, mine.run, mine.room, self._free_room(), mine.alone
+                    mine.boot,
+                    mine.placement,
+                    min(free, _TOGETHER),
+                    mine.labels,
+                    mine.run,
+                    mine.room,
+                    self._free_room(working),
+                    mine.alone,
                 )
             )
         except StoreError as error:
@@ -177,14 +189,16 @@ class Worker:
         claims = outcome.claims if isinstance(outcome, ClaimedMany) else []
         for claim in claims:
             self._start(claim)
-        await self._waking.looked({claim.todo for claim in claims}, full=len(claims) == free)
+        if len(claims) == _TOGETHER < free:
+            self._waking.event.set()
+        await self._waking.looked({claim.todo for claim in claims}, full=len(claims) == min(free, _TOGETHER))
         if claims and isinstance(outcome, ClaimedMany) and outcome.passed_over:
             self._waking.event.set()  # behind what now has no room may be what needs none
 
-    def _free_room(self) -> Room | None:
+    def _free_room(self, working: Sequence[Claimed]) -> Room | None:
         """What nobody here uses."""
         room = self._claims.room
-        return room and reduce(Room.__sub__, (running.claim.asks for running in self._running.values()), room)
+        return room and reduce(Room.__sub__, (claim.asks for claim in working), room)
 
     async def _give_back_unheard(self) -> None:
         """Nobody else would take it, as its owner lives."""
@@ -257,6 +271,9 @@ class Worker:
             with_outputs = False
             while result is not None:
                 running.phase = "settling"
+                if isinstance(result, Worked) and not (result.outputs or result.again):
+                    running.leaving = True
+                    self._waking.event.set()  # what takes its place may be claimed in the same transaction
                 with_outputs, again = await self._settle(claim, result)
                 running.phase = "working" if again else "settling"
                 result = await self._judged(claim, again) if again and not running.stopped else None

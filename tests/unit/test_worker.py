@@ -214,6 +214,34 @@ async def test_what_is_being_settled_stands(tmp_path: Path) -> None:
     assert rig.published == [], "that is left to whoever goes on"
 
 
+@pytest.mark.parametrize("outputs", [[], [OUTPUT]])
+async def test_a_settlement_that_nothing_can_follow_needs_no_place(tmp_path: Path, outputs: list[Output]) -> None:
+    """Five places, six TODOs: the sixth is taken while the others are being settled, unless they have to be published
+    afterwards."""
+    begun: list[str] = []
+    sixth = asyncio.Event()
+
+    async def work(claim: Claimed) -> Result:
+        begun.append(claim.key)
+        if len(begun) == 6:
+            sixth.set()
+        return done(*outputs)
+
+    rig = Rig(tmp_path / "a.db", Does(work), Complete)
+    await rig.submit(*(NewTodo(id=new_id(), key=f"t{n}", title="t", kind="task", document="{}") for n in range(6)))
+    await asyncio.wait_for(rig.dispatch.reached.wait(), PATIENCE)
+    if outputs:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(sixth.wait(), 2 * POLL_SECONDS)
+        assert len(begun) == 5
+    else:
+        await asyncio.wait_for(sixth.wait(), PATIENCE)
+    rig.dispatch.open.set()
+    await asyncio.wait_for(sixth.wait(), PATIENCE)
+    await rig.worker.drain(PATIENCE)
+    assert await rig.end() == "completed"
+
+
 async def test_a_drain_does_not_wait_for_a_publication(tmp_path: Path) -> None:
     rig = Rig(tmp_path / "a.db", Does(lambda claim: asyncio.sleep(0, done(OUTPUT))))
     rig.publish_takes = 3600.0
