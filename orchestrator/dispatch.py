@@ -77,6 +77,7 @@ class Persistent:
         self._dispatch = dispatch
         self.read = dispatch.store.read
         self.changed = dispatch.store.changed
+        self.queued = dispatch.store.queued
         self.close = dispatch.store.close
 
     async def apply(self, commands: Sequence[Command]) -> list[Outcome]:

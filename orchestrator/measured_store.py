@@ -36,6 +36,7 @@ class MeasuredStore:
         self._clock = clock
         self._answered = clock()
         self.changed = store.changed
+        self.queued = store.queued
         self.close = store.close
 
     @property

@@ -4,23 +4,33 @@ Without a far broker every commit that is noticed wakes, since it could have mad
 wake-up goes to one worker, which must not keep it to itself: who can't take all that a wake-up speaks of hands the rest
 on, so that it wakes somebody else; and who is full holds the next one back, unacknowledged, until there is room. What
 is lost all the same is found by polling.
+
+The database tells sooner than a broker, which first makes sure of every message, that something was queued; but it
+tells all workers. So each follows such word the more rarely the more of them there are: about one looks at once, and
+the broker's wake-up sees to it that somebody does.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
+from random import random
 
+from state import reading
+from state.errors import StoreError
 from state.failpoints import failpoint
 from state.limits import POLL_SECONDS
-from state.ports import Broker, WakeUp
+from state.ports import Broker, Store, WakeUp
 
+_COUNT_SECONDS = 5.0
 HandOn = Callable[[Sequence[str]], None]
 
 
 class Waking:
-    """`hand_on` offers TODOs to the far broker, `woken` counts. `event` is set when it may be worth looking."""
+    """`hand_on` offers TODOs to the far broker, `woken` counts, `store` tells sooner than `far` does. `event` is set
+    when it may be worth looking."""
 
     def __init__(
         self,
@@ -28,8 +38,13 @@ class Waking:
         far: Broker | None = None,
         hand_on: HandOn | None = None,
         woken: Callable[[], None] | None = None,
+        store: Store | None = None,
     ) -> None:
         self._near = near
+        self._store = store
+        self._workers = 1
+        self._taken: dict[str, float] = {}
+        """What was claimed a moment ago: a wake-up for it may still be on its way."""
         self._far = far
         self._hand_on = hand_on
         self._held: list[WakeUp] = []
@@ -43,6 +58,9 @@ class Waking:
             group.create_task(self._listen_near())
             if self._far:
                 group.create_task(self._listen_far(self._far))
+            if self._store:
+                group.create_task(self._listen_sooner(self._store))
+                group.create_task(self._count(self._store))
 
     def something_was_committed(self) -> None:
         """Here or by another process."""
@@ -65,7 +83,9 @@ class Waking:
     async def looked(self, taken: Collection[str], *, full: bool) -> None:
         """The claim is committed. `full`: there may be more than was `taken`."""
         held, self._held = self._held, []
+        self._remember(taken)
         for wake_up in held:
+            self._expected(wake_up)
             rest = [todo for todo in wake_up.todos if todo not in taken]
             if full and rest and id(wake_up) not in self._handed_on:
                 self._offer(rest)
@@ -84,8 +104,35 @@ class Waking:
 
     async def _listen_far(self, far: Broker) -> None:
         async for wake_up in far.wake_ups():
-            self._held.append(wake_up)
-            self._hear()
+            if self._expected(wake_up):
+                await wake_up.acknowledge()
+            else:
+                self._held.append(wake_up)
+                self._hear()
+
+    async def _listen_sooner(self, store: Store) -> None:
+        number = 0
+        while True:
+            before, number = number, await store.queued(number, POLL_SECONDS)
+            if number != before and random() * self._workers < 1:  # noqa: S311
+                self.event.set()
+
+    async def _count(self, store: Store) -> None:
+        while True:
+            with suppress(StoreError):
+                self._workers = await store.read(reading.leases)
+            await asyncio.sleep(_COUNT_SECONDS)
+
+    def _remember(self, taken: Collection[str]) -> None:
+        if self._store:
+            now = time.monotonic()
+            self._taken = {todo: at for todo, at in self._taken.items() if now - at < POLL_SECONDS}
+            self._taken.update(dict.fromkeys(taken, now))
+
+    def _expected(self, wake_up: WakeUp) -> bool:
+        """Whether all that it speaks of is claimed already. Counts once: the next one is for another claim."""
+        others = [todo for todo in wake_up.todos if self._taken.pop(todo, None) is None]
+        return not others
 
     def _hear(self) -> None:
         self.event.set()

@@ -38,6 +38,11 @@ class Store(Protocol):
         with 0), or `timeout` seconds; returns the number to wait on next. Wakes spuriously."""
         ...
 
+    async def queued(self, after: int, timeout: float) -> int:
+        """As `changed`, for commits of other processes that put something into the queue: only these, and as soon as
+        the database tells of them. Where it does not, it is no more than a wait."""
+        ...
+
     async def close(self) -> None: ...
 
 

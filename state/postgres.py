@@ -38,9 +38,9 @@ class PostgresStore:
         conninfo = parsed.set(drivername="postgresql").render_as_string(hide_password=False)
         _prepare(url, conninfo, name)
         sender = new_id()
-        self._signal = CommitSignal()
+        self._signal, self._queued = CommitSignal(), CommitSignal()
         self._writer = GroupCommit(PostgresWriter(conninfo, name, sender, self._signal.grow, now=now, new_id=ids))
-        self._listener = PostgresListener(conninfo, name, sender, self._signal.grow)
+        self._listener = PostgresListener(conninfo, name, sender, self._signal.grow, self._queued.grow)
         self._readers = Readers(_read_engine(url), lambda error: postgres_failure(name, error))
         self._closed = False
 
@@ -53,6 +53,10 @@ class PostgresStore:
     async def changed(self, after: int, timeout: float) -> int:
         await self._signal.wait(after, timeout)
         return self._signal.number
+
+    async def queued(self, after: int, timeout: float) -> int:
+        await self._queued.wait(after, timeout)
+        return self._queued.number
 
     async def close(self) -> None:
         if not self._closed:

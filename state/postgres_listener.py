@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import psycopg
 
-from state.postgres_sql import CHANNEL, Connection, run_sql
+from state.postgres_sql import CHANNEL, QUEUED, Connection, run_sql
 from state.postgres_writer import connect
 
 log = logging.getLogger(__name__)
@@ -17,13 +17,17 @@ _RETRY_SECONDS = 1.0
 
 
 class PostgresListener:
-    """Calls `changed` after every commit of a sender other than `sender`, and after every gap in listening."""
+    """Calls `changed` after every commit of a sender other than `sender`, and after every gap in listening; and before
+    that `queued`, when there may be more in the queue."""
 
-    def __init__(self, conninfo: str, name: str, sender: str, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, conninfo: str, name: str, sender: str, changed: Callable[[], None], queued: Callable[[], None]
+    ) -> None:
         self._conninfo = conninfo
         self._name = name
         self._sender = sender
         self._changed = changed
+        self._queued = queued
         self._closing = threading.Event()
         self._lock = threading.Lock()
         self._connection: Connection | None = None
@@ -66,5 +70,8 @@ class PostgresListener:
         self._changed()  # whatever came before
         if not self._closing.is_set():
             for notification in connection.notifies():
-                if notification.payload != self._sender:
+                sender, _, what = notification.payload.partition(" ")
+                if sender != self._sender:
+                    if what == QUEUED:
+                        self._queued()
                     self._changed()

@@ -53,6 +53,8 @@ FATE = "SELECT pg_xact_status(%s::xid8)"
 DELIVERED = "DELETE FROM outbox WHERE todo_id = ANY(%s::varchar[])"
 TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
 CHANNEL = "atlas"
+QUEUED = "queued"
+"""Behind the sender in a notification: there is something to claim that was not there before."""
 Connection = psycopg.Connection[Row]
 
 

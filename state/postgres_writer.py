@@ -24,6 +24,7 @@ from state.postgres_sql import (
     FATE,
     INSERT_SQL,
     PUT_SQL,
+    QUEUED,
     UPDATE_SQL,
     Connection,
     PostgresRows,
@@ -87,6 +88,7 @@ class PostgresWriter:
         self._begun: Answer | None = None
         """`BEGUN` of the open transaction; comes with the first thing that is asked in it"""
         self._wrote = False
+        self._woke = False
         self.kept = Kept()
 
     # --- group_commit.Writer -----------------------------------------------------------------------------------------
@@ -97,7 +99,7 @@ class PostgresWriter:
     def transact(self, commands: Sequence[Command]) -> list[Outcome]:
         lost = False
         for attempt in range(_AGAIN):
-            self._wrote = False
+            self._wrote = self._woke = False
             try:
                 outcomes = transact(self, commands, self._new_id)
             except _Lost:
@@ -164,6 +166,7 @@ class PostgresWriter:
         """Nothing is sent yet: mostly it is the last of a transaction, and leaves with COMMIT. A guarded update that
         misses a row fails in the server, and what comes after it is not carried out."""
         wire = self._connected()
+        self._woke = self._woke or bool(work.wakes)
         if work.delivered:
             wire.later(DELIVERED, (delivered(work),))
             self._wrote = True
@@ -204,7 +207,7 @@ class PostgresWriter:
     def _commit(self, wire: Wire, number: str) -> None:
         try:
             if self._wrote:
-                wire.later(f"NOTIFY {CHANNEL}, '{self._sender}'")
+                wire.later(f"NOTIFY {CHANNEL}, '{self._sender}{' ' + QUEUED if self._woke else ''}'")
             wire.rows("COMMIT")
         except psycopg.Error as error:
             self._undo(wire)

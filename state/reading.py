@@ -23,6 +23,7 @@ from state.tables import (
     Cursor,
     Event,
     EvidenceRow,
+    Lease,
     Outbox,
     Plan,
     Question,
@@ -248,6 +249,11 @@ def owners(session: Session) -> list[str]:
     """Boot ids that own TODOs."""
     rows = session.connection().execute(text("SELECT DISTINCT owner FROM todo WHERE owner IS NOT NULL"))
     return [row[0] for row in rows]
+
+
+def leases(session: Session) -> int:
+    """How many workers have one; where leases are files, none."""
+    return session.exec(select(func.count()).where(col(Lease.until) > now(session))).one()
 
 
 def owned_by(session: Session, owner: str) -> list[Owned]:

@@ -74,6 +74,10 @@ class SqliteStore:
         await self._signal.wait(after, timeout)
         return self._signal.number
 
+    async def queued(self, after: int, timeout: float) -> int:
+        await asyncio.sleep(timeout)
+        return after
+
     async def close(self) -> None:
         if not self._closed:
             self._closed = True

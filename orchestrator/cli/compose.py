@@ -87,7 +87,7 @@ class House:
             return Waking(self.broker, woken=woken)
         from orchestrator.brokers.rabbit_broker import RabbitBroker
 
-        return Waking(self.broker, RabbitBroker(self.rabbit), self.relay.offer, woken)
+        return Waking(self.broker, RabbitBroker(self.rabbit), self.relay.offer, woken, self.store)
 
     async def look_round(self) -> None:
         """Hold the runs whose own process is gone, and give back what dead workers own. Everybody who looks does it:

@@ -298,6 +298,7 @@ class Counted:
         self.going.set()
         self.broken = False
         self.changed = store.changed
+        self.queued = store.queued
         self.close = store.close
 
     async def apply(self, commands: Sequence[Command]) -> list[Outcome]:

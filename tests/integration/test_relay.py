@@ -50,6 +50,7 @@ class BusyStore:
     def __init__(self, store: Store) -> None:
         self.read = store.read
         self.changed = store.changed
+        self.queued = store.queued
         self.close = store.close
 
     async def apply(self, commands: Sequence[Command]) -> list[Outcome]:

@@ -267,6 +267,21 @@ async def test_threads_and_connections_end_with_the_store(postgres_database: str
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("atlas-store")]
 
 
+async def test_others_hear_of_what_is_queued_and_of_nothing_else(opened: Open, postgres_database: str) -> None:
+    mine, other = opened(postgres_database), opened(postgres_database)
+    heard = await mine.queued(0, 0.0)
+    waiting = asyncio.ensure_future(mine.queued(heard, 60.0))
+    number = await mine.changed(0, 0.0)
+    await mine.apply([_run("mine")])
+    await other.apply([ClaimNext("w", QUEUE, 1)])
+    await other.apply([submission(task("local", run="local"), run="local", placement="local:x")])
+    while not await mine.read(lambda session: session.get(Run, "local")) or await mine.changed(number, 0.2) != number:
+        number = await mine.changed(number, 5.0)
+    assert not waiting.done()
+    await other.apply([_run("other")])
+    assert await asyncio.wait_for(waiting, 30.0) > heard
+
+
 # --- several writers -------------------------------------------------------------------------------------------------
 
 

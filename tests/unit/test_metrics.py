@@ -200,6 +200,9 @@ class Away:
     async def read(self, query: Callable[[Session], T]) -> T:
         raise StoreUnavailable("gone")
 
+    async def queued(self, after: int, timeout: float) -> int:
+        raise AssertionError
+
     async def changed(self, after: int, timeout: float) -> int:
         return after
 

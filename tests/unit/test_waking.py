@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import cast
 
 from orchestrator.brokers.memory import MemoryBroker
 from orchestrator.waking import Waking
-from state.ports import WakeUp
+from state.ports import Store, WakeUp
 
 
 @dataclass
@@ -79,6 +80,73 @@ async def test_who_has_no_room_holds_it_back_and_lets_others_know_once() -> None
         assert (handed_on, far.acknowledged) == ([["a", "b"]], []), "else it would come back to us at once"
         await found.looked({"a"}, full=True)
         assert (handed_on, far.acknowledged) == ([["a", "b"]], [("a", "b")])
+
+
+@dataclass
+class Word:
+    """As much of a store as tells of what was queued."""
+
+    workers: int = 1
+    number: int = 1
+    said: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def queued(self, after: int, timeout: float) -> int:
+        while self.number == after:
+            await self.said.wait()
+            self.said.clear()
+        return self.number
+
+    async def read(self, query: object) -> int:
+        return self.workers
+
+    async def say(self) -> None:
+        """That something was queued; returns when it was heard."""
+        self.number += 1
+        self.said.set()
+        for _ in range(10):
+            await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def told_sooner(word: Word) -> AsyncGenerator[tuple[Waking, FarBroker]]:
+    far = FarBroker()
+    found = Waking(MemoryBroker(), far, store=cast("Store", word))
+    listening = asyncio.create_task(found.listen())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    found.event.clear()
+    yield found, far
+    listening.cancel()
+    await asyncio.gather(listening, return_exceptions=True)
+
+
+async def test_the_database_wakes_sooner_and_what_that_claimed_is_not_looked_for_again() -> None:
+    word = Word()
+    async with told_sooner(word) as (found, far):
+        await word.say()
+        await woken(found)
+        await found.looked({"a", "b"}, full=False)
+        await far.publish(["a", "b"])
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert (found.event.is_set(), far.acknowledged) == (False, [("a", "b")])
+        await far.publish(["a"])  # it has become claimable again
+        await woken(found)
+        await found.looked({"a"}, full=False)
+        assert far.acknowledged == [("a", "b"), ("a",)]
+        await far.publish(["a"])
+        await woken(found)
+
+
+async def test_of_many_workers_few_look_at_once() -> None:
+    word = Word(workers=50)
+    async with told_sooner(word) as (found, _):
+        looks = 0
+        for _ in range(400):
+            await word.say()
+            looks += found.event.is_set()
+            found.event.clear()
+        assert 0 < looks < 60, "eight are to be expected"
 
 
 async def test_commits_wake_only_where_no_broker_does() -> None:
