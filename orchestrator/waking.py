@@ -130,8 +130,9 @@ class Waking:
             self._taken.update(dict.fromkeys(taken, now))
 
     def _expected(self, wake_up: WakeUp) -> bool:
-        """Whether all that it speaks of is claimed already. Counts once: the next one is for another claim."""
-        others = [todo for todo in wake_up.todos if self._taken.pop(todo, None) is None]
+        """Whether all that it speaks of was claimed a moment ago. Counts once: the next one is for another claim."""
+        since = time.monotonic() - POLL_SECONDS
+        others = [todo for todo in wake_up.todos if self._taken.pop(todo, since) <= since]
         return not others
 
     def _hear(self) -> None:

@@ -191,7 +191,7 @@ class Worker:
             self._start(claim)
         if len(claims) == _TOGETHER < free:
             self._waking.event.set()
-        await self._waking.looked({claim.todo for claim in claims}, full=len(claims) == min(free, _TOGETHER))
+        await self._waking.looked({claim.todo for claim in claims}, full=len(claims) == free)
         if claims and isinstance(outcome, ClaimedMany) and outcome.passed_over:
             self._waking.event.set()  # behind what now has no room may be what needs none
 
