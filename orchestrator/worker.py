@@ -39,8 +39,6 @@ from state.tables import Todo
 log = logging.getLogger(__name__)
 
 _WATCH_SECONDS = 0.04
-_TOGETHER = 100
-"""What one claim takes at most: while some are being written, others are worked on."""
 _STUBBORN_SECONDS = 5.0
 Again = Callable[[], Awaitable[Result]]
 Stopped = ReleaseCause | None
@@ -174,7 +172,7 @@ class Worker:
                 ClaimNext(
                     mine.boot,
                     mine.placement,
-                    min(free, _TOGETHER),
+                    free,
                     mine.labels,
                     mine.run,
                     mine.room,
@@ -189,8 +187,6 @@ class Worker:
         claims = outcome.claims if isinstance(outcome, ClaimedMany) else []
         for claim in claims:
             self._start(claim)
-        if len(claims) == _TOGETHER < free:
-            self._waking.event.set()
         await self._waking.looked({claim.todo for claim in claims}, full=len(claims) == free)
         if claims and isinstance(outcome, ClaimedMany) and outcome.passed_over:
             self._waking.event.set()  # behind what now has no room may be what needs none
