@@ -28,4 +28,4 @@ class Prompted:
     def engines(self, choices: Choices, commands: PhraseCommands) -> Engines:
         """With this recognition, and nobody to wait for a wake word."""
         del commands
-        return Engines(CommandSTT(self), EspeakTTS(choices.language), None, trust_interim=False)
+        return Engines(CommandSTT(self, early=False), EspeakTTS(choices.language), None, trust_interim=False)

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Collection
 from typing import Any, BinaryIO, TypedDict
 
+from orchestrator.tasks import ended
 from state.errors import EngineUnavailable
 from voice.engines.heard import Heard
 
@@ -37,6 +38,7 @@ class Apart:
     def __init__(self) -> None:
         self._process: asyncio.subprocess.Process | None = None
         self._turn = asyncio.Lock()
+        self._exchanges: set[asyncio.Task[dict[str, Any]]] = set()
 
     async def hear(self, audio: bytes, runs: Collection[str] = (), plans: Collection[str] = ()) -> Heard:
         """The command that was said. `EngineUnavailable`: what is missing, or that the process died of it."""
@@ -53,11 +55,18 @@ class Apart:
         await self._ask({"what": "ready", "bytes": 0, "runs": [], "plans": []}, b"")
 
     async def close(self) -> None:
-        """End it."""
-        async with self._turn:
-            await self._end()
+        """End it, and what it is asked."""
+        await ended(*self._exchanges)
+        await self._end()
 
     async def _ask(self, asked: _Asked, audio: bytes) -> dict[str, Any]:
+        """Who no longer wants the answer leaves the process as it is: it serves others."""
+        exchange = asyncio.create_task(self._exchange(asked, audio))
+        self._exchanges.add(exchange)
+        exchange.add_done_callback(self._exchanges.discard)
+        return await asyncio.shield(exchange)
+
+    async def _exchange(self, asked: _Asked, audio: bytes) -> dict[str, Any]:
         async with self._turn:
             process = await self._started()
             whole = False

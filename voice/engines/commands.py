@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import AsyncGenerator
 from typing import Protocol
 
+import numpy as np
 from pipecat.frames.frames import (
     Frame,
     TranscriptionFrame,
@@ -29,6 +30,11 @@ _WAKE_SECONDS = 1.2
 _LONGEST_SECONDS = 12.0
 """A longer utterance is no command: its end is not kept."""
 _RECOGNITION_SECONDS = 1.0
+_EARLY_SECONDS = 0.1
+"""Of quiet after which an utterance is listened to already, in case it is over: it counts as over a little later."""
+_VOICE_SECONDS = 0.2
+_QUIET = 0.06
+"""Part of the loudest so far that is quiet."""
 
 
 class Recogniser(Protocol):
@@ -40,24 +46,54 @@ class Recogniser(Protocol):
 
 
 class CommandSTT(STTService):
-    """Around a `Recogniser`. Frames do not wait for it; utterances are heard in their order."""
+    """Around a `Recogniser`. Frames do not wait for it; utterances are heard in their order. `early`: it may be asked
+    for an utterance that then goes on."""
 
-    def __init__(self, recogniser: Recogniser) -> None:
+    def __init__(self, recogniser: Recogniser, *, early: bool = True) -> None:
         super().__init__(settings=STTSettings(model=None, language=None), ttfs_p99_latency=_RECOGNITION_SECONDS)
         self._recogniser = recogniser
+        self._may_be_early = early
         self._before: deque[bytes] = deque()
         self._before_bytes = 0
         self._utterance: bytearray | None = None
-        self._heard: asyncio.Queue[bytes] = asyncio.Queue()
+        self._heard: asyncio.Queue[bytes | asyncio.Task[Heard | EngineUnavailable]] = asyncio.Queue()
         self._hearing: asyncio.Task[None] | None = None
+        self._early: asyncio.Task[Heard | EngineUnavailable] | None = None
+        self._loudest = self._voice_seconds = self._quiet_seconds = 0.0
 
     async def run_stt(self, audio: bytes) -> AsyncGenerator[Frame | None, None]:
         """See `STTService`: called with every piece of audio."""
         self._keep(audio)
         if self._utterance is not None and len(self._utterance) < _LONGEST_SECONDS * self.sample_rate * 2:
             self._utterance.extend(audio)
+            self._maybe_over(self._utterance, audio)
         return
         yield None
+
+    def _maybe_over(self, utterance: bytearray, audio: bytes) -> None:
+        """Begins to recognise it when it may be over; when it goes on, nobody looks at that."""
+        samples = np.frombuffer(audio, dtype="<i2").astype(np.float32)
+        level = float(np.sqrt(np.mean(samples**2))) if len(samples) else 0.0
+        seconds = len(samples) / self.sample_rate
+        self._loudest = max(self._loudest, level)
+        if level > _QUIET * self._loudest:
+            self._voice_seconds += seconds
+            self._quiet_seconds, self._early = 0.0, None
+            return
+        self._quiet_seconds += seconds
+        if (
+            self._may_be_early
+            and self._early is None
+            and self._quiet_seconds >= _EARLY_SECONDS
+            and self._voice_seconds >= _VOICE_SECONDS
+        ):
+            self._early = self.create_task(self._recognised(bytes(utterance)), name=f"{self}::early")
+
+    async def _recognised(self, utterance: bytes) -> Heard | EngineUnavailable:
+        try:
+            return await self._recogniser.hear(utterance)
+        except EngineUnavailable as error:
+            return error
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         """See `FrameProcessor`."""
@@ -66,11 +102,12 @@ class CommandSTT(STTService):
             return
         match frame:
             case VADUserStartedSpeakingFrame():
-                self._utterance = self._last(_BEFORE_SECONDS)
+                self._begin(_BEFORE_SECONDS)
             case WakeFrame() if self._utterance is not None:
-                self._utterance = self._last(_WAKE_SECONDS)
+                self._begin(_WAKE_SECONDS)
             case VADUserStoppedSpeakingFrame() if self._utterance is not None:
-                self._heard.put_nowait(bytes(self._utterance))
+                early, self._early = self._early, None
+                self._heard.put_nowait(early or bytes(self._utterance))
                 self._utterance = None
                 if self._hearing is None:
                     self._hearing = self.create_task(self._hear(), name=f"{self}::hear")
@@ -87,19 +124,20 @@ class CommandSTT(STTService):
     async def _hear(self) -> None:
         while True:
             utterance = await self._heard.get()
-            try:
-                heard = await self._recogniser.hear(utterance)
-            except EngineUnavailable as error:
-                await self.push_error(f"{error.message}. {error.hint}".strip(), exception=error)
-                continue
+            heard = await (self._recognised(utterance) if isinstance(utterance, bytes) else utterance)
+            if isinstance(heard, EngineUnavailable):
+                await self.push_error(f"{heard.message}. {heard.hint}".strip(), exception=heard)
+                heard = Heard("", 0.0)
             await self.push_frame(WordsFrame(heard=heard))
             if heard.text:
                 words = TranscriptionFrame(heard.text, "", time_now_iso8601(), result=heard, finalized=True)
                 await self.push_frame(words)
 
-    def _last(self, seconds: float) -> bytearray:
+    def _begin(self, seconds: float) -> None:
         wanted = int(seconds * self.sample_rate) * 2
-        return bytearray(b"".join(self._before)[-wanted:])
+        self._utterance = bytearray(b"".join(self._before)[-wanted:])
+        self._early = None
+        self._loudest = self._voice_seconds = self._quiet_seconds = 0.0
 
     def _keep(self, audio: bytes) -> None:
         self._before.append(audio)
