@@ -32,16 +32,20 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As ASGI has it."""
-        if scope["type"] == "http":
+        if scope["type"] in ("http", "websocket"):
             headers: dict[bytes, str] = {
                 name: value.decode("latin-1") for name, value in scope["headers"] if name in (b"host", b"origin")
             }
             host, origin = headers.get(b"host", ""), headers.get(b"origin")
             if not self._is_ours(host):
-                await _refuse(send, 421, f"Host {host!r} is not this server's. Its operator can add it: --allow-host.")
+                await _refuse(
+                    scope, send, 421, f"Host {host!r} is not this server's. Its operator can add it: --allow-host."
+                )
                 return
             if origin and origin not in self.origins and not self._is_ours(urlsplit(origin).netloc):
-                await _refuse(send, 403, f"Origin {origin!r} is not allowed. The operator can add it: --allow-origin.")
+                await _refuse(
+                    scope, send, 403, f"Origin {origin!r} is not allowed. The operator can add it: --allow-origin."
+                )
                 return
         await self.app(scope, receive, send)
 
@@ -61,7 +65,8 @@ def _is_address(name: str) -> bool:
     return False
 
 
-async def _refuse(send: Send, status: int, words: str) -> None:
+async def _refuse(scope: Scope, send: Send, status: int, words: str) -> None:
     headers = [(b"content-type", b"text/plain; charset=utf-8")]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": words.encode()})
+    kind = "http" if scope["type"] == "http" else "websocket.http"
+    await send({"type": f"{kind}.response.start", "status": status, "headers": headers})
+    await send({"type": f"{kind}.response.body", "body": words.encode()})

@@ -1,7 +1,8 @@
 """Who may come in: everything needs a bearer token or a browser's session, but for what is open to all.
 
 A session's cookie is sent by browsers on their own, so what changes anything must also come from a page of this very
-server. (Ports do not keep cookies apart: pages of other servers on this host are told by their Origin.)
+server, and so must WebSockets, which nothing else keeps pages of others from opening. (Ports do not keep cookies apart:
+pages of other servers on this host are told by their Origin.)
 """
 
 from __future__ import annotations
@@ -22,14 +23,19 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 COOKIE = "atlas_session"
-OPEN = frozenset(("/", "/healthz", "/readyz", "/favicon.ico", "/openapi.json", "/api/session"))
+OPEN = frozenset(("/", "/voice", "/healthz", "/readyz", "/favicon.ico", "/openapi.json", "/api/session"))
 """Log-in among them, which looks at secrets itself."""
-OPEN_BELOW = "/static/"
+OPEN_BELOW = ("/static/", "/voice/static/")
 METRICS = "/metrics"
 MCP = "/mcp"
 """Its tools look at scopes themselves."""
+VOICE = "/voice/"
+"""Whoever may look may listen; what a conversation may change, it looks at itself."""
+STILL = "still"
+"""In a request's state: an asynchronous function that says whether its secret counts yet, for what takes long."""
 _ADMIN = ("/api/tokens", "/api/audit")
 _SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
+_SOCKET = "WEBSOCKET"
 _FAILURES, _WINDOW_SECONDS = 20, 60.0
 _ADDRESSES = 10_000
 _LOOPBACK = ("127.", "::1")
@@ -69,7 +75,7 @@ class Access:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As ASGI has it."""
-        if scope["type"] == "http":
+        if scope["type"] in ("http", "websocket"):
             headers = _headers(scope)
             try:
                 caller = await self._caller(scope, headers)
@@ -80,11 +86,12 @@ class Access:
             if refused is not None:
                 await refused(scope, receive, send)
                 return
-            scope["state"] = {**scope.get("state", {}), "caller": caller}
-        elif scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1008})
-            return
+            secret = _bearer(headers) or _cookie(headers)
+            scope["state"] = {**scope.get("state", {}), "caller": caller, STILL: lambda: self._counts(secret)}
         await self.app(scope, receive, send)
+
+    async def _counts(self, secret: str | None) -> bool:
+        return secret is not None and await self.tokens.check(secret) is not None
 
     async def _caller(self, scope: Scope, headers: Mapping[str, str]) -> Caller | None:
         secret = _bearer(headers) or _cookie(headers)
@@ -99,7 +106,9 @@ class Access:
         return caller
 
     def _refusal(self, scope: Scope, headers: Mapping[str, str], caller: Caller | None) -> Response | None:
-        path, method = scope["path"], scope["method"]
+        path, method = scope["path"], scope.get("method", _SOCKET)
+        if method == _SOCKET and not path.startswith(VOICE):
+            return problem(404, "not_found", "no WebSocket is spoken here")
         if caller and caller.session and method not in _SAFE and not _same_origin(headers):
             return problem(403, "forbidden", "a browser's session counts for pages of this server only")
         if _is_open(path) or (path == METRICS and address_of(scope).startswith(_LOOPBACK)):
@@ -110,7 +119,8 @@ class Access:
             hint = "Send Authorization: Bearer TOKEN. `atlas token new NAME` makes one."
             detail = "this token does not count" if _bearer(headers) else "a token is needed"
             return problem(401, "unauthorized", detail, hint, {"WWW-Authenticate": 'Bearer realm="atlas"'})
-        wanted = "admin" if path.startswith(_ADMIN) else "read" if method in _SAFE or path == MCP else "operate"
+        looks = method in _SAFE or path == MCP or path.startswith(VOICE)
+        wanted = "admin" if path.startswith(_ADMIN) else "read" if looks else "operate"
         if not caller.may(wanted):
             detail = f"{caller.name} may {caller.scope}; this needs a token that may {wanted}"
             return problem(403, "forbidden", detail, f"`atlas token new NAME --scope {wanted}` makes one.")

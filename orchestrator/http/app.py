@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from starlette.routing import Route
 from mcp_servers.gate import Gate
 from orchestrator.health import Health, failures
 from orchestrator.http.access import MCP, Access
+from orchestrator.http.annex import Annex
 from orchestrator.http.bounds import Bounds
 from orchestrator.http.pages import add_pages
 from orchestrator.http.parts import Parts
@@ -40,6 +41,7 @@ _SECURITY_HEADERS = [
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"x-frame-options", b"DENY"),
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
     (
         b"content-security-policy",
         b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self';"
@@ -61,16 +63,16 @@ class Names:
     addresses: bool = False
 
 
-def application(parts: Parts, health: Health, names: Names, mcp: Mounted) -> ASGIApp:
+def application(parts: Parts, health: Health, names: Names, mcp: Mounted, annex: Annex | None = None) -> ASGIApp:
     """All of it."""
-    inner = Bounds(Access(_api(parts, health, mcp), parts.tokens, parts.failures), _LARGE)
+    inner = Bounds(Access(_api(parts, health, mcp, annex), parts.tokens, parts.failures), _LARGE)
     return _With(Gate(inner, names.hosts, names.origins, names.addresses), _SECURITY_HEADERS)
 
 
-def _api(parts: Parts, health: Health, mcp: Mounted) -> FastAPI:
+def _api(parts: Parts, health: Health, mcp: Mounted, annex: Annex | None) -> FastAPI:
     app = FastAPI(
         title="Atlas", version=version("atlas-orchestrator"), description=_DESCRIPTION, docs_url=None, redoc_url=None,
-        lifespan=lambda _: _feeding(parts, mcp), responses=PROBLEMS, separate_input_output_schemas=False,
+        lifespan=lambda _: _feeding(parts, mcp, annex), responses=PROBLEMS, separate_input_output_schemas=False,
     )  # fmt: skip
     handle(app)
     for routes in (run_routes, act_routes, todo_routes, question_routes, session_routes, admin_routes):
@@ -78,17 +80,19 @@ def _api(parts: Parts, health: Health, mcp: Mounted) -> FastAPI:
     _operations(app, health)
     add_pages(app)
     app.router.routes.append(Route(MCP, mcp, include_in_schema=False))
+    if annex:
+        app.include_router(annex.router)
     _document(app)
     return app
 
 
 @asynccontextmanager
-async def _feeding(parts: Parts, mcp: Mounted) -> AsyncGenerator[None]:
+async def _feeding(parts: Parts, mcp: Mounted, annex: Annex | None) -> AsyncGenerator[None]:
     """What happens is looked for while the server runs; at its end, who watches is told so."""
     looking = (parts.feeds.run(), parts.hints.run(), mcp.tell(parts.hints))
     running = [asyncio.create_task(each) for each in looking]
     try:
-        async with mcp.running():
+        async with mcp.running(), annex.running() if annex else nullcontext():
             yield
     finally:
         parts.streams.close()

@@ -17,6 +17,7 @@ from state.errors import (
     AtlasError,
     Conflict,
     DocumentError,
+    EngineUnavailable,
     InputError,
     LimitExceeded,
     NotFound,
@@ -39,6 +40,7 @@ _STATUS: tuple[tuple[type[AtlasError], HTTPStatus], ...] = (
     (StoreFull, HTTPStatus.INSUFFICIENT_STORAGE),
     (StoreError, HTTPStatus.SERVICE_UNAVAILABLE),
     (RemoteError, HTTPStatus.BAD_GATEWAY),
+    (EngineUnavailable, HTTPStatus.NOT_IMPLEMENTED),
 )
 _CODES = {404: "not_found", 405: "method_not_allowed", 408: "too_slow", 413: "too_large"}
 _SHOWN = 5

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 HEAD_SECONDS = 10.0
 """In which the head of a request must have arrived, once its first byte has, or the connection was made."""
+MESSAGE_BYTES = 128 << 10
+"""Of a WebSocket; who sends more is cut off (1009)."""
 _END_SECONDS = 5
 """What answers under way have, once the server is to end."""
 _IDLE_SECONDS = 20
@@ -39,7 +41,7 @@ class PatientOnlySoLong(H11Protocol):
     def data_received(self, data: bytes) -> None:
         """As asyncio has it."""
         super().data_received(data)
-        if self._answering():
+        if self._answering() or self.transport.get_protocol() is not self:  # it is a WebSocket now
             self._stop_waiting()
         elif self._patience is None:
             self._wait_for_head()
@@ -79,12 +81,14 @@ class _Server(uvicorn.Server):
 
 @asynccontextmanager
 async def serving(
-    app: ASGIApp, listener: socket.socket, close: Callable[[], None]
+    app: ASGIApp, listener: socket.socket, close: Callable[[], None], *, websockets: bool = False
 ) -> AsyncGenerator[asyncio.Task[None]]:
     """Answer while this lasts; yields the server, whose own end only a defect brings about. At the end of it `close`
-    is called, which ends what else would not, and other answers have a few seconds."""
+    is called, which ends what else would not, and other answers have a few seconds. `websockets`: the package of this
+    name is there, and clients may come by them."""
     config = uvicorn.Config(
-        app, http=PatientOnlySoLong, ws="none", log_config=None, log_level="warning", access_log=False, lifespan="on",
+        app, http=PatientOnlySoLong, ws="websockets-sansio" if websockets else "none", ws_max_size=MESSAGE_BYTES,
+        ws_per_message_deflate=False, log_config=None, log_level="warning", access_log=False, lifespan="on",
         server_header=False, timeout_graceful_shutdown=_END_SECONDS, timeout_keep_alive=_IDLE_SECONDS,
     )  # fmt: skip
     server = _Server(config)
