@@ -21,6 +21,13 @@ class WakeFrame(SystemFrame):
 
 
 @dataclass
+class TalkFrame(SystemFrame):
+    """The talk button is pressed, or let go."""
+
+    pressed: bool = True
+
+
+@dataclass
 class SleepFrame(SystemFrame):
     """Nobody is listened to any more until the next wake word."""
 

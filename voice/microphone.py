@@ -36,7 +36,7 @@ class Microphone(FrameProcessor):
         if not isinstance(frame, InputAudioRawFrame):
             await self.push_frame(frame, direction)
             return
-        if problem := unusable(frame):
+        if problem := unusable(frame.audio, frame.sample_rate, frame.num_channels):
             self._refused += 1
             if self._refused == 1:
                 await self.push_error(f"audio that cannot be used: {problem}; it is left out")
@@ -60,15 +60,15 @@ class Microphone(FrameProcessor):
         return await self._resampler.resample(audio, frame.sample_rate, RATE)
 
 
-def unusable(frame: InputAudioRawFrame) -> str:
+def unusable(audio: bytes, rate: int, channels: int) -> str:
     """Why this can't be heard, or nothing."""
-    if frame.sample_rate not in _RATES:
-        return f"{frame.sample_rate} Hz (8,000 to 192,000 are known)"
-    if frame.num_channels not in _CHANNELS:
-        return f"{frame.num_channels} channels (1 to 8 are known)"
-    whole = 2 * frame.num_channels
-    if len(frame.audio) % whole:
-        return f"{len(frame.audio)} bytes are no whole number of 16-bit samples of {frame.num_channels} channel(s)"
-    if len(frame.audio) > _LONGEST_SECONDS * frame.sample_rate * whole:
-        return f"{len(frame.audio):,} bytes at once ({_LONGEST_SECONDS:g} s are the most)"
+    if rate not in _RATES:
+        return f"{rate} Hz (8,000 to 192,000 are known)"
+    if channels not in _CHANNELS:
+        return f"{channels} channels (1 to 8 are known)"
+    whole = 2 * channels
+    if len(audio) % whole:
+        return f"{len(audio)} bytes are no whole number of 16-bit samples of {channels} channel(s)"
+    if len(audio) > _LONGEST_SECONDS * rate * whole:
+        return f"{len(audio):,} bytes at once ({_LONGEST_SECONDS:g} s are the most)"
     return ""

@@ -16,6 +16,7 @@ from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.audio.vad_processor import VADProcessor
 from pipecat.processors.frame_processor import FrameProcessor
+from pipecat.processors.frameworks.rtvi import RTVIProcessor
 from pipecat.turns.user_turn_processor import UserTurnProcessor
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 
@@ -86,9 +87,9 @@ class Assembly:
 
     def talk(
         self, ends: Ends, engines: Engines, desk: Desk, commands: Commands, *, talker: Talker | None = None,
-        observers: Sequence[BaseObserver] = (), rtvi: bool = True,
+        observers: Sequence[BaseObserver] = (), rtvi: RTVIProcessor | None = None,
     ) -> Talk:  # fmt: skip
-        """Put together; nothing runs yet."""
+        """Put together; nothing runs yet. `rtvi`: speaks with a client that has more than ears."""
         choices = self.choices
         attention = Attention(choices.awake, always=choices.wake == "always")
         gate = WakeGate(engines.spotter, attention, self.outlet, over_speech=choices.barge_in == "speech")
@@ -112,6 +113,7 @@ class Assembly:
         worker = PipelineWorker(
             Pipeline(parts),
             params=PipelineParams(audio_in_sample_rate=RATE, audio_out_sample_rate=OUT_RATE),
-            enable_rtvi=rtvi, observers=list(observers), idle_timeout_secs=None, cancel_on_idle_timeout=False,
+            enable_rtvi=rtvi is not None, rtvi_processor=rtvi, observers=list(observers),
+            idle_timeout_secs=None, cancel_on_idle_timeout=False,
         )  # fmt: skip
         return Talk(worker, conversation, self.speech, self.mouth)

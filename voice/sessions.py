@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from pipecat.frames.frames import CancelFrame
 from pipecat.observers.base_observer import BaseObserver
+from pipecat.processors.frameworks.rtvi import RTVIProcessor
 from pipecat.workers.runner import WorkerRunner
 
 from orchestrator.service import Service
@@ -53,13 +54,15 @@ class Session:
 
     def __init__(
         self, means: Means, speaker: Speaker, make_ends: MakeEnds, *, conversation: str | None = None,
-        choices: Choices | None = None, observers: Sequence[BaseObserver] = (), rtvi: bool = True,
+        choices: Choices | None = None, observers: Sequence[BaseObserver] = (), rtvi: RTVIProcessor | None = None,
+        shown: Callable[[Sequence[Saying]], None] | None = None,
     ) -> None:  # fmt: skip
+        """`shown` is given what is new in runs at once, for eyes; `rtvi` speaks with a client that has some."""
         chosen = choices or means.choices
         self._assembly = Assembly(chosen)
         progress = Progress(chosen.language)
         self.following = Following(
-            means.store, progress, speaker.name, conversation or new_id(), turned=self._turned
+            means.store, progress, speaker.name, conversation or new_id(), shown=shown, turned=self._turned
         )  # fmt: skip
         speech = self._assembly.speech
         desk = Desk(

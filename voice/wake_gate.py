@@ -24,7 +24,7 @@ from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
 from state.errors import EngineUnavailable
 from voice.attention import Attention
-from voice.frames import SleepFrame, WakeFrame
+from voice.frames import SleepFrame, TalkFrame, WakeFrame
 from voice.outlet import Outlet
 
 PRE_ROLL_SECONDS = 1.2
@@ -81,6 +81,11 @@ class WakeGate(FrameProcessor):
                 return
             case WakeFrame():
                 await self._woken(frame.source)
+                return
+            case TalkFrame(pressed=pressed):
+                self._attention.hold(pressed, self._clock())
+                if pressed:
+                    await self._woken("button")
                 return
             case SleepFrame():
                 self._attention.sleep()

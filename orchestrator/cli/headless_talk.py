@@ -67,7 +67,7 @@ async def _talk(house: House, wanted: Wanted) -> None:
         session = Session(
             means, Speaker(f"{whoami()} (voice)", repository=wanted.repository),
             lambda outlet: Ends(microphone, FileLoudspeaker(wanted.answer, outlet)),
-            observers=[Chronicle(_print_json if wanted.as_json else _print)], rtvi=False,
+            observers=[Chronicle(_print_json if wanted.as_json else _print)],
         )  # fmt: skip
         await asyncio.gather(session.run(), _end(house, session, microphone, wanted.linger))
 
