@@ -69,6 +69,8 @@ class Settings:
     """What callers of `atlas serve` may name as repositories: directories, what is below them, and URLs."""
     serve_remotes: tuple[str, ...] = ("s3://",)
     """What those of them that do not count as persons may name as inputs and outputs."""
+    voice_ice_servers: tuple[str, ...] = ()
+    """STUN and TURN servers of voice calls; none by default."""
     cache_bytes: int = 20 * GB
     s3_endpoint: str | None = None
     s3_region: str | None = None
@@ -178,7 +180,7 @@ def _refuse_near_miss(variable: str, known: Collection[str]) -> None:
 
 def _spelled(value: str, check: Callable[[object], object]) -> object:
     """The value of a variable as the file would spell it."""
-    if check in (_names, _labels, _models, _prefixes, _places):
+    if check in (_names, _labels, _models, _prefixes, _places, _ice_servers):
         return [item.strip() for item in value.split(",") if item.strip()]
     if check is _flag:
         return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}.get(value.lower(), value)
@@ -302,6 +304,16 @@ def _places(value: object) -> tuple[str, ...]:
     return _texts(value, place)
 
 
+def _ice_servers(value: object) -> tuple[str, ...]:
+    def server(item: object) -> str:
+        text = _text(item)
+        if not text.startswith(("stun:", "stuns:", "turn:", "turns:")):
+            raise ValueError(f"{text} must begin with stun: or turn:")
+        return text
+
+    return _texts(value, server)
+
+
 def _models(value: object) -> tuple[str, ...]:
     if not isinstance(value, list):
         raise ValueError('must be a list of models, such as ["anthropic/claude-sonnet-5-5"]')
@@ -331,6 +343,7 @@ _KEYS: dict[str, tuple[str, Callable[[object], object]]] = {
     "intake.remotes": ("intake_remotes", _prefixes),
     "serve.repositories": ("serve_repositories", _places),
     "serve.remotes": ("serve_remotes", _prefixes),
+    "voice.ice_servers": ("voice_ice_servers", _ice_servers),
     "cache.bytes": ("cache_bytes", _size),
     "s3.endpoint": ("s3_endpoint", _url("http", "https")),
     "s3.region": ("s3_region", _text),

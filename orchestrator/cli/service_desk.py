@@ -35,6 +35,8 @@ from orchestrator.metrics import ProcessMetrics
 from orchestrator.tasks import ended
 from orchestrator.tokens import Tokens
 from state import reading
+from voice.serving import Voice
+from voice.wishes import Network
 
 _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104
 _FILES = 16_384
@@ -65,17 +67,19 @@ class Desk:
             return metrics.text()
 
         mcp = _orchestration(parts)
-        app = application(parts, Health(ready={"database": self._database}, metrics=text), self._names(), mcp)
+        talk = self._talk()
+        app = application(parts, Health(ready={"database": self._database}, metrics=text), self._names(), mcp, talk)
 
         def close() -> None:
             parts.streams.close()
             mcp.close()
+            talk.close()
 
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(fleet.close)
             listener = stack.enter_context(listening(self.address))
             secret = await tokens.first(whoami()) if not tokens.given else None
-            server = await stack.enter_async_context(serving(app, listener, close))
+            server = await stack.enter_async_context(serving(app, listener, close, websockets=talk.websockets))
             self._say(listener.getsockname()[1], secret)
             stopping = asyncio.create_task(interruption.wait())
             working = asyncio.create_task(self._work(metrics, interruption))
@@ -115,6 +119,12 @@ class Desk:
             origins=frozenset(self.address.origins),
             addresses=everywhere,
         )
+
+    def _talk(self) -> Voice:
+        """Behind a proxy, which other names tell of, clients are elsewhere even if it listens on loopback."""
+        here = is_loopback(self.address.host) and not self.address.hosts
+        network = Network(ice_servers=self.house.settings.voice_ice_servers, here=here)
+        return Voice(self.house.service, self.house.store, network)
 
     async def _database(self) -> Verdict:
         await self.house.store.read(reading.now)

@@ -1,0 +1,59 @@
+"""Sound for tests: what espeak-ng says, silence, and how loud something is."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import subprocess
+import wave
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from tests.services.availability import missing
+
+RATE = 16_000
+
+
+@cache
+def spoken(text: str, voice: str = "en-us", rate: int = RATE) -> bytes:
+    """16-bit mono."""
+    if shutil.which("espeak-ng") is None:
+        missing("no espeak-ng: install it (Debian: apt install espeak-ng)")
+    said = subprocess.run(
+        ["espeak-ng", "-v", voice, "-s", "150", "--stdout", text], capture_output=True, check=True, timeout=30
+    )
+    with wave.open(io.BytesIO(said.stdout), "rb") as file:
+        samples = np.frombuffer(file.readframes(file.getnframes()), dtype="<i2").astype(np.float32)
+        given = file.getframerate()
+    places = np.arange(int(len(samples) * rate / given)) * given / rate
+    return np.interp(places, np.arange(len(samples)), samples).astype("<i2").tobytes()
+
+
+def silence(seconds: float, rate: int = RATE) -> bytes:
+    """As of a microphone: a little noise."""
+    noise = np.random.default_rng(7).integers(-20, 21, int(seconds * rate))
+    return noise.astype("<i2").tobytes()
+
+
+def script(*parts: str | float, rate: int = RATE) -> bytes:
+    """One after the other: what is said, and seconds of silence."""
+    return b"".join(spoken(each, rate=rate) if isinstance(each, str) else silence(each, rate) for each in parts)
+
+
+def write_wav(path: Path, sound: bytes, rate: int = RATE) -> Path:
+    """16-bit mono."""
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(sound)
+    return path
+
+
+def loudness(pieces: Sequence[bytes]) -> float:
+    """Root mean square of 16-bit samples, 0 to 1."""
+    samples = np.frombuffer(b"".join(pieces), dtype="<i2").astype(np.float64) / 32_768
+    return float(np.sqrt(np.mean(samples**2))) if len(samples) else 0.0

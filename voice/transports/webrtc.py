@@ -1,0 +1,136 @@
+"""A client that comes by WebRTC, as browsers do: sound over RTP, messages over a data channel."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from aiortc import RTCPeerConnection
+from aiortc.sdp import candidate_from_sdp
+from pipecat.transports.base_transport import TransportParams
+from pipecat.transports.smallwebrtc.connection import SmallWebRTCConnection
+from pipecat.transports.smallwebrtc.transport import SmallWebRTCTransport
+
+from state.errors import InputError
+from voice.outlet import Outlet
+from voice.pipeline import Ends
+from voice.transports.line import sound
+from voice.wishes import Answer, Candidate, Network
+
+log = logging.getLogger(__name__)
+
+_LOOPBACK = "127.0.0.1"
+_COME_SECONDS = 20.0
+"""In which a client must have connected, after its offer."""
+_LOST_SECONDS = 10
+"""A client of which nothing was heard for so long has gone, whatever ICE thinks."""
+
+
+class Call(SmallWebRTCConnection):
+    """A peer connection; with `Network.here`, on this machine's own loopback address alone."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__(list(network.ice_servers))
+        self._here = network.here
+
+    def force_transceivers_to_send_recv(self) -> None:
+        """See `SmallWebRTCConnection`, which calls this between hearing the offer and gathering addresses."""
+        super().force_transceivers_to_send_recv()
+        if self._here:
+            for each in _connections(self.pc):
+                _stay_here(each)
+
+
+class CallLine:
+    """See `voice.transports.line.Line`."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._came = asyncio.Event()
+        self._gone = asyncio.Event()
+
+    def ends(self, outlet: Outlet) -> Ends:
+        """See `Line`."""
+        transport = SmallWebRTCTransport(self._call, TransportParams(**sound(outlet)))
+
+        @transport.event_handler("on_client_connected")
+        async def came(*_: object) -> None:
+            self._came.set()
+
+        @transport.event_handler("on_client_disconnected")
+        async def gone(*_: object) -> None:
+            self._gone.set()
+
+        _ = came, gone
+        return Ends(transport.input(), transport.output())
+
+    async def gone(self) -> None:
+        """See `Line`."""
+        try:
+            await asyncio.wait_for(self._came.wait(), _COME_SECONDS)
+        except TimeoutError:
+            log.info("a client made an offer and did not connect")
+            return
+        lost = 0
+        while lost < _LOST_SECONDS and not self._gone.is_set():
+            lost = 0 if self._call.is_connected() else lost + 1
+            try:
+                await asyncio.wait_for(self._gone.wait(), 1)
+            except TimeoutError:
+                continue
+
+    async def close(self, reason: str) -> None:
+        """See `Line`."""
+        if reason and self._call.is_connected():
+            self._call.send_app_message({"label": "rtvi-ai", "type": "error", "data": {"error": reason, "fatal": True}})
+        await self._call.disconnect()
+
+
+async def answered(call: Call, sdp: str) -> Answer:
+    """The answer to an offer. `InputError`: it is none that can be answered."""
+    try:
+        await call.initialize(sdp, "offer")
+    except Exception as error:  # whatever the parser stumbles over
+        log.info("an offer could not be answered: %r", error)
+        raise InputError(
+            "this offer can't be answered", "An SDP offer of one sound track, both ways, is needed."
+        ) from None
+    found = call.get_answer()
+    if found is None or not call.pc.getTransceivers() or call.pc.getTransceivers()[0].kind != "audio":
+        raise InputError("this offer is none of sound", "Its first track must be sound, both ways.")
+    return Answer(**found)
+
+
+async def more_candidates(call: Call, candidates: Sequence[Candidate]) -> None:
+    """`InputError`: one of them is none."""
+    for each in candidates:
+        if not each.candidate:  # there are no more
+            continue
+        try:
+            found = candidate_from_sdp(each.candidate.removeprefix("candidate:"))
+            found.sdpMid, found.sdpMLineIndex = each.sdp_mid, each.sdp_mline_index
+            await call.add_ice_candidate(found)
+        except Exception as error:
+            log.info("a candidate could not be taken: %r", error)
+            raise InputError("this is no ICE candidate", "Send what the browser gave.") from None
+
+
+def _connections(peer: RTCPeerConnection) -> list[Any]:
+    """The ICE connections, none of which has looked for its addresses."""
+    transports = [each.receiver.transport for each in peer.getTransceivers()]
+    if peer.sctp is not None:
+        transports.append(peer.sctp.transport)
+    # aiortc has no setting for the addresses that it offers, and never offers this one
+    return [each.transport.iceGatherer._connection for each in transports]  # pyright: ignore[reportPrivateUsage]
+
+
+def _stay_here(connection: Any) -> None:  # noqa: ANN401  an aioice.Connection
+    anywhere = connection.get_component_candidates
+
+    async def here(component: int, addresses: Sequence[str], **more: Any) -> Any:  # noqa: ANN401
+        _ = addresses
+        return await anywhere(component=component, addresses=[_LOOPBACK], **more)
+
+    connection.get_component_candidates = here

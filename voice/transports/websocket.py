@@ -1,0 +1,83 @@
+"""A client that comes by a WebSocket: Pipecat's protobuf frames, both ways."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, cast
+
+from pipecat.transports.websocket.fastapi import FastAPIWebsocketParams, FastAPIWebsocketTransport
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+
+from orchestrator.http.streams import ABORT
+from voice.outlet import Outlet
+from voice.pipeline import Ends
+from voice.transports.line import sound
+from voice.transports.protobuf import ClientFrames
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+log = logging.getLogger(__name__)
+
+STALLED_SECONDS = 10.0
+"""Who does not read for so long is cut off."""
+_GOING_AWAY = 1001
+_REASON_BYTES = 120
+
+
+class PatientSocket(WebSocket):
+    """One whose client may leave its buffers full only so long, and that may be closed again."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, stalled: float = STALLED_SECONDS) -> None:
+        super().__init__(scope, receive, send)
+        self._stalled = stalled
+
+    async def send_bytes(self, data: bytes) -> None:
+        """See `WebSocket`. `WebSocketDisconnect`: the client is gone, or was cut off."""
+        try:
+            async with asyncio.timeout(self._stalled):
+                await super().send_bytes(data)
+        except TimeoutError:
+            log.info("a client that listens did not read for %g s and was cut off", self._stalled)
+            if abort := cast("dict[str, Any]", self.scope.get("state", {})).get(ABORT):
+                abort()
+            raise WebSocketDisconnect(1006) from None
+
+    async def close(self, code: int = 1000, reason: str | None = None) -> None:
+        """See `WebSocket`; the first time, if the client is still there."""
+        if self.application_state == WebSocketState.CONNECTED and self.client_state == WebSocketState.CONNECTED:
+            short = (reason or "").encode()[:_REASON_BYTES].decode(errors="ignore")
+            await super().close(code, short)
+
+
+class SocketLine:
+    """See `voice.transports.line.Line`. `socket` was accepted."""
+
+    def __init__(self, socket: PatientSocket) -> None:
+        self._socket = socket
+        self._gone = asyncio.Event()
+
+    def ends(self, outlet: Outlet) -> Ends:
+        """See `Line`."""
+        params = FastAPIWebsocketParams(**sound(outlet), serializer=ClientFrames(self._refuse), allowed_origins=[])
+        transport = FastAPIWebsocketTransport(self._socket, params)
+
+        @transport.event_handler("on_client_disconnected")
+        async def gone(*_: object) -> None:
+            self._gone.set()
+
+        _ = gone
+        return Ends(transport.input(), transport.output())
+
+    async def gone(self) -> None:
+        """See `Line`."""
+        await self._gone.wait()
+
+    async def close(self, reason: str) -> None:
+        """See `Line`."""
+        await self._socket.close(_GOING_AWAY if reason else 1000, reason)
+
+    async def _refuse(self, code: int, why: str) -> None:
+        await self._socket.close(code, why)
+        self._gone.set()
