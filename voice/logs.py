@@ -20,3 +20,5 @@ def to_logging() -> None:
         logging.getLogger("pipecat").log(_LEVELS.get(level.name, int(level.no)), "%s", record["message"])
 
     logger.add(write, level="WARNING", format="{message}")
+    for each in ("aioice", "aiortc"):  # every pair of addresses that is tried, and every packet
+        logging.getLogger(each).setLevel(logging.WARNING)

@@ -99,7 +99,7 @@ class Rooms:
             made = await self._visits.made(visit, wish, line)
         except BaseException:
             self._visits.leave(visit)
-            await line.close("")
+            await line.close()
             raise
         self._calls[answer.pc_id] = caller.name, call
         running = asyncio.create_task(self._on_the_line(answer.pc_id, visit, made, line, still))

@@ -18,7 +18,7 @@ from voice.chronicle import Chronicle, Happening
 from voice.desk import Speaker
 from voice.saying import Saying
 from voice.sessions import Means, Session
-from voice.transports.line import Line
+from voice.transports.line import Farewell, Line
 from voice.wire import Wire
 from voice.wishes import Bounds, Full, Wish
 
@@ -35,12 +35,12 @@ class Visit:
     caller: Caller
     conversation: str
     over: asyncio.Event = field(default_factory=asyncio.Event)
-    why: str = ""
+    farewell: Farewell | None = None
     task: asyncio.Task[None] | None = None
 
-    def end(self, why: str) -> None:
+    def end(self, farewell: Farewell) -> None:
         """`over` follows."""
-        self.why = self.why or why
+        self.farewell = self.farewell or farewell
         if self.task is not None:
             self.task.cancel()
 
@@ -77,7 +77,7 @@ class Visits:
         self._visits.add(visit)
         try:
             for each in before:
-                each.end("this conversation goes on elsewhere")
+                each.end(Farewell("this conversation goes on elsewhere"))
             for each in before:
                 await each.over.wait()
         except asyncio.CancelledError:
@@ -119,36 +119,37 @@ class Visits:
 
     async def live(self, visit: Visit, made: Made, line: Line, still: Still) -> None:
         """Until it is over. Cancelling it ends it."""
-        visit.task = asyncio.create_task(self._live(made, line, still))
-        if self._closed or visit.why:
+        visit.task = asyncio.create_task(self._live(visit, made, line, still))
+        if self._closed or visit.farewell:
             visit.task.cancel()
         try:
             await asyncio.wait([visit.task])
             if not visit.task.cancelled() and (error := visit.task.exception()):
                 log.error("a conversation of %s broke", visit.caller.name, exc_info=error)
-                visit.why = visit.why or "it broke: the server's log says where"
         finally:
             await ended(visit.task)
-            await line.close(visit.why)
+            await line.close()
             self.leave(visit)
 
-    async def _live(self, made: Made, line: Line, still: Still) -> None:
-        tasks = [
-            asyncio.create_task(each)
-            for each in (made.session.run(), line.gone(), made.wire.telling(), _counts_no_more(still))
-        ]
+    async def _live(self, visit: Visit, made: Made, line: Line, still: Still) -> None:
+        revoked = asyncio.create_task(_counts_no_more(still))
+        tasks = [asyncio.create_task(each) for each in (made.session.run(), line.gone(), made.wire.telling())]
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait([*tasks, revoked], return_when=asyncio.FIRST_COMPLETED)
+            if revoked in done:
+                visit.farewell = Farewell("this token counts no more")
             for each in done:
                 each.result()
         finally:
-            await ended(*tasks)
+            if visit.farewell:
+                await line.bye(visit.farewell)
+            await ended(*tasks, revoked)
 
     def close(self) -> None:
         """End them all."""
         self._closed = True
         for each in self._visits:
-            each.end("the server ends")
+            each.end(Farewell("the server ends", again=True))
 
     async def closed(self) -> None:
         """Return when all have ended."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pipecat.audio.filters.base_audio_filter import BaseAudioFilter
@@ -15,6 +16,14 @@ _CHUNK = 2
 """Tens of milliseconds that are written at a time: so much more is heard after an interruption, at most."""
 
 
+@dataclass(frozen=True, slots=True)
+class Farewell:
+    """Why the server ends a conversation; `again`: a client may come back by itself."""
+
+    why: str
+    again: bool = False
+
+
 class Line(Protocol):
     """Of one conversation."""
 
@@ -26,8 +35,12 @@ class Line(Protocol):
         """Return when the client has gone, or has not come in time."""
         ...
 
-    async def close(self, reason: str) -> None:
-        """The conversation is over; the client is told why, if it is there."""
+    async def bye(self, farewell: Farewell) -> None:
+        """Tell the client, if it is there, that the conversation is about to end."""
+        ...
+
+    async def close(self) -> None:
+        """The conversation is over."""
         ...
 
 

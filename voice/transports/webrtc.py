@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
-from aiortc import RTCPeerConnection
+from aiortc import RTCDataChannel, RTCPeerConnection
 from aiortc.sdp import candidate_from_sdp
 from pipecat.transports.base_transport import TransportParams
 from pipecat.transports.smallwebrtc.connection import SmallWebRTCConnection
@@ -16,7 +17,7 @@ from pipecat.transports.smallwebrtc.transport import SmallWebRTCTransport
 from state.errors import InputError
 from voice.outlet import Outlet
 from voice.pipeline import Ends
-from voice.transports.line import sound
+from voice.transports.line import Farewell, sound
 from voice.wishes import Answer, Candidate, Network
 
 log = logging.getLogger(__name__)
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 _LOOPBACK = "127.0.0.1"
 _COME_SECONDS = 20.0
 """In which a client must have connected, after its offer."""
+_FAREWELL_SECONDS = 0.5
 _LOST_SECONDS = 10
 """A client of which nothing was heard for so long has gone, whatever ICE thinks."""
 
@@ -34,6 +36,23 @@ class Call(SmallWebRTCConnection):
     def __init__(self, network: Network) -> None:
         super().__init__(list(network.ice_servers))
         self._here = network.here
+
+    def video_input_track(self) -> None:
+        """There is none; and no warning of that with each call."""
+
+    def screen_video_input_track(self) -> None:
+        """Nor this one."""
+
+    async def tell_last(self, data: object) -> None:
+        """A server message, before the call is ended; returns when it is on its way, or can't be."""
+        channel: RTCDataChannel | None = self._data_channel
+        if channel is None or channel.readyState != "open":
+            return
+        self.send_app_message({"label": "rtvi-ai", "type": "server-message", "data": data})
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_FAREWELL_SECONDS):
+                while channel.bufferedAmount:  # noqa: ASYNC110  nothing tells when there is no more
+                    await asyncio.sleep(0.01)
 
     def force_transceivers_to_send_recv(self) -> None:
         """See `SmallWebRTCConnection`, which calls this between hearing the offer and gathering addresses."""
@@ -81,10 +100,12 @@ class CallLine:
             except TimeoutError:
                 continue
 
-    async def close(self, reason: str) -> None:
+    async def bye(self, farewell: Farewell) -> None:
         """See `Line`."""
-        if reason and self._call.is_connected():
-            self._call.send_app_message({"label": "rtvi-ai", "type": "error", "data": {"error": reason, "fatal": True}})
+        await self._call.tell_last({"event": "bye", "why": farewell.why, "again": farewell.again})
+
+    async def close(self) -> None:
+        """See `Line`."""
         await self._call.disconnect()
 
 

@@ -12,7 +12,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from orchestrator.http.streams import ABORT
 from voice.outlet import Outlet
 from voice.pipeline import Ends
-from voice.transports.line import sound
+from voice.transports.line import Farewell, sound
 from voice.transports.protobuf import ClientFrames
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ log = logging.getLogger(__name__)
 
 STALLED_SECONDS = 10.0
 """Who does not read for so long is cut off."""
-_GOING_AWAY = 1001
+_COME_AGAIN, _NOT_AGAIN = 1012, 1008
+"""Codes of RFC 6455 and its registry: the service restarts; what you do is against our rules."""
 _REASON_BYTES = 120
 
 
@@ -74,9 +75,13 @@ class SocketLine:
         """See `Line`."""
         await self._gone.wait()
 
-    async def close(self, reason: str) -> None:
+    async def bye(self, farewell: Farewell) -> None:
         """See `Line`."""
-        await self._socket.close(_GOING_AWAY if reason else 1000, reason)
+        await self._socket.close(_COME_AGAIN if farewell.again else _NOT_AGAIN, farewell.why)
+
+    async def close(self) -> None:
+        """See `Line`."""
+        await self._socket.close()
 
     async def _refuse(self, code: int, why: str) -> None:
         await self._socket.close(code, why)

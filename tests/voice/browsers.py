@@ -1,0 +1,113 @@
+"""A Chromium whose microphone is a file, on the page for talking; what it hears is measured in the page."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, Playwright, expect, sync_playwright
+
+from tests.http.server import Server
+from tests.services.availability import missing
+
+_PATIENCE = 60_000
+_NAMES = "chromium", "chromium-browser", "google-chrome"
+_FLAGS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--use-fake-ui-for-media-stream",
+    "--use-fake-device-for-media-stream", "--allow-loopback-in-peer-connection",
+    "--autoplay-policy=no-user-gesture-required", "--disable-features=WebRtcHideLocalIpsWithMdns",
+)  # fmt: skip
+_LISTENING = """() => {
+  // What the page is sent, and how loud what it plays is, as it happens.
+  window.heard = {messages: [], loud: []};
+  const open = RTCPeerConnection.prototype.createDataChannel;
+  RTCPeerConnection.prototype.createDataChannel = function (...given) {
+    const channel = open.apply(this, given);
+    channel.addEventListener("message", ({data}) => heard.messages.push({at: performance.now(), ...JSON.parse(data)}));
+    return channel;
+  };
+  const audible = (element) => {
+    const context = new AudioContext(), analyser = context.createAnalyser();
+    analyser.fftSize = 256;
+    context.createMediaStreamSource(element.srcObject).connect(analyser);
+    const samples = new Float32Array(analyser.fftSize);
+    const look = () => {
+      analyser.getFloatTimeDomainData(samples);
+      const level = Math.sqrt(samples.reduce((sum, each) => sum + each * each, 0) / samples.length);
+      heard.loud.push({at: performance.now(), level});
+    };
+    setInterval(look, 5);
+  };
+  addEventListener("play", ({target}) => audible(target), true);
+}"""
+
+
+@pytest.fixture(scope="module")
+def driver() -> Generator[Playwright]:
+    """One for a module; see `tests.services.browser.chromium`."""
+    expect.set_options(timeout=_PATIENCE)
+    with sync_playwright() as playwright:
+        yield playwright
+
+
+@contextmanager
+def talking(
+    driver: Playwright, server: Server, sound: Path, said: Callable[[str], None], **options: Any
+) -> Generator[Page]:
+    """The page for talking, logged in, in a browser of its own that has this file for a microphone: it is played once,
+    from when the microphone is opened on, and then there is silence."""
+    found = os.environ.get("ATLAS_TEST_CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
+    if found is None:
+        missing("no chromium: install it (Debian: apt install chromium), or set ATLAS_TEST_CHROMIUM")
+    browser = driver.chromium.launch(
+        executable_path=found, args=[*_FLAGS, f"--use-file-for-fake-audio-capture={sound}%noloop"],
+        ignore_default_args=["--mute-audio"],
+    )  # fmt: skip
+    try:
+        context = browser.new_context(base_url=server.url, permissions=["microphone"], **options)
+        context.add_init_script(f"({_LISTENING})()")
+        page = context.new_page()
+        page.set_default_timeout(_PATIENCE)
+        page.on("pageerror", lambda error: said(f"error: {error}"))
+        page.on("console", lambda message: said(f"{message.type}: {message.text}") if message.type == "error" else None)
+        page.goto(f"/voice#token={server.token}")
+        yield page
+    finally:
+        browser.close()
+
+
+def set_up(page: Page, *, wake: bool = True, quick: bool = True) -> None:
+    """Settings, as a person makes them; no echo is cancelled, since a synthetic voice is taken for one."""
+    page.get_by_text("Settings").click()
+    page.get_by_label("all the time" if wake else "while the button").check()
+    page.get_by_label("I wear headphones").check()
+    page.get_by_label("fall silent").set_checked(quick)
+
+
+def start(page: Page) -> None:
+    """Connected."""
+    page.get_by_role("button", name="Start talking").click()
+    expect(page.get_by_role("status")).to_contain_text("connected")
+
+
+def events(page: Page) -> list[dict[str, Any]]:
+    """The server's own messages, with the time of the page at which each came (`came`, ms)."""
+    found: list[dict[str, Any]] = page.evaluate("heard.messages")
+    return [{**each["data"], "came": each["at"]} for each in found if each.get("type") == "server-message"]
+
+
+def messages(page: Page, kind: str) -> list[float]:
+    """When RTVI messages of this type came (ms)."""
+    found: list[dict[str, Any]] = page.evaluate("heard.messages")
+    return [each["at"] for each in found if each.get("type") == kind]
+
+
+def levels(page: Page) -> list[tuple[float, float]]:
+    """When (ms) it was how loud (root mean square)."""
+    found: list[dict[str, float]] = page.evaluate("heard.loud")
+    return [(each["at"], each["level"]) for each in found]

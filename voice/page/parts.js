@@ -1,0 +1,120 @@
+// Parts of the page for talking.
+import {html, useEffect, useRef, useState} from "/static/html.js";
+
+const KEPT = "voice", TAIL_MS = 250;
+const USUAL = {mode: "hold", language: "en", quick: true, headphones: false};
+
+// Settings, kept by this browser.
+export function remembered() {
+  const [settings, set] = useState(() => {
+    try {
+      return {...USUAL, ...JSON.parse(localStorage.getItem(KEPT) ?? "{}")};
+    } catch {
+      return USUAL;
+    }
+  });
+  const change = (changed) => {
+    const next = {...settings, ...changed};
+    try {
+      localStorage.setItem(KEPT, JSON.stringify(next));
+    } catch {
+      // they last until the page is left
+    }
+    set(next);
+  };
+  return [settings, change];
+}
+
+// Held by a finger, the mouse, space or enter; who can't hold (by a screen reader, say) presses it twice.
+export function TalkButton({held, live, hold, now}) {
+  const down = useRef(false), timer = useRef(0);
+  const press = () => {
+    clearTimeout(timer.current);
+    if (!down.current && live) hold((down.current = true));
+  };
+  const release = () => {
+    if (!down.current) return;
+    clearTimeout(timer.current);
+    timer.current = setTimeout(() => hold((down.current = false)), TAIL_MS); // of the last word
+  };
+  useEffect(() => void (!live && down.current && hold((down.current = false))), [live]);
+  const keys = new Set([" ", "Enter"]);
+  const key = (act) => (event) => {
+    if (!keys.has(event.key)) return;
+    event.preventDefault();
+    if (!event.repeat) act();
+  };
+  const clicked = (event) => event.detail === 0 && event.pointerType === "" && (down.current ? release() : press());
+  return html`<button
+    class=${`main talk-button ${held ? "held" : ""}`} aria-pressed=${held} disabled=${!live}
+    onPointerDown=${(event) => (event.currentTarget.setPointerCapture(event.pointerId), press())}
+    onPointerUp=${release} onPointerCancel=${release} onKeyDown=${key(press)} onKeyUp=${key(release)} onBlur=${release}
+    onClick=${clicked} onContextMenu=${(event) => event.preventDefault()}
+  >${held ? "Listening: let go when you have spoken" : now === "speaking" ? "Hold to interrupt" : "Hold to talk"}</button>`;
+}
+
+export function Controls({live, muted, mute, detail, end}) {
+  return html`<div class="row">
+    <button aria-pressed=${muted} disabled=${!live} onClick=${mute}>${muted ? "Microphone is off" : "Mute"}</button>
+    <button disabled=${!live} onClick=${() => detail(true)}>Tell me more</button>
+    <button disabled=${!live} onClick=${() => detail(false)}>Tell me less</button>
+    <button class="danger" onClick=${end}>End</button>
+  </div>`;
+}
+
+export function Settings({settings, choose}) {
+  const radio = (value, label) => html`<span>
+    <input type="radio" id=${`mode-${value}`} name="mode" checked=${settings.mode === value} onChange=${() => choose({mode: value})} />
+    <label class="beside" for=${`mode-${value}`}> ${label}</label>
+  </span>`;
+  const box = (name, label) => html`<span>
+    <input type="checkbox" id=${name} checked=${settings[name]} onChange=${(event) => choose({[name]: event.target.checked})} />
+    <label class="beside" for=${name}> ${label}</label>
+  </span>`;
+  return html`<details>
+    <summary>Settings</summary>
+    <fieldset class="row">
+      <legend>The microphone is on</legend>
+      ${radio("hold", "while the button is held")}${radio("wake", "all the time: say “Atlas”")}
+    </fieldset>
+    <div class="row">
+      <label class="beside" for="language">Language</label>
+      <select id="language" value=${settings.language} onChange=${(event) => choose({language: event.target.value})}>
+        <option value="en">English</option>
+        <option value="zh">中文</option>
+      </select>
+      ${box("headphones", "I wear headphones (no echo to cancel)")}
+      ${box("quick", "fall silent at once when interrupted")}
+    </div>
+    <p class="quiet">Another language, or headphones, count from the next start on.</p>
+  </details>`;
+}
+
+const NAMES = {you: "you", atlas: "Atlas", progress: "news", note: "", error: "trouble"};
+
+export function Transcript({story}) {
+  const end = useRef(null);
+  useEffect(() => {
+    const list = end.current;
+    list.scrollTop = list.scrollHeight;
+  }, [story.number, story.hearing]);
+  return html`<section class="card" aria-label="transcript">
+    <h2>What is said</h2>
+    <ol class="transcript" ref=${end} tabindex="0" role="log" aria-label="what is said">
+      ${story.entries.map((entry) => html`<${Entry} key=${entry.id} entry=${entry} />`)}
+      ${story.hearing ? html`<li class="you quiet"><span class="who">you</span> ${story.hearing}…</li>` : null}
+    </ol>
+    ${story.entries.length ? null : html`<p class="quiet">Nothing yet. Try “Atlas, what is the status?”</p>`}
+  </section>`;
+}
+
+function Entry({entry}) {
+  const {who, text, latency, cut, run, kind} = entry;
+  return html`<li class=${`${who} ${kind ?? ""}`}>
+    <span class="who">${NAMES[who]}</span> <span class="text">${text}</span>${
+      cut ? html` <span class="cut">– interrupted</span>` : null
+    }${latency === undefined ? null : html` <span class="quiet latency">answered after ${latency.toFixed(2)} s</span>`}${
+      run ? html` <a href=${`/#/runs/${run}`}>its run</a>` : null
+    }
+  </li>`;
+}
