@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
+from base64 import b64encode
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
 import pytest
 from playwright.sync_api import Page, Playwright, expect, sync_playwright
 
 from tests.http.server import Server
 from tests.services.availability import missing
+from tests.voice.sounds import script, wav
 
+T = TypeVar("T")
+_RATE = 48_000
+_LOUD = 600
 _PATIENCE = 60_000
 _NAMES = "chromium", "chromium-browser", "google-chrome"
 _FLAGS = (
@@ -47,6 +54,25 @@ _LISTENING = """() => {
 }"""
 
 
+_MOUTH = """() => {
+  // A microphone that hears what the test says, when it says it. `say` resolves with when that began.
+  let context, out;
+  const ready = () => {
+    if (context) return;
+    context = new AudioContext({sampleRate: 48000});
+    out = context.createMediaStreamDestination();
+  };
+  navigator.mediaDevices.getUserMedia = async () => (ready(), out.stream.clone());
+  window.say = async (wav) => {
+    const sound = await context.decodeAudioData(Uint8Array.from(atob(wav), (each) => each.charCodeAt(0)).buffer);
+    const source = new AudioBufferSourceNode(context, {buffer: sound});
+    source.connect(out);
+    source.start();
+    return performance.now();
+  };
+}"""
+
+
 @pytest.fixture(scope="module")
 def driver() -> Generator[Playwright]:
     """One for a module; see `tests.services.browser.chromium`."""
@@ -57,25 +83,28 @@ def driver() -> Generator[Playwright]:
 
 @contextmanager
 def talking(
-    driver: Playwright, server: Server, sound: Path, said: Callable[[str], None], **options: Any
+    driver: Playwright, server: Server, sound: Path | None, said: Callable[[str], None], token: str = "", **options: Any
 ) -> Generator[Page]:
     """The page for talking, logged in, in a browser of its own that has this file for a microphone: it is played once,
-    from when the microphone is opened on, and then there is silence."""
+    from when the microphone is opened on, and then there is silence. Without a file: what `say` says."""
     found = os.environ.get("ATLAS_TEST_CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
     if found is None:
         missing("no chromium: install it (Debian: apt install chromium), or set ATLAS_TEST_CHROMIUM")
+    file = [f"--use-file-for-fake-audio-capture={sound}%noloop"] if sound else []
     browser = driver.chromium.launch(
-        executable_path=found, args=[*_FLAGS, f"--use-file-for-fake-audio-capture={sound}%noloop"],
+        executable_path=found, args=[*_FLAGS, *file],
         ignore_default_args=["--mute-audio"],
     )  # fmt: skip
     try:
         context = browser.new_context(base_url=server.url, permissions=["microphone"], **options)
         context.add_init_script(f"({_LISTENING})()")
+        if sound is None:
+            context.add_init_script(f"({_MOUTH})()")
         page = context.new_page()
         page.set_default_timeout(_PATIENCE)
         page.on("pageerror", lambda error: said(f"error: {error}"))
         page.on("console", lambda message: said(f"{message.type}: {message.text}") if message.type == "error" else None)
-        page.goto(f"/voice#token={server.token}")
+        page.goto(f"/voice#token={token or server.token}")
         yield page
     finally:
         browser.close()
@@ -93,6 +122,32 @@ def start(page: Page) -> None:
     """Connected."""
     page.get_by_role("button", name="Start talking").click()
     expect(page.get_by_role("status")).to_contain_text("connected")
+
+
+def say(page: Page, *parts: str | float) -> float:
+    """Into the microphone, now; when its first sound was there (ms)."""
+    sound = script(*parts, rate=_RATE)
+    loud = np.flatnonzero(np.abs(np.frombuffer(sound, dtype="<i2").astype(np.int32)) > _LOUD)
+    began: float = page.evaluate("wav => say(wav)", b64encode(wav(sound, _RATE)).decode())
+    return began + 1_000 * float(loud[0]) / _RATE
+
+
+def arrived(page: Page, name: str, after: float = 0.0) -> dict[str, Any]:
+    """The first of these events that came after that moment (ms)."""
+
+    def look() -> dict[str, Any] | None:
+        return next((each for each in events(page) if each["event"] == name and each["came"] > after), None)
+
+    return waited(page, look, name)
+
+
+def waited(page: Page, condition: Callable[[], T | None], what: str) -> T:
+    """Its first value that is true; the page goes on meanwhile."""
+    deadline = time.monotonic() + _PATIENCE / 1_000
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"{what}: {events(page)}"
+        page.wait_for_timeout(20)
+    return value
 
 
 def events(page: Page) -> list[dict[str, Any]]:

@@ -8,7 +8,6 @@ import subprocess
 import wave
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 
@@ -43,14 +42,15 @@ def script(*parts: str | float, rate: int = RATE) -> bytes:
     return b"".join(spoken(each, rate=rate) if isinstance(each, str) else silence(each, rate) for each in parts)
 
 
-def write_wav(path: Path, sound: bytes, rate: int = RATE) -> Path:
-    """16-bit mono."""
-    with wave.open(str(path), "wb") as file:
+def wav(sound: bytes, rate: int = RATE) -> bytes:
+    """As a file of 16-bit mono."""
+    made = io.BytesIO()
+    with wave.open(made, "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(rate)
         file.writeframes(sound)
-    return path
+    return made.getvalue()
 
 
 def loudness(pieces: Sequence[bytes]) -> float:

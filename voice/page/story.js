@@ -11,12 +11,14 @@ const change = (story, who, changed) => {
   return at < 0 ? story : {...story, entries: story.entries.map((entry, n) => (n === at ? {...entry, ...changed} : entry))};
 };
 
+const noted = (story, text) => (story.entries.at(-1)?.text === text ? story : add(story, {who: "note", text}));
+
 // `now`: asleep (waits for its name), awake, hearing (somebody speaks), thinking, speaking.
 export const beginning = {entries: [], number: 0, now: "asleep", until: 0, hearing: "", speaking: false, hello: null};
 
 const EVENTS = {
   hello: (story, data) => ({...story, hello: data, now: "asleep", speaking: false, hearing: ""}),
-  wake: (story, data, time) => ({...add(story, {who: "note", text: data.by === "button" ? "talk button" : "heard its name"}), now: "awake", until: time + AWAKE_MS}),
+  wake: (story, data, time) => ({...noted(story, data.by === "button" ? "talk button" : "heard its name"), now: "awake", until: time + AWAKE_MS}),
   "turn-started": (story) => ({...story, now: "hearing"}),
   hearing: (story, data) => ({...story, hearing: data.text}),
   turn: (story, data) => ({
