@@ -14,7 +14,6 @@ from orchestrator.http.problems import of_error, problem
 from orchestrator.tasks import ended
 from orchestrator.tokens import Caller
 from state.errors import AtlasError, InputError, NotFound
-from voice.engines.selection import local_engines
 from voice.pace import Pace
 from voice.sessions import Means
 from voice.transports.webrtc import Call, CallLine, answered, more_candidates
@@ -26,9 +25,6 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import Receive, Scope, Send
 
-    from orchestrator.service import Service
-    from state.ports import Store
-
 log = logging.getLogger(__name__)
 
 _ATTEMPTS, _PER_SECOND = 60, 1.0
@@ -38,8 +34,8 @@ _REMEMBERED = 1_000
 class Rooms:
     """Of one server."""
 
-    def __init__(self, service: Service, store: Store, network: Network, bounds: Bounds) -> None:
-        self._visits = Visits(Means(service, store, local_engines), bounds)
+    def __init__(self, means: Means, network: Network, bounds: Bounds) -> None:
+        self._visits = Visits(means, bounds)
         self._network = network
         self._calls: dict[str, tuple[str, Call]] = {}
         self._tasks: set[asyncio.Task[None]] = set()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,9 +23,10 @@ from voice.wishes import Answer, Bounds, Candidates, Full, Network, Offer
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
-    from orchestrator.service import Service
-    from state.ports import Store
     from voice.rooms import Rooms
+    from voice.sessions import Means
+
+    OpenMeans = Callable[[], AbstractAsyncContextManager[Means]]
 
 PAGE = Path(__file__).parent / "page"
 _NEEDED = "pipecat", "aiortc", "websockets"
@@ -41,10 +42,12 @@ _HEADERS = {"Cache-Control": "no-cache", "Permissions-Policy": "camera=(), geolo
 
 
 class Voice:
-    """An `orchestrator.http.annex.Annex`. Without the extra `voice` it says what to install."""
+    """An `orchestrator.http.annex.Annex`. Without the extra `voice` it says what to install.
+    `means` is opened by whoever comes first, and closed when it ends."""
 
-    def __init__(self, service: Service, store: Store, network: Network, bounds: Bounds | None = None) -> None:
-        self._service, self._store = service, store
+    def __init__(self, means: OpenMeans, network: Network, bounds: Bounds | None = None) -> None:
+        self._means = means
+        self._opened = AsyncExitStack()
         self.network = network
         self._bounds = bounds or Bounds()
         self._installed = all(find_spec(each) for each in _NEEDED)
@@ -70,8 +73,9 @@ class Voice:
             yield
         finally:
             self.close()
-            if self._rooms:
-                await self._rooms.closed()
+            async with self._opened:
+                if self._rooms:
+                    await self._rooms.closed()
 
     async def rooms(self) -> Rooms:
         """Where conversations are. `EngineUnavailable`: what they need is not installed."""
@@ -83,7 +87,8 @@ class Voice:
 
                 to_logging()
                 module = await asyncio.to_thread(import_module, "voice.rooms")
-                rooms: Rooms = module.Rooms(self._service, self._store, self.network, self._bounds)
+                means = await self._opened.enter_async_context(self._means())
+                rooms: Rooms = module.Rooms(means, self.network, self._bounds)
                 if self._closed:
                     rooms.close()
                 self._rooms = rooms

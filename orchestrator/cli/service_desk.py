@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from mcp_servers.gate import LOOPBACK
 from mcp_servers.manners import Policy
@@ -16,6 +18,7 @@ from orchestrator.changes import Changes
 from orchestrator.cli.compose import House, private_directory, whoami, workshop
 from orchestrator.cli.driving import Interruption, serve_queue
 from orchestrator.cli.server import TOKEN_FILE, tokens_of, write_secret
+from orchestrator.cli.voice_means import voice_means
 from orchestrator.feeds import Feeds
 from orchestrator.fleet_metrics import FleetMetrics
 from orchestrator.health import Health, Verdict
@@ -37,6 +40,9 @@ from orchestrator.tokens import Tokens
 from state import reading
 from voice.serving import Voice
 from voice.wishes import Network
+
+if TYPE_CHECKING:
+    from voice.sessions import Means
 
 _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104
 _FILES = 16_384
@@ -124,7 +130,12 @@ class Desk:
         """Behind a proxy, which other names tell of, clients are elsewhere even if it listens on loopback."""
         here = is_loopback(self.address.host) and not self.address.hosts
         network = Network(ice_servers=self.house.settings.voice_ice_servers, here=here)
-        return Voice(self.house.service, self.house.store, network)
+        return Voice(self._voice_means, network)
+
+    def _voice_means(self) -> AbstractAsyncContextManager[Means]:
+        from voice.choices import Choices
+
+        return voice_means(self.house, Choices())
 
     async def _database(self) -> Verdict:
         await self.house.store.read(reading.now)

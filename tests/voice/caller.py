@@ -7,14 +7,13 @@ import json
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import pipecat.frames.protobufs.frames_pb2 as frames_pb2
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from orchestrator.tasks import ended
-from tests.http.server import Server
 from tests.voice.sounds import RATE, silence
 
 PATIENCE = 60.0
@@ -29,6 +28,16 @@ def frame(**parts: Any) -> bytes:
 
 def audio(sound: bytes, rate: int = RATE, channels: int = 1) -> bytes:
     return frame(audio={"audio": sound, "sample_rate": rate, "num_channels": channels})
+
+
+class Reachable(Protocol):
+    """A server, and a token that counts there."""
+
+    @property
+    def port(self) -> int: ...
+
+    @property
+    def token(self) -> str: ...
 
 
 class Caller:
@@ -146,22 +155,26 @@ class Caller:
 
 @asynccontextmanager
 async def plugged(
-    server: Server,
+    server: Reachable,
     token: str | None = None,
     *,
     query: str = "",
     headers: Mapping[str, str] | None = None,
+    name: str = "127.0.0.1",
     **options: Any,
 ) -> AsyncGenerator[Caller]:
     """Connected, with nothing said yet."""
-    url = f"ws://127.0.0.1:{server.port}/voice/ws{query}"
+    url = f"ws://{name}:{server.port}/voice/ws{query}"
     with_token = {"Authorization": f"Bearer {token or server.token}"} if headers is None else headers
-    async with connect(url, additional_headers=with_token, proxy=None, compression=None, **options) as socket:
+    to = {"host": "127.0.0.1", "port": server.port}
+    async with connect(
+        url, **to, additional_headers=with_token, proxy=None, compression=None, close_timeout=1, **options
+    ) as socket:
         yield Caller(socket)
 
 
 @asynccontextmanager
-async def calling(server: Server, token: str | None = None, *, query: str = "") -> AsyncGenerator[Caller]:
+async def calling(server: Reachable, token: str | None = None, *, query: str = "") -> AsyncGenerator[Caller]:
     """Connected and ready, with a microphone that is on."""
     async with plugged(server, token, query=query) as caller:
         tasks = [asyncio.create_task(caller.listen()), asyncio.create_task(caller.microphone())]

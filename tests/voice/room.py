@@ -153,9 +153,7 @@ class Room:
             self.loudspeaker = Loudspeaker(outlet, chunks)
             return Ends(self.microphone, self.loudspeaker)
 
-        self.session = Session(
-            means, speaker, ends, observers=[Chronicle(self._tell)], rtvi=False, conversation=conversation
-        )
+        self.session = Session(means, speaker, ends, observers=[Chronicle(self._tell)], conversation=conversation)
 
     def _tell(self, happening: dict[str, Any]) -> None:
         self.happened.append({**happening, "when": time.monotonic()})

@@ -35,7 +35,7 @@ class PatientSocket(WebSocket):
         self._stalled = stalled
 
     async def send_bytes(self, data: bytes) -> None:
-        """See `WebSocket`. `WebSocketDisconnect`: the client is gone, or was cut off."""
+        """See `WebSocket`. `WebSocketDisconnect`: the client was cut off now."""
         try:
             async with asyncio.timeout(self._stalled):
                 await super().send_bytes(data)
@@ -44,6 +44,8 @@ class PatientSocket(WebSocket):
             if abort := cast("dict[str, Any]", self.scope.get("state", {})).get(ABORT):
                 abort()
             raise WebSocketDisconnect(1006) from None
+        except WebSocketDisconnect:  # whoever reads is told as well
+            return
 
     async def close(self, code: int = 1000, reason: str | None = None) -> None:
         """See `WebSocket`; the first time, if the client is still there."""

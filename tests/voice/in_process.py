@@ -1,0 +1,77 @@
+"""The voice server in the process of a test, whose tasks, threads and files can be counted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fastapi import FastAPI
+
+from mcp_servers.serving import Address, listening
+from orchestrator.http.access import STILL
+from orchestrator.http.problems import handle
+from orchestrator.http.server import serving
+from orchestrator.tokens import Caller
+from state.sqlite import SqliteStore
+from tests.integration.task_workshop import task_workshop
+from voice.engines.selection import local_engines
+from voice.rooms import Rooms
+from voice.serving import Voice
+from voice.sessions import Means
+from voice.wishes import Bounds, Network
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """Where it is. Whoever comes is let in."""
+
+    port: int
+    rooms: Rooms
+    token: str = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class _Everybody:
+    app: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            scope["state"] = {**scope.get("state", {}), "caller": Caller("somebody", "operate", True), STILL: _always}
+        await self.app(scope, receive, send)
+
+
+async def _always() -> bool:
+    return True
+
+
+@asynccontextmanager
+async def voice_here(directory: Path, bounds: Bounds | None = None) -> AsyncGenerator[Here]:
+    """Up, and gone afterwards with all conversations."""
+    store = SqliteStore(directory / "atlas.db")
+    try:
+        async with task_workshop(directory, store) as shop:
+            means = Means(shop.service, store, local_engines)
+            voice = Voice(lambda: nullcontext(means), Network(here=True), bounds)
+            app = FastAPI(lifespan=lambda _: voice.running())
+            handle(app)
+            app.include_router(voice.router)
+            with listening(Address(port=0)) as listener:
+                async with serving(_Everybody(app), listener, voice.close, websockets=True):
+                    yield Here(listener.getsockname()[1], await voice.rooms())
+    finally:
+        await store.close()
+
+
+async def settled(count: Any, wanted: Any, what: str, seconds: float = 20.0) -> None:
+    """Until `count()` is no more than `wanted`; fails when it is not in time."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while (found := count()) > wanted:
+        assert asyncio.get_running_loop().time() < deadline, f"{found} {what}, not {wanted}"
+        await asyncio.sleep(0.05)
