@@ -1,9 +1,10 @@
-"""A conversation by files: what `atlas voice --in` does."""
+"""A conversation in a terminal, by files or by this machine's microphone: what `atlas voice` does."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,9 +22,9 @@ _GOING = ("planning", "in_progress")
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the command line asks for. `works`: carry out TODOs here, too."""
+    """What the command line asks for. `spoken` None: by the microphone. `works`: carry out TODOs here, too."""
 
-    spoken: Path
+    spoken: Path | None
     answer: Path | None
     language: Language
     repository: str | None
@@ -33,14 +34,17 @@ class Wanted:
 
 
 async def talk(house: House, wanted: Wanted) -> int:
-    """Until the recording has been played, nothing more is said, and what goes on has ended or taken too long."""
+    """Until the recording has been played, nothing more is said, and what goes on has ended or taken too long; by the
+    microphone, until told to stop."""
     from orchestrator.cli.driving import Interruption
     from orchestrator.cli.orchestrating import work_beside
     from orchestrator.tasks import ended
 
     interruption = Interruption()
     working = asyncio.create_task(work_beside(house, interruption, works=wanted.works))
-    talking = asyncio.create_task(_talk(house, wanted))
+    talking = asyncio.create_task(
+        _talk_here(house, wanted) if wanted.spoken is None else _talk(house, wanted, wanted.spoken)
+    )
     try:
         await asyncio.wait([working, talking], return_when=asyncio.FIRST_COMPLETED)
         interruption.end()
@@ -52,7 +56,28 @@ async def talk(house: House, wanted: Wanted) -> int:
     return 0
 
 
-async def _talk(house: House, wanted: Wanted) -> None:
+async def _talk_here(house: House, wanted: Wanted) -> None:
+    """Our own speech comes back by the microphone: only the wake word interrupts it."""
+    from orchestrator.cli.compose import whoami
+    from orchestrator.cli.voice_means import voice_means
+    from voice.choices import Choices
+    from voice.chronicle import Chronicle
+    from voice.desk import Speaker
+    from voice.sessions import Session
+    from voice.transports.local import PortAudio, local_ends
+
+    devices = PortAudio()
+    async with voice_means(house, Choices(language=wanted.language, barge_in="wake_word")) as means:
+        session = Session(
+            means, Speaker(f"{whoami()} (voice)", repository=wanted.repository),
+            lambda outlet: local_ends(devices, outlet),
+            observers=[Chronicle(_print_json if wanted.as_json else _print)],
+        )  # fmt: skip
+        print("It listens: say “Atlas”. Ctrl-C ends it.", file=sys.stderr, flush=True)
+        await session.run()
+
+
+async def _talk(house: House, wanted: Wanted, spoken: Path) -> None:
     from orchestrator.cli.compose import whoami
     from orchestrator.cli.voice_means import voice_means
     from voice.choices import Choices
@@ -62,7 +87,7 @@ async def _talk(house: House, wanted: Wanted) -> None:
     from voice.pipeline import Ends
     from voice.sessions import Session
 
-    microphone = FileMicrophone(Recording(wanted.spoken))
+    microphone = FileMicrophone(Recording(spoken))
     async with voice_means(house, Choices(language=wanted.language)) as means:
         session = Session(
             means, Speaker(f"{whoami()} (voice)", repository=wanted.repository),

@@ -1,4 +1,4 @@
-"""`atlas voice`: talk to it, from a file for now."""
+"""`atlas voice`: talk to it, by a microphone or from a file."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.cli.running import Json, prepared
+from state.errors import InputError
 
 if TYPE_CHECKING:
     from orchestrator.cli.compose import House
@@ -20,9 +21,12 @@ def register(app: typer.Typer) -> None:
 
 
 def voice(
-    spoken: Annotated[Path, typer.Option("--in", metavar="WAV", help="What somebody says: 16-bit PCM.")],
+    spoken: Annotated[
+        Path | None,
+        typer.Option("--in", metavar="WAV", help="What somebody says: 16-bit PCM; default: the microphone."),
+    ] = None,
     answer: Annotated[
-        Path | None, typer.Option("--out", metavar="WAV", help="Write what is said to this file.")
+        Path | None, typer.Option("--out", metavar="WAV", help="With --in: write what is said to this file.")
     ] = None,
     language: Annotated[str, typer.Option(help="Of what is said: en or zh.")] = "en",
     repo: Annotated[str | None, typer.Option(help="Git repository that goals are about; default: none.")] = None,
@@ -35,9 +39,11 @@ def voice(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Play a recording to Atlas as if somebody spoke, and hear what it says."""
+    """Talk to Atlas: by this machine's microphone and loudspeaker, or by a recording, and hear what it says."""
 
     def prepare() -> Callable[[House], Awaitable[int]]:
+        if answer and not spoken:
+            raise InputError("--out is for what is said to a recording", "Name the recording with --in.")
         from voice.logs import to_logging
 
         to_logging()
