@@ -100,10 +100,12 @@ export function Transcript({story}) {
   }, [story.number, story.hearing]);
   return html`<section class="card" aria-label="transcript">
     <h2>What is said</h2>
-    <ol class="transcript" ref=${end} tabindex="0" role="log" aria-label="what is said">
-      ${story.entries.map((entry) => html`<${Entry} key=${entry.id} entry=${entry} />`)}
-      ${story.hearing ? html`<li class="you quiet"><span class="who">you</span> ${story.hearing}…</li>` : null}
-    </ol>
+    <div class="transcript" ref=${end} tabindex="0" role="log" aria-label="what is said">
+      <ol>
+        ${story.entries.map((entry) => html`<${Entry} key=${entry.id} entry=${entry} />`)}
+      </ol>
+      ${story.hearing ? html`<p class="quiet hearing"><span class="who">you</span> ${story.hearing}…</p>` : null}
+    </div>
     ${story.entries.length ? null : html`<p class="quiet">Nothing yet. Try “Atlas, what is the status?”</p>`}
   </section>`;
 }
