@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from importlib import import_module
 from importlib.util import find_spec
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     OpenMeans = Callable[[], AbstractAsyncContextManager[Means]]
 
 PAGE = Path(__file__).parent / "page"
-_NEEDED = "pipecat", "aiortc", "websockets"
+NEEDED = "pipecat", "aiortc", "websockets"
+"""Packages, of the extra `voice`."""
 _HINT = "Install Atlas with its extra, atlas-orchestrator[voice], and start the server again."
 _MISSING = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -45,12 +46,14 @@ class Voice:
     """An `orchestrator.http.annex.Annex`. Without the extra `voice` it says what to install.
     `means` is opened by whoever comes first, and closed when it ends."""
 
-    def __init__(self, means: OpenMeans, network: Network, bounds: Bounds | None = None) -> None:
+    def __init__(
+        self, means: OpenMeans, network: Network, bounds: Bounds | None = None, needed: Sequence[str] = NEEDED
+    ) -> None:
         self._means = means
         self._opened = AsyncExitStack()
         self.network = network
         self._bounds = bounds or Bounds()
-        self._installed = all(find_spec(each) for each in _NEEDED)
+        self._installed = all(find_spec(each) for each in needed)
         self._rooms: Rooms | None = None
         self._entering = asyncio.Lock()
         self._closed = False
@@ -59,6 +62,11 @@ class Voice:
     def websockets(self) -> bool:
         """Whether they can be spoken."""
         return self._installed
+
+    @property
+    def entered(self) -> Rooms | None:
+        """Where conversations are, if anybody has come yet."""
+        return self._rooms
 
     def close(self) -> None:
         """End all conversations."""

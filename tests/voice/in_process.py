@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from state.sqlite import SqliteStore
 from tests.integration.task_workshop import task_workshop
 from voice.engines.selection import local_engines
 from voice.rooms import Rooms
-from voice.serving import Voice
+from voice.serving import NEEDED, Voice
 from voice.sessions import Means
 from voice.wishes import Bounds, Network
 
@@ -33,8 +33,14 @@ class Here:
     """Where it is. Whoever comes is let in."""
 
     port: int
-    rooms: Rooms
+    voice: Voice
     token: str = "none"
+
+    @property
+    def rooms(self) -> Rooms:
+        """Which somebody has entered."""
+        assert self.voice.entered
+        return self.voice.entered
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +58,23 @@ async def _always() -> bool:
 
 
 @asynccontextmanager
-async def voice_here(directory: Path, bounds: Bounds | None = None) -> AsyncGenerator[Here]:
+async def voice_here(
+    directory: Path, bounds: Bounds | None = None, needed: Sequence[str] = NEEDED
+) -> AsyncGenerator[Here]:
     """Up, and gone afterwards with all conversations."""
     store = SqliteStore(directory / "atlas.db")
     try:
         async with task_workshop(directory, store) as shop:
             means = Means(shop.service, store, local_engines)
-            voice = Voice(lambda: nullcontext(means), Network(here=True), bounds)
+            voice = Voice(lambda: nullcontext(means), Network(here=True), bounds, needed)
             app = FastAPI(lifespan=lambda _: voice.running())
             handle(app)
             app.include_router(voice.router)
             with listening(Address(port=0)) as listener:
-                async with serving(_Everybody(app), listener, voice.close, websockets=True):
-                    yield Here(listener.getsockname()[1], await voice.rooms())
+                async with serving(_Everybody(app), listener, voice.close, websockets=voice.websockets):
+                    if needed is NEEDED:
+                        await voice.rooms()
+                    yield Here(listener.getsockname()[1], voice)
     finally:
         await store.close()
 
