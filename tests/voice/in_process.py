@@ -18,7 +18,7 @@ from orchestrator.http.server import serving
 from orchestrator.tokens import Caller
 from state.sqlite import SqliteStore
 from tests.integration.task_workshop import task_workshop
-from voice.engines.selection import local_engines
+from voice.engines.selection import LocalEngines
 from voice.rooms import Rooms
 from voice.serving import NEEDED, Voice
 from voice.sessions import Means
@@ -63,9 +63,10 @@ async def voice_here(
 ) -> AsyncGenerator[Here]:
     """Up, and gone afterwards with all conversations."""
     store = SqliteStore(directory / "atlas.db")
+    engines = LocalEngines()
     try:
         async with task_workshop(directory, store) as shop:
-            means = Means(shop.service, store, local_engines)
+            means = Means(shop.service, store, engines)
             voice = Voice(lambda: nullcontext(means), Network(here=True), bounds, needed)
             app = FastAPI(lifespan=lambda _: voice.running())
             handle(app)
@@ -76,6 +77,7 @@ async def voice_here(
                         await voice.rooms()
                     yield Here(listener.getsockname()[1], voice)
     finally:
+        await engines.close()
         await store.close()
 
 
