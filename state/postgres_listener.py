@@ -43,6 +43,8 @@ class PostgresListener:
                 with socket.socket(fileno=connection.fileno()) as borrowed:
                     try:
                         borrowed.shutdown(socket.SHUT_RDWR)
+                    except OSError:
+                        pass  # it has gone by itself, in this moment
                     finally:
                         borrowed.detach()
         self._thread.join()

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from pipecat.frames.frames import (
     Frame,
+    InputAudioRawFrame,
     InterimTranscriptionFrame,
     STTMetadataFrame,
     TranscriptionFrame,
@@ -57,6 +58,8 @@ class TurnBegins(BaseUserTurnStartStrategy):
         self._recognition_seconds = 0.0
         self._in_turn = False
         self._maybe = False
+        self._voice_on = False
+        self._voice_seconds = 0.0
         self._words = ""
         self._waiting = Later(self)
 
@@ -69,7 +72,12 @@ class TurnBegins(BaseUserTurnStartStrategy):
                 await self._begin(interrupt=False)  # whoever found the wake word has interrupted
             case VADUserStartedSpeakingFrame() if not self._in_turn:
                 await self._voice()
+            case InputAudioRawFrame() if self._maybe and self._voice_on:
+                self._voice_seconds += frame.num_frames / frame.sample_rate  # of audio: a busy machine is no long word
+                if self._voice_seconds >= self._confirm_seconds:
+                    await self._confirmed()
             case VADUserStoppedSpeakingFrame() if self._maybe:
+                self._voice_on = False
                 await self._waiting.start(self._recognition_seconds + _LAST_WORD_SECONDS, self._nothing)
             case WordsFrame() if self._maybe:
                 sure = frame.heard.confidence >= SURE
@@ -105,7 +113,8 @@ class TurnBegins(BaseUserTurnStartStrategy):
             self._outlet.duck()
             self._maybe, self._words = True, ""
             await self.push_frame(OnsetFrame())
-        await self._waiting.start(self._confirm_seconds, self._confirmed)
+        self._voice_on, self._voice_seconds = True, 0.0
+        await self._waiting.stop()
 
     async def _heard(self, words: str, *, final: bool) -> None:
         self._words = words
