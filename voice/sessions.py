@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
-from pipecat.frames.frames import CancelFrame
 from pipecat.observers.base_observer import BaseObserver
 from pipecat.processors.frameworks.rtvi import RTVIProcessor
 from pipecat.workers.runner import WorkerRunner
@@ -31,6 +32,7 @@ from voice.spending import Spending
 from voice.talking import ModelTalker
 from voice.wording.receipts import receipt
 
+_END_SECONDS = 10.0
 MakeEnds = Callable[[Outlet], Ends]
 MakeEngines = Callable[[Choices, PhraseCommands], Engines]
 
@@ -92,13 +94,20 @@ class Session:
         """Until the transport or `EndFrame` ends it; cancelling it ends it at once."""
         runner = WorkerRunner(handle_sigint=False)
         await runner.add_workers(self.talk.worker)
+        started = asyncio.Event()
+
+        @self.talk.worker.event_handler("on_pipeline_started")
+        async def begun(*_: object) -> None:
+            started.set()
+
+        _ = begun
+        running = asyncio.create_task(runner.run())
         aside = [asyncio.create_task(self.following.run()), asyncio.create_task(self._news())]
         try:
-            await runner.run()
-        except asyncio.CancelledError:
-            await self.talk.worker.queue_frame(CancelFrame())
-            raise
+            await asyncio.wait([running])
+            running.result()
         finally:
+            await _wound_up(runner, running, started)
             await ended(*aside)
 
     async def _news(self) -> None:
@@ -121,6 +130,26 @@ class Session:
         if not ours and not self._told_before:
             self._told_before = True
             self.say(receipt("told_elsewhere", self._language))
+
+
+async def _wound_up(runner: WorkerRunner, running: asyncio.Task[None], started: asyncio.Event) -> None:
+    """A pipeline that is cancelled while it begins leaves its parts running: it has begun before it is told to end.
+    Whoever is cancelled again meanwhile waits all the same."""
+    end = asyncio.get_running_loop().time() + _END_SECONDS
+    begun = asyncio.create_task(started.wait())
+    await _waited([running, begun], end)
+    await ended(begun)
+    await runner.cancel()
+    await _waited([running], end)
+    await ended(running)
+
+
+async def _waited(tasks: Sequence[asyncio.Task[Any]], end: float) -> None:
+    """Until one of them is done, or that time has come."""
+    now = asyncio.get_running_loop().time
+    while not any(each.done() for each in tasks) and now() < end:
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait(tasks, timeout=end - now(), return_when=asyncio.FIRST_COMPLETED)
 
 
 def _talker(means: Means, desk: Desk, speech: Speech) -> ModelTalker | None:
