@@ -48,7 +48,7 @@ def test_an_answer_is_interrupted(tmp_path: Path, driver: Playwright, said: list
         begun = heard_for(page, 0.7)
         onset = say(page, "atlas, what is the status?")
         interrupted = waited(page, lambda: first(messages(page, "bot-interrupted"), onset), "it is interrupted")
-        again = arrived(page, "speech-started", interrupted)["came"]
+        again = arrived(page, "turn", interrupted)["came"]
         silent = max(at for at, level in levels(page) if at < again and level > _AUDIBLE)
         assert silent > begun
         assert silent - interrupted < (120 if quick else 250)
