@@ -16,6 +16,7 @@ from orchestrator.tokens import Caller
 from state.errors import StoreError
 from voice.chronicle import Chronicle, Happening
 from voice.desk import Speaker
+from voice.memory import give_back
 from voice.saying import Saying
 from voice.sessions import Means, Session
 from voice.transports.line import Farewell, Line
@@ -89,6 +90,8 @@ class Visits:
         """It is not to be, or is over."""
         self._visits.discard(visit)
         visit.over.set()
+        if not self._visits:
+            asyncio.get_running_loop().run_in_executor(None, give_back)
 
     async def made(self, visit: Visit, wish: Wish, line: Line) -> Made:
         """Its conversation, which does not run yet. `EngineUnavailable`: nobody can hear, or speak."""
