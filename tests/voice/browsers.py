@@ -21,6 +21,7 @@ from tests.voice.sounds import script, wav
 
 T = TypeVar("T")
 _RATE = 48_000
+_TIMES, _ONCE_SECONDS = 6, 9.0
 _LOUD = 600
 _PATIENCE = 60_000
 _NAMES = "chromium", "chromium-browser", "google-chrome"
@@ -130,6 +131,18 @@ def say(page: Page, *parts: str | float) -> float:
     loud = np.flatnonzero(np.abs(np.frombuffer(sound, dtype="<i2").astype(np.int32)) > _LOUD)
     began: float = page.evaluate("wav => say(wav)", b64encode(wav(sound, _RATE)).decode())
     return began + 1_000 * float(loud[0]) / _RATE
+
+
+def ask(page: Page, text: str = "atlas, what is the status?") -> float:
+    """Says it until it is understood, as people do: a wake word is missed now and then. When it began (ms)."""
+    for _ in range(_TIMES):
+        onset = say(page, text)
+        deadline = time.monotonic() + _ONCE_SECONDS
+        while time.monotonic() < deadline:
+            if any(each["event"] == "intent" and each["came"] > onset for each in events(page)):
+                return onset
+            page.wait_for_timeout(50)
+    raise AssertionError(f"not understood: {events(page)}")
 
 
 def arrived(page: Page, name: str, after: float = 0.0) -> dict[str, Any]:

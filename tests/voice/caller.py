@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Protocol, cast
 
 import pipecat.frames.protobufs.frames_pb2 as frames_pb2
@@ -14,9 +14,10 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from orchestrator.tasks import ended
-from tests.voice.sounds import RATE, silence
+from tests.voice.sounds import RATE, script, silence
 
 PATIENCE = 60.0
+_TIMES = 6
 _PIECE = RATE // 50 * 2
 
 
@@ -63,6 +64,19 @@ class Caller:
         for start in range(0, len(sound), piece):
             self._speech.put_nowait(audio(sound[start : start + piece], rate, channels))
 
+    async def asks(
+        self, text: str = "atlas, what is the status?", intent: str = "Status", *, rate: int = RATE, channels: int = 1
+    ) -> dict[str, Any]:
+        """Says it until it is understood, as people do: a wake word is missed now and then. The event of the intent."""
+        mono = script(0.5, text, 1.5, rate=rate)
+        sound = b"".join(mono[at : at + 2] * channels for at in range(0, len(mono), 2))
+        for _ in range(_TIMES - 1):
+            await self.say(sound, rate, channels)
+            with suppress(AssertionError):
+                return await self.event("intent", seconds=10.0, intent=intent)
+        await self.say(sound, rate, channels)
+        return await self.event("intent", intent=intent)
+
     async def send(self, kind: str, data: Any = None, *, label: str = "rtvi-ai") -> str:
         """An RTVI message; its id."""
         self._number += 1
@@ -87,14 +101,14 @@ class Caller:
         except TimeoutError:
             raise AssertionError(f"not within {seconds:g} s: {what}; {self.events}") from None
 
-    async def event(self, name: str, after: int = 0, **having: Any) -> dict[str, Any]:
+    async def event(self, name: str, after: int = 0, seconds: float = PATIENCE, **having: Any) -> dict[str, Any]:
         """The first of these events, from the `after`th of all on."""
 
         def found() -> dict[str, Any] | None:
             fitting = (each for each in self.events[after:] if each["event"] == name and having.items() <= each.items())
             return next(fitting, None)
 
-        event: dict[str, Any] = await self.until(found, f"{name} {having}")
+        event: dict[str, Any] = await self.until(found, f"{name} {having}", seconds)
         return event
 
     async def message(self, kind: str) -> dict[str, Any]:

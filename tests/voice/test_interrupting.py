@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from contextlib import suppress
+from typing import Any
 
 import pytest
 
@@ -24,11 +27,20 @@ async def talkative(there: Room) -> float:
     return float(began["when"])
 
 
+async def woken(there: Room) -> dict[str, Any]:
+    """Somebody says the wake word until it is heard: it is missed now and then."""
+    for _ in range(6):
+        asked = time.monotonic()
+        await there.speak("Atlas")
+        with suppress(AssertionError):
+            return await there.until("wake", after=asked, seconds=3)
+    raise AssertionError("the wake word was not heard")
+
+
 async def test_the_wake_word_stops_speech_at_once(means: Means) -> None:
     async with room(means) as there:
         began = await talkative(there)
-        await there.speak("Atlas")
-        wake = await there.until("wake", seconds=5)
+        wake = await woken(there)
         await there.until("speech-stopped", after=began)
         await asyncio.sleep(0.5)
         heard = there.loudspeaker.last_heard(wake["when"])

@@ -11,7 +11,7 @@ import pytest
 
 from tests.http.server import Server, served
 from tests.voice.caller import calling
-from tests.voice.sounds import loudness, script
+from tests.voice.sounds import loudness
 
 
 @pytest.fixture(scope="module")
@@ -23,9 +23,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Generator[Server]:
 async def test_a_question_is_heard_and_answered_aloud(server: Server) -> None:
     async with calling(server) as caller:
         assert (await caller.message("bot-ready"))["data"]["version"] == "2.2.0"
-        await caller.say(script(0.5, "atlas, what is the status?", 1.0))
+        await caller.asks()
         assert (await caller.event("wake"))["by"] == "keyword"
-        assert (await caller.event("intent"))["intent"] == "Status"
         assert "no runs" in (await caller.event("saying"))["text"].lower()
         begun = await caller.event("speech-started")
         assert begun["latency"] < 3
@@ -37,8 +36,7 @@ async def test_a_question_is_heard_and_answered_aloud(server: Server) -> None:
 async def test_a_server_that_is_told_to_stop_ends_its_conversations(tmp_path: Path) -> None:
     with served(tmp_path) as server:
         async with calling(server) as caller, calling(server, query="?conversation=another-one") as other:
-            await caller.say(script(0.2, "atlas"))
-            await caller.event("wake")
+            await caller.asks()
             server.running.send(signal.SIGTERM)
             assert await caller.closed() == (1012, "the server ends")
             assert await other.closed() == (1012, "the server ends")
@@ -58,7 +56,7 @@ async def test_who_comes_back_goes_on_with_the_same_conversation(server: Server)
 async def test_two_who_talk_do_not_hear_each_other(server: Server) -> None:
     token = server.new_token("another", "operate")
     async with calling(server) as one, calling(server, token) as other:
-        await one.say(script(0.5, "atlas, what is the status?", 1.0))
+        await one.asks()
         await one.event("speech-stopped")
         assert loudness(one.heard()) > 0.02
         assert other.sound == []

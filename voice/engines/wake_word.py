@@ -61,7 +61,7 @@ class KeyphraseSpotter:
     A fifth of a second to make; `EngineUnavailable` without pocketsphinx, or for a word that it does not know.
     """
 
-    def __init__(self, *, phrase: str = PHRASE, threshold: float = 1e-25) -> None:
+    def __init__(self, *, phrase: str = PHRASE, threshold: float = 1e-27) -> None:
         self._spotter = new_decoder()
         words = phrase.lower().split()
         unknown = [word for word in words if self._spotter.lookup_word(word) is None]
