@@ -41,9 +41,9 @@ class Wire(RTVIProcessor):
     # --- to the client -----------------------------------------------------------------------------------------------
 
     def tell(self, happening: Happening) -> None:
-        """As soon as may be, if the client is there."""
+        """As soon as may be; what happens before the client is there waits for it."""
+        self._news.append(happening)
         if self._there:
-            self._news.append(happening)
             self._some.set()
 
     def show(self, sayings: Sequence[Saying]) -> None:
@@ -63,7 +63,8 @@ class Wire(RTVIProcessor):
         """See `RTVIProcessor`."""
         await super().set_client_ready()
         self._there = True
-        self.tell({"event": "hello", **self._hello})
+        self._news.appendleft({"event": "hello", **self._hello})
+        self._some.set()
 
     # --- from the client ---------------------------------------------------------------------------------------------
 
