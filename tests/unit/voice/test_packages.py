@@ -1,0 +1,38 @@
+"""What is installed with and without the extra `voice`, by the lock file."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+LOCK = Path(__file__).resolve().parents[3] / "uv.lock"
+AUDIO = {"pipecat-ai", "pocketsphinx", "sherpa-onnx", "onnxruntime", "aiortc", "sounddevice", "numpy", "numba"}
+
+
+def installed(extra: str | None) -> set[str]:
+    """Names of all packages that come with Atlas, of any platform."""
+    packages: dict[str, dict[str, Any]] = {each["name"]: each for each in tomllib.loads(LOCK.read_text())["package"]}
+    ours = packages["atlas-orchestrator"]
+    waiting: list[dict[str, Any]] = [*ours["dependencies"], *(ours["optional-dependencies"][extra] if extra else [])]
+    found: set[tuple[str, str]] = set()
+    while waiting:
+        asked = waiting.pop()
+        for wanted in ("", *asked.get("extra", ())):
+            if (asked["name"], wanted) in found:
+                continue
+            found.add((asked["name"], wanted))
+            package = packages[asked["name"]]
+            waiting += package.get("optional-dependencies", {}).get(wanted, []) if wanted else []
+            waiting += [] if wanted else package.get("dependencies", [])
+    return {name for name, _ in found}
+
+
+def test_without_it_nothing_of_sound_comes_along() -> None:
+    assert not installed(None) & AUDIO
+
+
+def test_with_it_there_is_sound_and_no_torch() -> None:
+    found = installed("voice")
+    assert {"pipecat-ai", "pocketsphinx", "aiortc"} <= found
+    assert not {each for each in found if each.startswith(("torch", "nvidia", "triton", "silero"))}
