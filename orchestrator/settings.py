@@ -71,6 +71,8 @@ class Settings:
     """What those of them that do not count as persons may name as inputs and outputs."""
     voice_ice_servers: tuple[str, ...] = ()
     """STUN and TURN servers of voice calls; none by default."""
+    voice_plans: Mapping[str, Path] = field(default_factory=dict[str, Path])
+    """Plan files by the names under which they may be started by voice."""
     cache_bytes: int = 20 * GB
     s3_endpoint: str | None = None
     s3_region: str | None = None
@@ -314,6 +316,16 @@ def _ice_servers(value: object) -> tuple[str, ...]:
     return _texts(value, server)
 
 
+def _plans(value: object) -> Mapping[str, Path]:
+    if not isinstance(value, dict):
+        raise ValueError('must be a table of plan files, such as {nightly = "/srv/plans/nightly.yaml"}')
+    found = {str(name): Path(_text(path)).expanduser() for name, path in cast(dict[object, object], value).items()}
+    for name, path in found.items():
+        if not name.strip() or not path.is_absolute():
+            raise ValueError(f"{name or 'a plan without a name'}: {path} must be an absolute path")
+    return found
+
+
 def _models(value: object) -> tuple[str, ...]:
     if not isinstance(value, list):
         raise ValueError('must be a list of models, such as ["anthropic/claude-sonnet-5-5"]')
@@ -344,6 +356,7 @@ _KEYS: dict[str, tuple[str, Callable[[object], object]]] = {
     "serve.repositories": ("serve_repositories", _places),
     "serve.remotes": ("serve_remotes", _prefixes),
     "voice.ice_servers": ("voice_ice_servers", _ice_servers),
+    "voice.plans": ("voice_plans", _plans),
     "cache.bytes": ("cache_bytes", _size),
     "s3.endpoint": ("s3_endpoint", _url("http", "https")),
     "s3.region": ("s3_region", _text),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from pipecat.observers.base_observer import BaseObserver
@@ -48,6 +49,8 @@ class Means:
     models: Callable[[], Awaitable[Sequence[ChatModel]]] | None = None
     """Those that a conversation asks, in this order; None: there is none."""
     free_speech: bool = False
+    plans: Mapping[str, Path] = field(default_factory=dict[str, Path])
+    """Files, by the names under which they may be started."""
 
 
 class Session:
@@ -61,6 +64,7 @@ class Session:
     ) -> None:  # fmt: skip
         """`shown` is given what is new in runs at once, for eyes; `rtvi` speaks with a client that has some."""
         chosen = choices or means.choices
+        speaker = replace(speaker, plans={**means.plans, **speaker.plans})
         self._assembly = Assembly(chosen)
         progress = Progress(chosen.language)
         self.following = Following(

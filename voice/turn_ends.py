@@ -24,6 +24,8 @@ from voice.engines.heard import Heard
 from voice.frames import TurnFrame, WakeFrame, WordsFrame
 from voice.later import Later
 
+_TOLD_SECONDS = 4.0
+"""What an engine that tells of every utterance is waited for: on a busy machine it takes its time."""
 OPEN_SECONDS = 0.1
 """What a command that may go on to mean another is given to go on, besides the silence that ends a voice."""
 
@@ -130,6 +132,9 @@ class SoundEndsTurn(BaseUserTurnStopStrategy):
         self._voice = False
         self._sounds_over = False
         self._words = False
+        self._awaited = 0
+        """Utterances whose words an engine of ours has to tell yet; each is told once, if only that it was nothing."""
+        self._tells = False
         self._thinking: asyncio.Task[None] | None = None
         self._late = Later(self)
 
@@ -153,14 +158,19 @@ class SoundEndsTurn(BaseUserTurnStopStrategy):
                 if self._analyzer.append_audio(frame.audio, self._voice) == EndOfTurnState.COMPLETE:
                     await self._over()
             case VADUserStartedSpeakingFrame():
-                self._voice = True
+                self._voice, self._words = True, False
                 self._analyzer.update_vad_start_secs(frame.start_secs)
                 await self._forget()
             case VADUserStoppedSpeakingFrame():
                 self._voice = False
+                self._awaited += 1
                 await self._forget()
                 self._thinking = self.create_task(self._think(), name=f"{self}::think")
-            case WordsFrame() | TranscriptionFrame():
+            case WordsFrame():
+                self._tells, self._words = True, True
+                self._awaited = max(0, self._awaited - 1)
+                await self._maybe_over()
+            case TranscriptionFrame():
                 self._words = True
                 await self._maybe_over()
             case _:
@@ -185,11 +195,13 @@ class SoundEndsTurn(BaseUserTurnStopStrategy):
 
     async def _over(self) -> None:
         self._sounds_over = True
-        await self._late.start(self._recognition_seconds, self.trigger_user_turn_stopped)
+        patience = _TOLD_SECONDS if self._tells else self._recognition_seconds
+        await self._late.start(patience, self.trigger_user_turn_stopped)
         await self._maybe_over()
 
     async def _maybe_over(self) -> None:
-        if self._sounds_over and self._words and not self._voice:
+        known = self._words and not (self._tells and self._awaited)
+        if self._sounds_over and known and not self._voice:
             await self.trigger_user_turn_stopped()
 
     async def _forget(self) -> None:

@@ -39,7 +39,7 @@ async def voice_means(house: House, choices: Choices) -> AsyncGenerator[Means]:
     engines = LocalEngines()
     try:
         await engines.ready()
-        yield Means(house.service, house.store, engines, choices, asks)
+        yield Means(house.service, house.store, engines, choices, asks, plans=house.settings.voice_plans)
     finally:
         await engines.close()
         await models.close()
