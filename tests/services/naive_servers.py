@@ -183,7 +183,8 @@ class _Containers(_Below):
         with tarfile.open(fileobj=io.BytesIO(b"".join(content))) as tar:
             for member in tar.getmembers():
                 member.name = member.name.replace(Path(path).name, target.name, 1)
-                tar.extract(member, target.parent, filter="fully_trusted")
+                how = {"filter": "fully_trusted"} if hasattr(tarfile, "fully_trusted_filter") else {}  # since 3.11.4
+                cast(Any, tar).extract(member, target.parent, **how)
 
 
 def naive_containers(engine: DockerClient, root: Path) -> MCPServer[Any]:
