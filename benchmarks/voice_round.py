@@ -15,7 +15,7 @@ from benchmarks.measuring import Round, in_round, percentile, report
 
 if TYPE_CHECKING:
     from tests.voice.room import Room
-    from voice.engines.selection import LocalEngines
+    from voice.engines.selection import ChosenEngines
 
 INTERRUPTING = (
     "wait a moment that is not what I wanted to hear", "no please tell me about the other one instead",
@@ -150,10 +150,10 @@ LONG = (
 
 
 @asynccontextmanager
-async def _engines() -> AsyncGenerator[LocalEngines]:
-    from voice.engines.selection import LocalEngines
+async def _engines() -> AsyncGenerator[ChosenEngines]:
+    from voice.engines.selection import ChosenEngines
 
-    made = LocalEngines()
+    made = ChosenEngines()
     await made.ready()
     try:
         yield made

@@ -16,9 +16,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from orchestrator import setting_checks as checks
 from orchestrator.secret_files import SUFFIX, with_files
 from state.errors import SettingsError
-from state.limits import CONCURRENCY, GB
+from state.limits import GB
 
 if TYPE_CHECKING:
     from orchestrator.sinks.webhook import Webhook
@@ -28,9 +29,7 @@ SandboxPolicy = Literal["auto", "docker", "host"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["human", "json"]
 
-_MINIMUM_CACHE = 1 << 20
 _NEAR = 0.9
-_MOST_CORES = 1024
 _TOKEN = "ATLAS_TOKEN"  # noqa: S105 - a variable's name
 _FOREIGN = frozenset(("ATLAS_HOME", "ATLAS_CONFIG", _TOKEN, _TOKEN + SUFFIX, "ATLAS_FAILPOINTS"))
 
@@ -71,6 +70,16 @@ class Settings:
     """What those of them that do not count as persons may name as inputs and outputs."""
     voice_ice_servers: tuple[str, ...] = ()
     """STUN and TURN servers of voice calls; none by default."""
+    voice_recognition: str = "pocketsphinx"
+    voice_speech: str = "espeak-ng"
+    voice_wake_word: str = "pocketsphinx"
+    """Engines of conversations, each ``engine`` or ``engine/model`` (docs/voice.md)."""
+    voice_voice: str = ""
+    """Of the engine that speaks, by its name there."""
+    voice_models: Path | None = None
+    """Where downloaded models of these engines are; None: ``models`` in `home`."""
+    voice_urls: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Of servers of these engines, by engine, where they are not the makers' own."""
     voice_plans: Mapping[str, Path] = field(default_factory=dict[str, Path])
     """Plan files by the names under which they may be started by voice."""
     cache_bytes: int = 20 * GB
@@ -182,189 +191,59 @@ def _refuse_near_miss(variable: str, known: Collection[str]) -> None:
 
 def _spelled(value: str, check: Callable[[object], object]) -> object:
     """The value of a variable as the file would spell it."""
-    if check in (_names, _labels, _models, _prefixes, _places, _ice_servers):
+    if check in (checks.secret_names, checks.labels, checks.models, checks.prefixes, checks.places, checks.ice_servers):
         return [item.strip() for item in value.split(",") if item.strip()]
-    if check is _flag:
+    if check is checks.flag:
         return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}.get(value.lower(), value)
-    if check in (_cores, _duration):
+    if check in (checks.cores, checks.seconds):
         with suppress(ValueError):
             return float(value)
-    if check in (_concurrency, _size, _memory) and value.isascii() and value.isdigit() and len(value) < 20:
+    if (
+        check in (checks.concurrency, checks.size, checks.memory_size)
+        and value.isascii()
+        and value.isdigit()
+        and len(value) < 20
+    ):
         return int(value)
     return value
 
 
-def _text(value: object) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise ValueError("must be text")
-    return value
-
-
-def _flag(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError("must be true or false")
-    return value
-
-
-def _concurrency(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= CONCURRENCY:
-        raise ValueError(f"must be a whole number from 1 to {CONCURRENCY}")
-    return value
-
-
-def _size(value: object) -> int:
-    from orchestrator.plan.values import byte_size
-
-    if (size := byte_size(value)) < _MINIMUM_CACHE:
-        raise ValueError("must be at least 1m")
-    return size
-
-
-def _cores(value: object) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0.01 <= value <= _MOST_CORES:
-        raise ValueError(f"must be a number from 0.01 to {_MOST_CORES}")
-    return float(value)
-
-
-def _memory(value: object) -> int:
-    from orchestrator.plan.values import memory
-
-    return memory(value)
-
-
-def _duration(value: object) -> float:
-    from orchestrator.plan.values import duration
-
-    return duration(value)
-
-
-def _one_of(*words: str) -> Callable[[object], str]:
-    def check(value: object) -> str:
-        if value not in words:
-            raise ValueError(f"must be {', '.join(words[:-1])} or {words[-1]}")
-        return str(value)
-
-    return check
-
-
-def _url(*schemes: str) -> Callable[[object], str]:
-    def check(value: object) -> str:
-        # The value may hold a password: it is not repeated.
-        if not _text(value).startswith(tuple(f"{scheme}://" for scheme in schemes)):
-            raise ValueError(f"must begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
-        return str(value)
-
-    return check
-
-
-def _database(value: object) -> str:
-    scheme = _text(value).partition("://")[0]
-    if "://" not in str(value) or scheme.partition("+")[0] not in ("sqlite", "postgresql", "postgres"):
-        raise ValueError("must begin with sqlite:/// or postgresql://")
-    return str(value)
-
-
-def _directory(value: object) -> Path:
-    return Path(_text(value)).expanduser().absolute()
-
-
-def _texts(value: object, check: Callable[[object], str]) -> tuple[str, ...]:
-    if not isinstance(value, list):
-        raise ValueError("must be a list of texts")
-    return tuple(check(item) for item in cast(list[object], value))
-
-
-def _names(value: object) -> tuple[str, ...]:
-    from orchestrator.plan.values import secret_name
-
-    return _texts(value, secret_name)
-
-
-def _labels(value: object) -> tuple[str, ...]:
-    from orchestrator.plan.values import key
-
-    return _texts(value, key)
-
-
-def _prefixes(value: object) -> tuple[str, ...]:
-    def prefix(item: object) -> str:
-        text = _text(item)
-        if not text.startswith(("s3://", "file:///")) or not text.endswith("/"):
-            raise ValueError(f"{text} must begin with s3:// or file:///, and end with a slash")
-        return text
-
-    return _texts(value, prefix)
-
-
-def _places(value: object) -> tuple[str, ...]:
-    def place(item: object) -> str:
-        text = _text(item)
-        if not text.startswith("/") and "://" not in text and "@" not in text:
-            raise ValueError(f"{text} must be an absolute path, or the beginning of a URL")
-        return text
-
-    return _texts(value, place)
-
-
-def _ice_servers(value: object) -> tuple[str, ...]:
-    def server(item: object) -> str:
-        text = _text(item)
-        if not text.startswith(("stun:", "stuns:", "turn:", "turns:")):
-            raise ValueError(f"{text} must begin with stun: or turn:")
-        return text
-
-    return _texts(value, server)
-
-
-def _plans(value: object) -> Mapping[str, Path]:
-    if not isinstance(value, dict):
-        raise ValueError('must be a table of plan files, such as {nightly = "/srv/plans/nightly.yaml"}')
-    found = {str(name): Path(_text(path)).expanduser() for name, path in cast(dict[object, object], value).items()}
-    for name, path in found.items():
-        if not name.strip() or not path.is_absolute():
-            raise ValueError(f"{name or 'a plan without a name'}: {path} must be an absolute path")
-    return found
-
-
-def _models(value: object) -> tuple[str, ...]:
-    if not isinstance(value, list):
-        raise ValueError('must be a list of models, such as ["anthropic/claude-sonnet-5-5"]')
-    names = cast(list[object], value)
-    for name in names:
-        if not isinstance(name, str) or "/" not in name.strip("/"):
-            raise ValueError(f"{name!r} is no model; models are named provider/model")
-    return tuple(cast(list[str], names))
-
-
 _KEYS: dict[str, tuple[str, Callable[[object], object]]] = {
-    "database_url": ("database_url", _database),
-    "broker_url": ("broker_url", _url("amqp", "amqps")),
-    "store_url": ("store_url", _url("file", "s3")),
-    "sandbox": ("sandbox", _one_of("auto", "docker", "host")),
-    "allow_host": ("allow_host", _flag),
-    "containers_only": ("containers_only", _flag),
-    "secrets.allow": ("secrets_allow", _names),
-    "secrets.directory": ("secrets_directory", _directory),
-    "worker.concurrency": ("worker_concurrency", _concurrency),
-    "worker.labels": ("worker_labels", _labels),
-    "worker.cpus": ("worker_cpus", _cores),
-    "worker.memory": ("worker_memory", _memory),
-    "worker.grace": ("worker_grace", _duration),
-    "worker.health": ("worker_health", _text),
-    "worker.intake": ("worker_intake", _flag),
-    "intake.remotes": ("intake_remotes", _prefixes),
-    "serve.repositories": ("serve_repositories", _places),
-    "serve.remotes": ("serve_remotes", _prefixes),
-    "voice.ice_servers": ("voice_ice_servers", _ice_servers),
-    "voice.plans": ("voice_plans", _plans),
-    "cache.bytes": ("cache_bytes", _size),
-    "s3.endpoint": ("s3_endpoint", _url("http", "https")),
-    "s3.region": ("s3_region", _text),
-    "docker.network": ("docker_network", _text),
-    "docker.image": ("docker_image", _text),
-    "models": ("models", _models),
-    "log.level": ("log_level", _one_of("debug", "info", "warning", "error")),
-    "log.format": ("log_format", _one_of("human", "json")),
+    "database_url": ("database_url", checks.database),
+    "broker_url": ("broker_url", checks.url("amqp", "amqps")),
+    "store_url": ("store_url", checks.url("file", "s3")),
+    "sandbox": ("sandbox", checks.one_of("auto", "docker", "host")),
+    "allow_host": ("allow_host", checks.flag),
+    "containers_only": ("containers_only", checks.flag),
+    "secrets.allow": ("secrets_allow", checks.secret_names),
+    "secrets.directory": ("secrets_directory", checks.directory),
+    "worker.concurrency": ("worker_concurrency", checks.concurrency),
+    "worker.labels": ("worker_labels", checks.labels),
+    "worker.cpus": ("worker_cpus", checks.cores),
+    "worker.memory": ("worker_memory", checks.memory_size),
+    "worker.grace": ("worker_grace", checks.seconds),
+    "worker.health": ("worker_health", checks.text),
+    "worker.intake": ("worker_intake", checks.flag),
+    "intake.remotes": ("intake_remotes", checks.prefixes),
+    "serve.repositories": ("serve_repositories", checks.places),
+    "serve.remotes": ("serve_remotes", checks.prefixes),
+    "voice.ice_servers": ("voice_ice_servers", checks.ice_servers),
+    "voice.recognition": ("voice_recognition", checks.text),
+    "voice.speech": ("voice_speech", checks.text),
+    "voice.wake_word": ("voice_wake_word", checks.text),
+    "voice.voice": ("voice_voice", checks.text),
+    "voice.models": ("voice_models", checks.directory),
+    "voice.urls": ("voice_urls", checks.urls),
+    "voice.plans": ("voice_plans", checks.plans),
+    "cache.bytes": ("cache_bytes", checks.size),
+    "s3.endpoint": ("s3_endpoint", checks.url("http", "https")),
+    "s3.region": ("s3_region", checks.text),
+    "docker.network": ("docker_network", checks.text),
+    "docker.image": ("docker_image", checks.text),
+    "models": ("models", checks.models),
+    "log.level": ("log_level", checks.one_of("debug", "info", "warning", "error")),
+    "log.format": ("log_format", checks.one_of("human", "json")),
 }
 """Key in the file to the field and what checks it; the variable is ATLAS_ and the key in capitals."""
+_WHOLE = (checks.concurrency, checks.size, checks.memory_size)
 _SECTIONS = frozenset(key.partition(".")[0] for key in _KEYS if "." in key)

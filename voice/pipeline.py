@@ -56,12 +56,13 @@ class Ends:
 @dataclass(frozen=True, slots=True)
 class Engines:
     """What hears and speaks. `spotter` None: no wake word. `trust_interim`: what recognition takes for words while they
-    are spoken is mostly right."""
+    are spoken is mostly right. `free_speech`: it understands more than commands."""
 
     recognition: FrameProcessor
     speech: FrameProcessor
     spotter: Spotter | None
     trust_interim: bool = True
+    free_speech: bool = False
 
 
 @dataclass(frozen=True, slots=True)

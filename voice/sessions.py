@@ -48,7 +48,6 @@ class Means:
     choices: Choices = field(default_factory=Choices)
     models: Callable[[], Awaitable[Sequence[ChatModel]]] | None = None
     """Those that a conversation asks, in this order; None: there is none."""
-    free_speech: bool = False
     plans: Mapping[str, Path] = field(default_factory=dict[str, Path])
     """Files, by the names under which they may be started."""
 
@@ -71,13 +70,14 @@ class Session:
             means.store, progress, speaker.name, conversation or new_id(), shown=shown, turned=self._turned
         )  # fmt: skip
         speech = self._assembly.speech
+        commands = PhraseCommands(plans=list(speaker.plans))
+        engines = means.engines(chosen, commands)
         desk = Desk(
             means.service, speaker, chosen.language, progress, self.say, model=means.models is not None,
-            free_speech=means.free_speech,
+            free_speech=engines.free_speech,
         )  # fmt: skip
-        commands = PhraseCommands(plans=list(speaker.plans))
         self.talk: Talk = self._assembly.talk(
-            make_ends(self._assembly.outlet), means.engines(chosen, commands), desk, commands,
+            make_ends(self._assembly.outlet), engines, desk, commands,
             talker=_talker(means, desk, speech), observers=observers, rtvi=rtvi,
         )  # fmt: skip
         speech.unasked = self.following

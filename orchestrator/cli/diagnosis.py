@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from orchestrator.cli.compose import connect_docker, private_directory, settings
 from orchestrator.cli.findings import Finding
 from orchestrator.cli.model_findings import examine_models
+from orchestrator.cli.voice_findings import examine_voice
 from orchestrator.settings import Settings
 from state.errors import AtlasError
 from state.limits import GB
@@ -33,7 +34,7 @@ async def examine() -> list[Finding]:
             findings.append(await check(found))
         except AtlasError as error:
             findings.append(Finding(check.__name__.lstrip("_"), "broken", error.message, error.hint))
-    return [*findings, *await examine_models(found, os.environ)]
+    return [*findings, *await examine_models(found, os.environ), examine_voice(found, os.environ)]
 
 
 def _python() -> Finding:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from orchestrator.cli.compose import House
+    from orchestrator.settings import Settings
     from roles.models.port import ChatModel
     from voice.choices import Choices
+    from voice.engines.parts import Wanted
     from voice.sessions import Means
 
 ROLE = "voice"
@@ -22,7 +24,7 @@ async def voice_means(house: House, choices: Choices) -> AsyncGenerator[Means]:
     """With the models that there are keys of, or that the settings name."""
     from orchestrator.agents.models import Models
     from state.errors import SettingsError
-    from voice.engines.selection import LocalEngines
+    from voice.engines.selection import ChosenEngines
     from voice.sessions import Means
 
     models = Models(os.environ, house.settings.providers, house.settings.models)
@@ -36,10 +38,20 @@ async def voice_means(house: House, choices: Choices) -> AsyncGenerator[Means]:
         asks = None
     else:
         asks = chain
-    engines = LocalEngines()
+    engines = ChosenEngines(wanted_engines(house.settings, os.environ))
     try:
         await engines.ready()
         yield Means(house.service, house.store, engines, choices, asks, plans=house.settings.voice_plans)
     finally:
         await engines.close()
         await models.close()
+
+
+def wanted_engines(found: Settings, environ: Mapping[str, str]) -> Wanted:
+    """As the settings name them."""
+    from voice.engines.parts import Wanted
+
+    return Wanted(
+        found.voice_recognition, found.voice_speech, found.voice_wake_word, found.voice_voice,
+        found.voice_models or found.home / "models", found.voice_urls, environ,
+    )  # fmt: skip

@@ -10,7 +10,7 @@ import pytest
 from orchestrator.cli.compose import House, house
 from tests.services.availability import missing
 from voice.engines.espeak import installed
-from voice.engines.selection import LocalEngines
+from voice.engines.selection import ChosenEngines
 from voice.logs import to_logging
 from voice.sessions import Means
 
@@ -33,7 +33,7 @@ async def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerato
 @pytest.fixture
 async def means(home: House) -> AsyncGenerator[Means]:
     """Of conversations in this house."""
-    engines = LocalEngines()
+    engines = ChosenEngines()
     await engines.ready()
     yield Means(home.service, home.store, engines)
     await engines.close()

@@ -18,7 +18,7 @@ from orchestrator.http.server import serving
 from orchestrator.tokens import Caller
 from state.sqlite import SqliteStore
 from tests.integration.task_workshop import task_workshop
-from voice.engines.selection import LocalEngines
+from voice.engines.selection import ChosenEngines
 from voice.rooms import Rooms
 from voice.serving import NEEDED, Voice
 from voice.sessions import Means
@@ -63,7 +63,7 @@ async def voice_here(
 ) -> AsyncGenerator[Here]:
     """Up, and gone afterwards with all conversations."""
     store = SqliteStore(directory / "atlas.db")
-    engines = LocalEngines()
+    engines = ChosenEngines()
     try:
         async with task_workshop(directory, store) as shop:
             means = Means(shop.service, store, engines)

@@ -14,6 +14,7 @@ from pipecat.services.settings import TTSSettings
 from pipecat.services.tts_service import TTSService
 
 from state.errors import EngineUnavailable
+from voice.engines.parts import Setup
 from voice.intents import Language
 
 PROGRAM = "espeak-ng"
@@ -27,12 +28,31 @@ def installed() -> bool:
     return shutil.which(PROGRAM) is not None
 
 
+class EspeakSpeaking:
+    """See `Speaking`."""
+
+    def __init__(self, setup: Setup) -> None:
+        if setup.model:
+            raise EngineUnavailable(f"{setup.engine}/{setup.model}: {PROGRAM} has no models", f'Write "{PROGRAM}".')
+        _needed()
+        self._voice = setup.voice or None
+
+    def service(self, language: Language) -> EspeakTTS:
+        """For one conversation."""
+        return EspeakTTS(language, self._voice)
+
+    async def ready(self) -> None:
+        """See `Part`."""
+
+    async def close(self) -> None:
+        """See `Part`."""
+
+
 class EspeakTTS(TTSService):
     """`voice` is one of ``espeak-ng --voices``."""
 
     def __init__(self, language: Language = "en", voice: str | None = None, rate: int = _WORDS_A_MINUTE) -> None:
-        if not installed():
-            raise EngineUnavailable(f"{PROGRAM} is not installed", "Install it (Debian: apt install espeak-ng).")
+        _needed()
         self._voice = voice or _VOICES[language]
         self._rate = rate
         super().__init__(
@@ -65,6 +85,11 @@ class EspeakTTS(TTSService):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(program.pid, signal.SIGKILL)
             await program.wait()
+
+
+def _needed() -> None:
+    if not installed():
+        raise EngineUnavailable(f"{PROGRAM} is not installed", "Install it (Debian: apt install espeak-ng).")
 
 
 def pipes(program: asyncio.subprocess.Process) -> tuple[asyncio.StreamWriter, asyncio.StreamReader]:

@@ -1,58 +1,78 @@
-"""Which engines a conversation gets."""
+"""Which engines the conversations of a process get, by their names in the settings."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping
+from difflib import get_close_matches
+from importlib import import_module
+from typing import cast
+
+from state.errors import AtlasError, EngineUnavailable
 from voice.choices import Choices
 from voice.engines.apart import Apart
-from voice.engines.commands import CommandSTT
-from voice.engines.espeak import EspeakTTS
-from voice.engines.heard import Heard
-from voice.engines.wake_word import KeyphraseSpotter
+from voice.engines.parts import Part, Recognition, Setup, Speaking, WakeWords, Wanted
 from voice.phrase_commands import PhraseCommands
 from voice.pipeline import Engines
 
+RECOGNITION = {
+    "pocketsphinx": "sphinx_parts:SphinxRecognition",
+}
+SPEECH = {
+    "espeak-ng": "espeak:EspeakSpeaking",
+}
+WAKE_WORD = {
+    "pocketsphinx": "sphinx_parts:SphinxWakeWords",
+}
+"""Each by its name; loaded when it is wanted, since some need packages that need not be there."""
 
-class LocalEngines:
-    """Those that need no download: PocketSphinx, for commands only, and espeak-ng. What recognises is one process for
-    all conversations, until `close`."""
 
-    def __init__(self) -> None:
-        self._apart = Apart()
+class ChosenEngines:
+    """Of all conversations, until `close`. `EngineUnavailable` says what is missing, before anybody talks."""
+
+    def __init__(self, wanted: Wanted | None = None) -> None:
+        wanted = wanted or Wanted()
+        apart = Apart()
+        self._recognition = cast(Recognition, _made("recognition", wanted.recognition, RECOGNITION, wanted, apart))
+        self._speech = cast(Speaking, _made("speech", wanted.speech, SPEECH, wanted, apart))
+        self._wake = cast(WakeWords, _made("wake_word", wanted.wake_word, WAKE_WORD, wanted, apart))
 
     def __call__(self, choices: Choices, commands: PhraseCommands) -> Engines:
-        """For one conversation. `EngineUnavailable` says what is not installed."""
-        spotter = _Spotter(self._apart) if choices.wake == "keyword" else None
-        recognition = CommandSTT(_Recogniser(self._apart, commands))
-        return Engines(recognition, EspeakTTS(choices.language), spotter, trust_interim=False)
+        """For one conversation."""
+        return Engines(
+            self._recognition.service(choices.language, commands),
+            self._speech.service(choices.language),
+            self._wake.spotter() if choices.wake == "keyword" else None,
+            trust_interim=self._recognition.trust_interim,
+            free_speech=self._recognition.free_speech,
+        )
 
     async def ready(self) -> None:
         """What takes a moment is loaded."""
-        await self._apart.ready()
+        await asyncio.gather(self._recognition.ready(), self._speech.ready(), self._wake.ready())
 
     async def close(self) -> None:
-        """The process is ended."""
-        await self._apart.close()
+        """What they hold is given back."""
+        for part in (self._recognition, self._speech, self._wake):
+            await part.close()
 
 
-class _Recogniser:
-    def __init__(self, apart: Apart, commands: PhraseCommands) -> None:
-        self._apart = apart
-        self._commands = commands
-
-    async def hear(self, audio: bytes) -> Heard:
-        return await self._apart.hear(audio, self._commands.runs, self._commands.plans)
-
-
-class _Spotter:
-    def __init__(self, apart: Apart) -> None:
-        self._apart = apart
-        self._spotter = KeyphraseSpotter()
-
-    def feed(self, audio: bytes) -> bytes | None:
-        return self._spotter.feed(audio)
-
-    async def is_it(self, audio: bytes) -> bool:
-        return await self._apart.is_wake_word(audio)
-
-    def reset(self) -> None:
-        self._spotter.reset()
+def _made(kind: str, name: str, known: Mapping[str, str], wanted: Wanted, apart: Apart) -> Part:
+    engine, _, model = name.partition("/")
+    if engine not in known:
+        near = get_close_matches(engine, known, n=1)
+        raise EngineUnavailable(
+            f"[voice] {kind}: there is no engine {engine!r}",
+            f'Did you mean "{near[0]}"?' if near else f"There are {', '.join(sorted(known))}.",
+        )
+    module, _, made = known[engine].partition(":")
+    setup = Setup(engine, model, wanted.voice, wanted.models, wanted.urls.get(engine), wanted.environ, apart)
+    try:
+        return getattr(import_module(f"voice.engines.{module}"), made)(setup)
+    except AtlasError as error:
+        raise EngineUnavailable(f"[voice] {kind}: {error.message}", error.hint) from error
+    except ImportError as error:
+        raise EngineUnavailable(
+            f"[voice] {kind}: {engine} needs the package {error.name}, which is not installed",
+            "Install it, or choose another engine in [voice] of atlas.toml.",
+        ) from error
