@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 pytest_plugins = [
     "tests.services.postgres",
     "tests.services.rabbitmq",
@@ -14,3 +16,19 @@ pytest_plugins = [
     "tests.services.python_image",
     "tests.services.stand_ins",
 ]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests recorded as the property ``trial``."""
+    reports = [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]
+    lines = [
+        str(value)
+        for report in reports
+        if isinstance(report, pytest.TestReport) and report.when == "call"
+        for name, value in report.user_properties
+        if name == "trial"
+    ]
+    if lines:
+        terminalreporter.section("trials")
+        for line in sorted(lines):
+            terminalreporter.write_line(line)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Protocol
 
@@ -22,6 +22,7 @@ from state.errors import AtlasError, StoreError
 from voice import dialogue
 from voice.acts import Asked, AskModel, GoOn, Hush, Run, SayAgain, Start
 from voice.desk import Desk
+from voice.engines.heard import FAINT
 from voice.frames import IntentFrame, TurnFrame
 from voice.intents import Backchannel, Intent, Language, Talk
 from voice.mouth import Mouth
@@ -33,6 +34,9 @@ from voice.wording.spoken import sentence
 
 log = logging.getLogger(__name__)
 
+_NAMES = 20
+"""Of runs, at most, that recognition is told of, newest first."""
+
 
 class Understanding(Protocol):
     """What `voice.grammar` does."""
@@ -43,6 +47,10 @@ class Understanding(Protocol):
 
     def is_backchannel(self, text: str) -> bool:
         """Whether somebody only shows that they listen."""
+        ...
+
+    def may_name(self, runs: Collection[str]) -> None:
+        """These runs may be meant from now on, by their names."""
         ...
 
 
@@ -75,6 +83,7 @@ class Conversation(FrameProcessor):
         self._taking = False
         self._acting: asyncio.Task[None] | None = None
         self._talking: asyncio.Task[None] | None = None
+        self._looking: asyncio.Task[None] | None = None
 
     @property
     def busy(self) -> bool:
@@ -105,6 +114,7 @@ class Conversation(FrameProcessor):
             case UserStartedSpeakingFrame():
                 self._listening = True
                 await self._stop_talking()
+                self._learn_names()
             case UserStoppedSpeakingFrame():
                 self._listening = False
             case InterruptionFrame():
@@ -122,10 +132,24 @@ class Conversation(FrameProcessor):
         await self._desk.close()
 
     async def _end(self) -> None:
-        acting, self._acting = self._acting, None
+        tasks = (self._acting, self._looking)
+        self._acting = self._looking = None
         await self._stop_talking()
-        if acting is not None:
-            await self.cancel_task(acting)
+        for task in filter(None, tasks):
+            await self.cancel_task(task)
+
+    def _learn_names(self) -> None:
+        """While somebody begins to speak: whoever recognises it may have to know what runs are called."""
+        if self._looking is None or self._looking.done():
+            self._looking = self.create_task(self._look(), name=f"{self}::look")
+
+    async def _look(self) -> None:
+        try:
+            situation = await self._desk.situation()
+        except StoreError as error:
+            log.warning("%s", error)
+            return
+        self._understanding.may_name(tuple(dict.fromkeys(run.name for run in situation.runs))[:_NAMES])
 
     async def _stop_talking(self) -> None:
         talking, self._talking = self._talking, None
@@ -177,7 +201,8 @@ class Conversation(FrameProcessor):
     def _intent(self, turn: TurnFrame) -> Intent | None:
         """None: somebody said the wake word, and nothing more so far."""
         text = turn.text.strip()
-        intent = (self._understanding.understand(text) or Talk(text)) if text else Backchannel()
+        known = self._understanding.understand(text) if turn.confidence >= FAINT else None
+        intent = (known or Talk(text)) if text else Backchannel()
         return None if turn.called and isinstance(intent, Backchannel) else intent
 
     def _talk(self, text: str) -> None:

@@ -29,7 +29,7 @@ from voice.acts import (
     Tell,
     TellStatus,
 )
-from voice.engines.heard import SURE
+from voice.engines.heard import FAINT, SURE
 from voice.intents import Intent
 from voice.naming import plans_called, runs_called
 from voice.situation import Decision, Memory, Situation
@@ -52,7 +52,7 @@ _FREE = (
 """Intents of whoever speaks, with or without the wake word: they change nothing."""
 _UNSURE = (
     intents.StartGoal, intents.StartPlan, intents.Stop, intents.Cancel, intents.Approve, intents.Reject,
-    intents.Hold, intents.Resume, intents.Retry, intents.Choose, intents.Answer,
+    intents.Hold, intents.Resume, intents.Retry, intents.Choose, intents.Answer, intents.Detail,
 )  # fmt: skip
 _OPEN_FOR: dict[Change, frozenset[str] | None] = {
     "stop": None, "cancel": None, "hold": None, "resume": frozenset(("held", "budget_exhausted")),
@@ -63,6 +63,8 @@ _OPEN_FOR: dict[Change, frozenset[str] | None] = {
 def decide(heard: Heard, situation: Situation, memory: Memory) -> Decision:
     """See the module."""
     intent = heard.intent
+    if heard.confidence < FAINT:
+        return memory, [Tell("not_understood") if heard.woken else GoOn()]
     if not heard.woken and not isinstance(intent, _FREE):
         return memory, [Hush()] if isinstance(intent, intents.Stop) else [Tell("wake_word_first")]
     if isinstance(intent, intents.Backchannel):

@@ -16,6 +16,10 @@ class PhraseCommands:
         self.runs = runs
         self.plans = plans
 
+    def may_name(self, runs: Collection[str]) -> None:
+        """These runs may be meant from now on, by their names."""
+        self.runs = runs
+
     def understand(self, text: str) -> Intent | None:
         """See `grammar.understand`."""
         return grammar.understand(text, runs=self.runs, plans=self.plans)

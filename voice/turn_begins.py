@@ -120,7 +120,7 @@ class TurnBegins(BaseUserTurnStartStrategy):
         self._words = words
         if words and not self._is_backchannel(words):
             await self._confirmed()
-        elif final:
+        elif final and not self._voice_on:  # else somebody goes on: "Atlas", and what is wanted
             await self._nothing()
 
     async def _confirmed(self) -> None:

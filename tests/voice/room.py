@@ -24,6 +24,8 @@ from voice.outlet import Outlet
 from voice.pipeline import OUT_RATE, Ends
 from voice.sessions import Means, Session
 
+Record = Callable[[str, object], None]
+"""Of `record_property`: what a test has measured."""
 _PIECE = RATE // 50 * 2
 _HEARD = 200
 """Amplitude from which a chunk is something that is heard."""

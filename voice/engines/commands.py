@@ -24,7 +24,8 @@ from voice.engines.heard import Heard
 from voice.frames import WakeFrame, WordsFrame
 
 _BEFORE_SECONDS = 0.5
-"""A voice is noticed a little after it began: so much of what was before is listened to as well."""
+"""A voice is noticed a little after it began: so much of what was before is listened to as well, but nothing of the
+utterance before."""
 _WAKE_SECONDS = 1.2
 """The wake word, which is noticed at its end or later, and what came before it."""
 _LONGEST_SECONDS = 12.0
@@ -55,6 +56,8 @@ class CommandSTT(STTService):
         self._may_be_early = early
         self._before: deque[bytes] = deque()
         self._before_bytes = 0
+        self._quiet_before = float("inf")
+        """Seconds since the last utterance ended."""
         self._utterance: bytearray | None = None
         self._heard: asyncio.Queue[bytes | asyncio.Task[Heard | EngineUnavailable]] = asyncio.Queue()
         self._hearing: asyncio.Task[None] | None = None
@@ -64,6 +67,7 @@ class CommandSTT(STTService):
     async def run_stt(self, audio: bytes) -> AsyncGenerator[Frame | None, None]:
         """See `STTService`: called with every piece of audio."""
         self._keep(audio)
+        self._quiet_before += len(audio) / 2 / self.sample_rate
         if self._utterance is not None and len(self._utterance) < _LONGEST_SECONDS * self.sample_rate * 2:
             self._utterance.extend(audio)
             self._maybe_over(self._utterance, audio)
@@ -102,11 +106,12 @@ class CommandSTT(STTService):
             return
         match frame:
             case VADUserStartedSpeakingFrame():
-                self._begin(_BEFORE_SECONDS)
+                self._begin(min(_BEFORE_SECONDS, self._quiet_before))
             case WakeFrame() if self._utterance is not None:
                 self._begin(_WAKE_SECONDS)
             case VADUserStoppedSpeakingFrame() if self._utterance is not None:
                 early, self._early = self._early, None
+                self._quiet_before = frame.stop_secs
                 self._heard.put_nowait(early or bytes(self._utterance))
                 self._utterance = None
                 if self._hearing is None:

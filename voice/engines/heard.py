@@ -7,6 +7,9 @@ from dataclasses import dataclass
 SURE = 0.5
 """The confidence from which on words are taken for words. Below it, they may as well have been something else."""
 
+FAINT = 0.1
+"""Below it they were something else: a grammar makes a command of every sound."""
+
 
 @dataclass(frozen=True, slots=True)
 class Heard:

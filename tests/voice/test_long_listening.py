@@ -1,0 +1,146 @@
+"""Hours of sound, played faster than they last: nothing grows, nothing is left behind, nobody is woken."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from pipecat.frames.frames import EndFrame, InputAudioRawFrame, StartFrame
+from pipecat.transports.base_input import BaseInputTransport
+from pipecat.transports.base_transport import TransportParams
+
+from orchestrator.tasks import ended
+from tests.services.speech import RATE, VOICES, spoken
+from tests.voice.corpus import OTHER
+from tests.voice.room import Loudspeaker, Record
+from voice.choices import Choices
+from voice.chronicle import Chronicle, Happening
+from voice.desk import Speaker
+from voice.outlet import Outlet
+from voice.pipeline import Ends
+from voice.sessions import Means, Session
+
+PIECE = RATE // 10 * 2
+"""A tenth of a second."""
+WAITING = 20
+GROWTH = 60_000_000
+"""Bytes: what an hour may add to what the first minutes took; the hour itself is 115 MB."""
+
+
+class FastMicrophone(BaseInputTransport):
+    """Plays it as fast as it is listened to."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        super().__init__(TransportParams(audio_in_enabled=True))
+        self._pieces = pieces
+        self._playing: asyncio.Task[None] | None = None
+        self.played = 0
+        self.over = asyncio.Event()
+
+    async def start(self, frame: StartFrame) -> None:
+        await super().start(frame)
+        await self.set_transport_ready(frame)
+        self._playing = self.create_task(self._play(), name="fast microphone")
+
+    async def cleanup(self) -> None:
+        await super().cleanup()
+        playing, self._playing = self._playing, None
+        if playing is not None:
+            await self.cancel_task(playing)
+
+    async def _play(self) -> None:
+        for piece in self._pieces:
+            await self.push_audio_frame(InputAudioRawFrame(audio=piece, sample_rate=RATE, num_channels=1))
+            self.played += len(piece)
+            if self._audio_in_queue.qsize() > WAITING:
+                await self._audio_in_queue.join()
+        self.over.set()
+
+
+def silence(minutes: float) -> Iterator[bytes]:
+    return (bytes(PIECE) for _ in range(int(minutes * 600)))
+
+
+def talk(minutes: float) -> Iterator[bytes]:
+    """Of something else, by four voices in turn."""
+    left, number = int(minutes * 60 * RATE * 2), 0
+    while left > 0:
+        sound = spoken(OTHER[number % len(OTHER)], voice=VOICES[number // 3 % len(VOICES)])
+        for at in range(0, len(sound), PIECE):
+            yield sound[at : at + PIECE]
+        left, number = left - len(sound), number + 1
+
+
+def resident() -> int:
+    """Bytes of this process."""
+    line = next(each for each in Path("/proc/self/status").read_text().splitlines() if each.startswith("VmRSS"))
+    return int(line.split()[1]) * 1024
+
+
+async def listened(
+    means: Means, pieces: Iterator[bytes], minutes: float, choices: Choices, record: Record
+) -> list[Happening]:
+    """What happened meanwhile."""
+    happened: list[Happening] = []
+    before = asyncio.all_tasks()
+    microphone = FastMicrophone(pieces)
+    session = Session(
+        means, Speaker("tester"), lambda outlet: _ends(microphone, outlet), choices=choices,
+        observers=[Chronicle(happened.append)],
+    )  # fmt: skip
+    running = asyncio.create_task(session.run())
+    began, early = time.monotonic(), 0
+    try:
+        while not microphone.over.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(microphone.over.wait(), 0.5)
+            assert not running.done(), running.result()
+            if not early and microphone.played > 120 * RATE * 2:
+                early = resident()
+        grown = resident() - early
+        await session.talk.worker.queue_frame(EndFrame())
+        await asyncio.wait([running], timeout=20)
+    finally:
+        await ended(running)
+    took = time.monotonic() - began
+    record("trial", f"{minutes} minutes in {took:.0f} s, {grown / 1e6:.1f} MB more, {len(happened)} happenings")
+    assert took < minutes * 60, "slower than it was spoken"
+    assert grown < GROWTH
+    await asyncio.sleep(0.1)
+    assert asyncio.all_tasks() - before == set()
+    return happened
+
+
+def _ends(microphone: FastMicrophone, outlet: Outlet) -> Ends:
+    return Ends(microphone, Loudspeaker(outlet))
+
+
+@pytest.mark.timeout(400)
+async def test_ten_minutes_of_silence(means: Means, record_property: Record) -> None:
+    assert await listened(means, silence(10), 10, Choices(), record_property) == []
+
+
+@pytest.mark.timeout(400)
+async def test_ten_minutes_of_silence_with_everybody_listened_to(means: Means, record_property: Record) -> None:
+    assert await listened(means, silence(10), 10, Choices(wake="always"), record_property) == []
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+async def test_an_hour_of_other_talk(means: Means, record_property: Record) -> None:
+    happened = await listened(means, talk(60), 60, Choices(), record_property)
+    woken = [each for each in happened if each["event"] == "wake"]
+    record_property("trial", f"woken {len(woken)} times in an hour")
+    assert len(woken) <= 6  # one in ten minutes
+    assert not [each for each in happened if each["event"] == "error"]
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+async def test_an_hour_of_talk_that_is_all_listened_to(means: Means, record_property: Record) -> None:
+    happened = await listened(means, talk(60), 60, Choices(wake="always"), record_property)
+    assert not [each for each in happened if each["event"] == "error"]

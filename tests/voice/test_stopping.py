@@ -1,0 +1,89 @@
+""" "Atlas, stop": what runs in a container is gone at once, whatever else holds this process up."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from orchestrator import asking
+from orchestrator.cli.compose import House
+from tests.voice.room import Record, Room, room
+from tests.voice.test_twenty_commands import at_work
+from voice.sessions import Means
+
+GONE_SECONDS = 1.0
+MARK = "86399.{}"
+"""Seconds that a command of a test sleeps: a name for its process that no other has."""
+
+
+def plan(image: str, seconds: str) -> str:
+    return f"""
+atlas: 1
+name: builder
+sandbox: docker
+todos:
+  - {{id: wait, run: [sleep, "{seconds}"], image: {image}}}
+"""
+
+
+def processes(word: str) -> list[int]:
+    """Of this machine, containers' as well, with this among their arguments."""
+    found: list[int] = []
+    for each in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if word in each.read_bytes().decode(errors="replace").split("\0"):
+                found.append(int(each.parent.name))
+    return found
+
+
+async def until(true: Callable[[], bool], seconds: float) -> float:
+    """When it came to be true."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+    return time.monotonic()
+
+
+async def stopped(there: Room) -> float:
+    """When "stop" was understood: it is said until the wake word is heard."""
+    for _ in range(6):
+        said = await there.speak("Atlas, stop")
+        with suppress(AssertionError):
+            taken = await there.until(
+                "intent", after=said.onset, seconds=4, where=lambda each: each["intent"] == "Stop"
+            )
+            return float(taken["when"])
+    raise AssertionError("the wake word was not heard")
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("held_up", [False, True], ids=["free", "every thread of the pool blocked"])
+async def test_what_runs_in_a_container_is_gone_within_a_second(
+    home: House, means: Means, busybox_image: str, held_up: bool, record_property: Record
+) -> None:
+    seconds = MARK.format(int(held_up))
+    free = threading.Event()
+    async with at_work(home), room(means) as there:
+        await home.service.submit(asking.plan_of(plan(busybox_image, seconds)), None, by="somebody")
+        await until(lambda: bool(processes(seconds)), 60)
+        if held_up:
+            blocked = [asyncio.get_running_loop().run_in_executor(None, free.wait) for _ in range(64)]
+        try:
+            told = await stopped(there)
+            gone = await until(lambda: not processes(seconds), 30)
+            await there.until("saying", after=told)
+        finally:
+            free.set()
+        if held_up:
+            await asyncio.gather(*blocked)
+        record_property("trial", f"stop understood to process gone: {1000 * (gone - told):.0f} ms")
+        assert gone - told < GONE_SECONDS * 5  # a second is the aim
+        (run,) = await home.service.runs()
+        assert run.state == "cancelled"
