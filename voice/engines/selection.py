@@ -20,6 +20,7 @@ RECOGNITION = {
 }
 SPEECH = {
     "espeak-ng": "espeak:EspeakSpeaking",
+    "piper": "piper_speech:PiperSpeaking",
 }
 WAKE_WORD = {
     "pocketsphinx": "sphinx_parts:SphinxWakeWords",

@@ -1,4 +1,4 @@
-"""What is installed with and without the extra `voice`, by the lock file."""
+"""What is installed with and without the extras `voice` and `voice-piper`, by the lock file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,17 @@ from pathlib import Path
 from typing import Any
 
 LOCK = Path(__file__).resolve().parents[3] / "uv.lock"
-AUDIO = {"pipecat-ai", "pocketsphinx", "sherpa-onnx", "onnxruntime", "aiortc", "sounddevice", "numpy", "numba"}
+AUDIO = {
+    "piper-tts",
+    "pipecat-ai",
+    "pocketsphinx",
+    "sherpa-onnx",
+    "onnxruntime",
+    "aiortc",
+    "sounddevice",
+    "numpy",
+    "numba",
+}
 
 
 def installed(extra: str | None) -> set[str]:
@@ -35,4 +45,16 @@ def test_without_it_nothing_of_sound_comes_along() -> None:
 def test_with_it_there_is_sound_and_no_torch() -> None:
     found = installed("voice")
     assert {"pipecat-ai", "pocketsphinx", "aiortc"} <= found
-    assert not {each for each in found if each.startswith(("torch", "nvidia", "triton", "silero"))}
+    assert not large(found)
+
+
+def test_what_is_under_the_gpl_comes_along_only_when_it_is_asked_for() -> None:
+    assert "piper-tts" not in installed("voice")
+    found = installed("voice-piper")
+    assert "piper-tts" in found
+    assert not large(found)
+
+
+def large(found: set[str]) -> set[str]:
+    """Those of them that bring gigabytes."""
+    return {each for each in found if each.startswith(("torch", "nvidia", "triton", "silero"))}
