@@ -1,14 +1,15 @@
-"""`atlas voice`: talk to it, by a microphone or from a file."""
+"""`atlas voice`: talk to it, by a microphone or from a file. `atlas voice models`: what its engines may be given."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from orchestrator.cli.running import Json, prepared
+from orchestrator.cli.running import Json, prepared, told
 from state.errors import InputError
 
 if TYPE_CHECKING:
@@ -16,11 +17,15 @@ if TYPE_CHECKING:
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("voice")(voice)
+    """Add the commands."""
+    talking = typer.Typer(invoke_without_command=True)
+    talking.callback(invoke_without_command=True)(voice)
+    talking.command("models")(models)
+    app.add_typer(talking, name="voice")
 
 
 def voice(
+    context: typer.Context,
     spoken: Annotated[
         Path | None,
         typer.Option("--in", metavar="WAV", help="What somebody says: 16-bit PCM; default: the microphone."),
@@ -40,6 +45,9 @@ def voice(
     as_json: Json = False,
 ) -> None:
     """Talk to Atlas: by this machine's microphone and loudspeaker, or by a recording, and hear what it says."""
+    if context.invoked_subcommand:
+        _only_talking(context)
+        return
 
     def prepare() -> Callable[[House], Awaitable[int]]:
         if answer and not spoken:
@@ -57,3 +65,37 @@ def voice(
         return use
 
     prepared(prepare, as_lines_of_json=as_json)
+
+
+def _only_talking(context: typer.Context) -> None:
+    """Options of talking say nothing to what else there is."""
+    sources = (context.get_parameter_source(name) for name in context.params)
+    if any(source is not None and source.name == "COMMANDLINE" for source in sources):
+
+        def refuse() -> None:
+            what = f"atlas voice {context.invoked_subcommand}"
+            raise InputError(f"{what}: options before it are for talking", f"Write its own as in {what} --json.")
+
+        told(refuse)
+
+
+def models(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Only this one, with the commands that fetch it.")
+    ] = None,
+    language: Annotated[Literal["en", "zh"] | None, typer.Option(help="Only those for this language.")] = None,
+    as_json: Json = False,
+) -> None:
+    """What can be downloaded for engines of this machine, and what of it is here, checked. Downloads nothing.
+
+    Exit 1 if something that is here is damaged.
+    """
+
+    def show() -> int:
+        from orchestrator.cli.voice_means import models_directory
+        from orchestrator.cli.voice_models import show_models
+        from orchestrator.settings import load_settings
+
+        return show_models(models_directory(load_settings(os.environ)), name, language, as_lines_of_json=as_json)
+
+    told(show, as_lines_of_json=as_json)

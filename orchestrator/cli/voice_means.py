@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -53,5 +54,10 @@ def wanted_engines(found: Settings, environ: Mapping[str, str]) -> Wanted:
 
     return Wanted(
         found.voice_recognition, found.voice_speech, found.voice_wake_word, found.voice_voice,
-        found.voice_models or found.home / "models", found.voice_urls, environ,
+        models_directory(found), found.voice_urls, environ,
     )  # fmt: skip
+
+
+def models_directory(found: Settings) -> Path:
+    """Where downloaded models of engines are. It need not be there."""
+    return found.voice_models or found.home / "models"
