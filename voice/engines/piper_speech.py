@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 EXTRA = "Install atlas-orchestrator[voice-piper], or choose another engine in [voice] of atlas.toml."
 _THREADS = 4
+_PATIENCE_SECONDS = 10.0
+"""For the next piece on a busy machine: after that, Pipecat takes the sentence for one that has no sound."""
 _CHUNK_SECONDS = 0.5
 _SILENCE_SECONDS = 0.1
 
@@ -97,7 +99,7 @@ class PiperTTS(TTSService):
     def __init__(self, voice: SharedVoice) -> None:
         self._shared = voice
         super().__init__(
-            push_start_frame=True, push_stop_frames=True, stop_frame_timeout_s=2.0,
+            push_start_frame=True, push_stop_frames=True, stop_frame_timeout_s=_PATIENCE_SECONDS,
             settings=TTSSettings(model=None, voice=None, language=None),
         )  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, cast
@@ -9,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
-from piper import PiperVoice, SynthesisConfig
+from piper import PiperConfig, PiperVoice, SynthesisConfig
 
 from voice.engines.piper_files import PiperFiles
 
@@ -26,7 +27,10 @@ class LoadedVoice:
     """May be used from many threads. `Exception` of all kinds when it is made: its files are no voice."""
 
     def __init__(self, files: PiperFiles) -> None:
-        self._voice = PiperVoice.load(files.model, files.description)
+        options: Any = onnxruntime.SessionOptions()
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # it is not alone on its cores
+        session = onnxruntime.InferenceSession(str(files.model), options, providers=["CPUExecutionProvider"])
+        self._voice = PiperVoice(session, PiperConfig.from_dict(json.loads(files.description.read_bytes())))
         self._settings = SynthesisConfig(speaker_id=files.speaker, volume=_LOUDNESS)
         for _ in self.utterance("Ready.").pieces():  # the first takes longer, and shows whether it can speak at all
             pass
