@@ -19,6 +19,10 @@ METRICS = {
     "onset to interrupted, p95": "confirmed_p95",
     "wake word's end to silence, p50": "wake_p50",
     "wake word's end to silence, p95": "wake_p95",
+    "stop detected to the model's connection closed, p50": "let_go_p50",
+    "stop detected to the model's connection closed, p99": "let_go_p99",
+    "event committed to its message at a client, p50": "shown_p50",
+    "event committed to its message at a client, p99": "shown_p99",
     "end of speech to first audio, p50": "receipt_p50",
     "end of speech to first audio, p95": "receipt_p95",
 }
@@ -28,6 +32,7 @@ COUNTS = {"interruptions that stopped it": "stopped", "trials": "trials", "wake 
 GOALS = [
     Goal("atlas", f"{DETECTED}, p99", at_most=50.0),
     Goal("atlas, busy loop", f"{DETECTED}, p99", at_most=50.0),
+    Goal("atlas", "stop detected to the model's connection closed, p99", at_most=100.0),
     Goal("atlas", "onset to quieter, p95", at_most=160.0),
     Goal("atlas", "end of speech to first audio, p95", at_most=500.0),
 ]

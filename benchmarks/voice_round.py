@@ -190,6 +190,13 @@ async def _held(*, busy: bool) -> AsyncGenerator[None]:
             await holding
 
 
+async def aside(directory: Path, trials: int) -> dict[str, list[float]]:
+    """What is no speech of ours."""
+    from benchmarks.voice_aside import let_go, shown
+
+    return {"let_go": await let_go(trials), "shown": await shown(directory, trials)}
+
+
 def main() -> None:
     """The round."""
     from voice.logs import to_logging
@@ -201,7 +208,8 @@ def main() -> None:
     async def measured() -> Round:
         async with _held(busy=busy):
             if options["subject"] == "atlas":
-                return await Atlas(trials).measure(directory / "home")
+                spoken = await Atlas(trials).measure(directory / "home")
+                return {**spoken, **_figures(await aside(directory, trials))}
             return await stock(trials)
 
     report(asyncio.run(measured()))

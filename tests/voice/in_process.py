@@ -34,6 +34,7 @@ class Here:
 
     port: int
     voice: Voice
+    store: SqliteStore
     token: str = "none"
 
     @property
@@ -75,7 +76,7 @@ async def voice_here(
                 async with serving(_Everybody(app), listener, voice.close, websockets=voice.websockets):
                     if needed is NEEDED:
                         await voice.rooms()
-                    yield Here(listener.getsockname()[1], voice)
+                    yield Here(listener.getsockname()[1], voice, store)
     finally:
         await engines.close()
         await store.close()

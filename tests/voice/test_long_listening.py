@@ -27,6 +27,7 @@ from voice.sessions import Means, Session
 PIECE = RATE // 10 * 2
 """A tenth of a second."""
 WAITING = 20
+MINUTES = 60
 GROWTH = 60_000_000
 """Bytes: what an hour may add to what the first minutes took; the hour itself is 115 MB."""
 
@@ -67,9 +68,10 @@ def silence(minutes: float) -> Iterator[bytes]:
 
 def talk(minutes: float) -> Iterator[bytes]:
     """Of something else, by four voices in turn."""
+    said = [spoken(text, voice=VOICES[number % len(VOICES)]) for number, text in enumerate(OTHER)]
     left, number = int(minutes * 60 * RATE * 2), 0
     while left > 0:
-        sound = spoken(OTHER[number % len(OTHER)], voice=VOICES[number // 3 % len(VOICES)])
+        sound = said[number % len(said)]
         for at in range(0, len(sound), PIECE):
             yield sound[at : at + PIECE]
         left, number = left - len(sound), number + 1
@@ -103,14 +105,14 @@ async def listened(
                 early = resident()
         grown = resident() - early
         await session.talk.worker.queue_frame(EndFrame())
-        await asyncio.wait([running], timeout=20)
+        await asyncio.wait([running], timeout=100)
     finally:
         await ended(running)
     took = time.monotonic() - began
     record("trial", f"{minutes} minutes in {took:.0f} s, {grown / 1e6:.1f} MB more, {len(happened)} happenings")
     assert took < minutes * 60, "slower than it was spoken"
     assert grown < GROWTH
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(1)  # what is recognised apart is read to its end
     assert asyncio.all_tasks() - before == set()
     return happened
 
@@ -132,7 +134,7 @@ async def test_ten_minutes_of_silence_with_everybody_listened_to(means: Means, r
 @pytest.mark.long
 @pytest.mark.timeout(1800)
 async def test_an_hour_of_other_talk(means: Means, record_property: Record) -> None:
-    happened = await listened(means, talk(60), 60, Choices(), record_property)
+    happened = await listened(means, talk(MINUTES), MINUTES, Choices(), record_property)
     woken = [each for each in happened if each["event"] == "wake"]
     record_property("trial", f"woken {len(woken)} times in an hour")
     assert len(woken) <= 6  # one in ten minutes
@@ -142,5 +144,5 @@ async def test_an_hour_of_other_talk(means: Means, record_property: Record) -> N
 @pytest.mark.long
 @pytest.mark.timeout(1800)
 async def test_an_hour_of_talk_that_is_all_listened_to(means: Means, record_property: Record) -> None:
-    happened = await listened(means, talk(60), 60, Choices(wake="always"), record_property)
+    happened = await listened(means, talk(MINUTES), MINUTES, Choices(wake="always"), record_property)
     assert not [each for each in happened if each["event"] == "error"]

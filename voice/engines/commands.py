@@ -31,6 +31,8 @@ _WAKE_SECONDS = 1.2
 _LONGEST_SECONDS = 12.0
 """A longer utterance is no command: its end is not kept."""
 _RECOGNITION_SECONDS = 1.0
+_MOST_WAITING = 8
+"""Utterances; what is said while so many wait to be recognised is not."""
 _EARLY_SECONDS = 0.1
 """Of quiet after which an utterance is listened to already, in case it is over: it counts as over a little later."""
 _VOICE_SECONDS = 0.2
@@ -59,7 +61,7 @@ class CommandSTT(STTService):
         self._quiet_before = float("inf")
         """Seconds since the last utterance ended."""
         self._utterance: bytearray | None = None
-        self._heard: asyncio.Queue[bytes | asyncio.Task[Heard | EngineUnavailable]] = asyncio.Queue()
+        self._heard: asyncio.Queue[bytes | asyncio.Task[Heard | EngineUnavailable] | None] = asyncio.Queue()
         self._hearing: asyncio.Task[None] | None = None
         self._early: asyncio.Task[Heard | EngineUnavailable] | None = None
         self._loudest = self._voice_seconds = self._quiet_seconds = 0.0
@@ -112,7 +114,8 @@ class CommandSTT(STTService):
             case VADUserStoppedSpeakingFrame() if self._utterance is not None:
                 early, self._early = self._early, None
                 self._quiet_before = frame.stop_secs
-                self._heard.put_nowait(early or bytes(self._utterance))
+                full = self._heard.qsize() >= _MOST_WAITING
+                self._heard.put_nowait(None if full else early or bytes(self._utterance))
                 self._utterance = None
                 if self._hearing is None:
                     self._hearing = self.create_task(self._hear(), name=f"{self}::hear")
@@ -129,7 +132,10 @@ class CommandSTT(STTService):
     async def _hear(self) -> None:
         while True:
             utterance = await self._heard.get()
-            heard = await (self._recognised(utterance) if isinstance(utterance, bytes) else utterance)
+            if utterance is None:
+                heard = Heard("", 0.0)
+            else:
+                heard = await (self._recognised(utterance) if isinstance(utterance, bytes) else utterance)
             if isinstance(heard, EngineUnavailable):
                 await self.push_error(f"{heard.message}. {heard.hint}".strip(), exception=heard)
                 heard = Heard("", 0.0)
