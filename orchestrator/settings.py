@@ -80,6 +80,10 @@ class Settings:
     """Where downloaded models of these engines are; None: ``models`` in `home`."""
     voice_urls: Mapping[str, str] = field(default_factory=dict[str, str])
     """Of servers of these engines, by engine, where they are not the makers' own."""
+    voice_chimes: bool = True
+    """Whether short tones tell of the wake word, of interruptions and of errors."""
+    voice_repository: str | None = None
+    """What goals are about that are spoken: a path or URL, where whoever speaks can name none."""
     voice_plans: Mapping[str, Path] = field(default_factory=dict[str, Path])
     """Plan files by the names under which they may be started by voice."""
     cache_bytes: int = 20 * GB
@@ -234,6 +238,8 @@ _KEYS: dict[str, tuple[str, Callable[[object], object]]] = {
     "voice.voice": ("voice_voice", checks.text),
     "voice.models": ("voice_models", checks.directory),
     "voice.urls": ("voice_urls", checks.urls),
+    "voice.chimes": ("voice_chimes", checks.flag),
+    "voice.repository": ("voice_repository", checks.text),
     "voice.plans": ("voice_plans", checks.plans),
     "cache.bytes": ("cache_bytes", checks.size),
     "s3.endpoint": ("s3_endpoint", checks.url("http", "https")),

@@ -19,6 +19,8 @@ class Choices:
     word (for a microphone that hears our own speech). Times in seconds."""
 
     language: Language = "en"
+    chimes: bool = False
+    """Short tones when the wake word was heard, when speech is interrupted, and when something went wrong."""
     wake: Wake = "keyword"
     barge_in: BargeIn = "speech"
     awake: float = AWAKE_SECONDS

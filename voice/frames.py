@@ -81,3 +81,8 @@ class SaidFrame(SystemFrame):
 
     text: str = ""
     kind: str = ""
+
+
+@dataclass
+class TroubleFrame(SystemFrame):
+    """Something of the conversation went wrong, as an `ErrorFrame` has said."""

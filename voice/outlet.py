@@ -7,6 +7,7 @@ waits in queues before it.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from pipecat.audio.filters.base_audio_filter import BaseAudioFilter
 from pipecat.frames.frames import FilterControlFrame
 
@@ -24,6 +25,7 @@ class Outlet(BaseAudioFilter):
         self._wanted = 1.0
         self._now = 1.0
         self._ramp = 1
+        self._over = np.zeros(0, dtype=np.int16)
 
     @property
     def gain(self) -> float:
@@ -48,6 +50,10 @@ class Outlet(BaseAudioFilter):
         """What comes now is heard."""
         self._wanted = 1.0
 
+    def lay_over(self, sound: NDArray[np.int16]) -> None:
+        """This is heard besides whatever leaves next, in place of what was laid over before."""
+        self._over = sound
+
     async def start(self, sample_rate: int) -> None:
         """See `BaseAudioFilter`; `sample_rate` in Hz."""
         self._ramp = max(1, int(sample_rate * _RAMP_SECONDS))
@@ -60,6 +66,15 @@ class Outlet(BaseAudioFilter):
 
     async def filter(self, audio: bytes) -> bytes:
         """The chunk at the loudness of now."""
+        audio = self._as_loud(audio)
+        if not len(self._over):
+            return audio
+        samples = np.frombuffer(audio, dtype="<i2").astype(np.int32)
+        part, self._over = self._over[: len(samples)], self._over[len(samples) :]
+        samples[: len(part)] += part
+        return np.clip(samples, -32_768, 32_767).astype("<i2").tobytes()
+
+    def _as_loud(self, audio: bytes) -> bytes:
         before, after = self._now, self._wanted
         self._now = after
         if before == after == 1.0:

@@ -21,6 +21,7 @@ from pipecat.turns.user_turn_processor import UserTurnProcessor
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 
 from voice.attention import Attention
+from voice.chimes import Chimes
 from voice.choices import Choices
 from voice.conversation import Conversation, Talker, Understanding
 from voice.desk import Desk
@@ -107,9 +108,10 @@ class Assembly:
             user_turn_stop_timeout=_STUCK_SECONDS,
         )
         conversation = Conversation(desk, self.speech, self.mouth, commands, choices.language, talker)
+        chimes = [Chimes(self.outlet)] if choices.chimes else []
         parts: list[FrameProcessor] = [
             ends.source, Microphone(), gate, vad, engines.recognition, turns, conversation, self.mouth, engines.speech,
-            Lips(self.playing, self.outlet), ends.sink, Ear(self.speech, self.playing, self.mouth),
+            Lips(self.playing, self.outlet), *chimes, ends.sink, Ear(self.speech, self.playing, self.mouth),
         ]  # fmt: skip
         worker = PipelineWorker(
             Pipeline(parts),

@@ -22,6 +22,7 @@ from state.records import new_id
 from voice.choices import Choices
 from voice.desk import Desk, Speaker
 from voice.following import Following
+from voice.frames import TroubleFrame
 from voice.intents import Language
 from voice.outlet import Outlet
 from voice.phrase_commands import PhraseCommands
@@ -50,6 +51,8 @@ class Means:
     """Those that a conversation asks, in this order; None: there is none."""
     plans: Mapping[str, Path] = field(default_factory=dict[str, Path])
     """Files, by the names under which they may be started."""
+    repository: str | None = None
+    """What goals are about when whoever speaks names none: a path or URL."""
 
 
 class Session:
@@ -63,7 +66,8 @@ class Session:
     ) -> None:  # fmt: skip
         """`shown` is given what is new in runs at once, for eyes; `rtvi` speaks with a client that has some."""
         chosen = choices or means.choices
-        speaker = replace(speaker, plans={**means.plans, **speaker.plans})
+        repository = speaker.repository or means.repository
+        speaker = replace(speaker, plans={**means.plans, **speaker.plans}, repository=repository)
         self._assembly = Assembly(chosen)
         progress = Progress(chosen.language)
         self.following = Following(
@@ -104,7 +108,11 @@ class Session:
         async def begun(*_: object) -> None:
             started.set()
 
-        _ = begun
+        @self.talk.worker.event_handler("on_pipeline_error")
+        async def trouble(*_: object) -> None:
+            await self.talk.worker.queue_frame(TroubleFrame())
+
+        _ = begun, trouble
         running = asyncio.create_task(runner.run())
         aside = [asyncio.create_task(self.following.run()), asyncio.create_task(self._news())]
         try:

@@ -67,7 +67,8 @@ async def _talk_here(house: House, wanted: Wanted) -> None:
     from voice.transports.local import PortAudio, local_ends
 
     devices = PortAudio()
-    async with voice_means(house, Choices(language=wanted.language, barge_in="wake_word")) as means:
+    choices = Choices(language=wanted.language, barge_in="wake_word", chimes=house.settings.voice_chimes)
+    async with voice_means(house, choices) as means:
         session = Session(
             means, Speaker(f"{whoami()} (voice)", repository=wanted.repository),
             lambda outlet: local_ends(devices, outlet),
@@ -88,7 +89,8 @@ async def _talk(house: House, wanted: Wanted, spoken: Path) -> None:
     from voice.sessions import Session
 
     microphone = FileMicrophone(Recording(spoken))
-    async with voice_means(house, Choices(language=wanted.language)) as means:
+    choices = Choices(language=wanted.language, chimes=house.settings.voice_chimes)
+    async with voice_means(house, choices) as means:
         session = Session(
             means, Speaker(f"{whoami()} (voice)", repository=wanted.repository),
             lambda outlet: Ends(microphone, FileLoudspeaker(wanted.answer, outlet)),

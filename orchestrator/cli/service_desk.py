@@ -135,7 +135,7 @@ class Desk:
     def _voice_means(self) -> AbstractAsyncContextManager[Means]:
         from voice.choices import Choices
 
-        return voice_means(self.house, Choices())
+        return voice_means(self.house, Choices(chimes=self.house.settings.voice_chimes))
 
     async def _database(self) -> Verdict:
         await self.house.store.read(reading.now)

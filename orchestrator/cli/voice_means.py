@@ -42,7 +42,16 @@ async def voice_means(house: House, choices: Choices) -> AsyncGenerator[Means]:
     engines = ChosenEngines(wanted_engines(house.settings, os.environ))
     try:
         await engines.ready()
-        yield Means(house.service, house.store, engines, choices, asks, plans=house.settings.voice_plans)
+        found = house.settings
+        yield Means(
+            house.service,
+            house.store,
+            engines,
+            choices,
+            asks,
+            plans=found.voice_plans,
+            repository=found.voice_repository,
+        )
     finally:
         await engines.close()
         await models.close()
