@@ -50,12 +50,13 @@ class Recogniser(Protocol):
 
 class CommandSTT(STTService):
     """Around a `Recogniser`. Frames do not wait for it; utterances are heard in their order. `early`: it may be asked
-    for an utterance that then goes on."""
+    for an utterance that then goes on. `longest`: seconds of an utterance that are kept."""
 
-    def __init__(self, recogniser: Recogniser, *, early: bool = True) -> None:
+    def __init__(self, recogniser: Recogniser, *, early: bool = True, longest: float = _LONGEST_SECONDS) -> None:
         super().__init__(settings=STTSettings(model=None, language=None), ttfs_p99_latency=_RECOGNITION_SECONDS)
         self._recogniser = recogniser
         self._may_be_early = early
+        self._longest = longest
         self._before: deque[bytes] = deque()
         self._before_bytes = 0
         self._quiet_before = float("inf")
@@ -70,7 +71,7 @@ class CommandSTT(STTService):
         """See `STTService`: called with every piece of audio."""
         self._keep(audio)
         self._quiet_before += len(audio) / 2 / self.sample_rate
-        if self._utterance is not None and len(self._utterance) < _LONGEST_SECONDS * self.sample_rate * 2:
+        if self._utterance is not None and len(self._utterance) < self._longest * self.sample_rate * 2:
             self._utterance.extend(audio)
             self._maybe_over(self._utterance, audio)
         return

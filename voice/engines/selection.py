@@ -17,13 +17,16 @@ from voice.pipeline import Engines
 
 RECOGNITION = {
     "pocketsphinx": "sphinx_parts:SphinxRecognition",
+    "sherpa-onnx": "sherpa_listening:SherpaRecognition",
 }
 SPEECH = {
     "espeak-ng": "espeak:EspeakSpeaking",
     "piper": "piper_speech:PiperSpeaking",
+    "sherpa-onnx": "sherpa_speaking:SherpaSpeaking",
 }
 WAKE_WORD = {
     "pocketsphinx": "sphinx_parts:SphinxWakeWords",
+    "sherpa-onnx": "sherpa_wake:SherpaWakeWords",
 }
 """Each by its name; loaded when it is wanted, since some need packages that need not be there."""
 
