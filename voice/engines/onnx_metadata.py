@@ -10,6 +10,7 @@ _METADATA = 14
 _VARINT, _EIGHT_BYTES, _LENGTH, _FOUR_BYTES = 0, 1, 2, 5
 """Kinds of fields in the wire format of protocol buffers."""
 _LONGEST = 1 << 20
+_SHORT = "this is no ONNX model, or its end is missing"
 
 
 def metadata(model: Path) -> dict[str, str]:
@@ -21,6 +22,8 @@ def metadata(model: Path) -> dict[str, str]:
             number, kind = divmod(_varint(file), 8)
             if kind == _LENGTH:
                 length = _varint(file)
+                if length > size - file.tell():
+                    raise ValueError(_SHORT)
                 if number == _METADATA and length <= _LONGEST:
                     name, value = _pair(file.read(length))
                     found[name] = value
@@ -31,9 +34,9 @@ def metadata(model: Path) -> dict[str, str]:
             elif kind in (_EIGHT_BYTES, _FOUR_BYTES):
                 file.seek(8 if kind == _EIGHT_BYTES else 4, 1)
             else:
-                raise ValueError(f"{model.name} is no ONNX model")
+                raise ValueError(_SHORT)
         if not size or file.tell() > size:
-            raise ValueError(f"{model.name} ends too soon")
+            raise ValueError(_SHORT)
     return found
 
 
@@ -52,6 +55,8 @@ def _pair(entry: bytes) -> tuple[str, str]:
         if number in (1, 2):
             texts[number - 1] = entry[at : at + length].decode(errors="replace")
         at += length
+    if at > len(entry):
+        raise ValueError(_SHORT)
     return texts[0], texts[1]
 
 
@@ -64,4 +69,4 @@ def _varint(file: BinaryIO) -> int:
             return value
         if shift > 63:
             break
-    raise ValueError("no ONNX model, or its end is missing")
+    raise ValueError(_SHORT)

@@ -25,7 +25,7 @@ def sentences(text: str) -> list[str]:
 async def phonemes(sentence: str, voice: str) -> str:
     """In the International Phonetic Alphabet, accents and letters apart, as voices of Piper, Kokoro and Matcha were
     trained with: a comma where a clause ends, and the sentence's own mark at its end. Empty when nothing of it is
-    spoken. `voice`: one of espeak-ng; one that it does not have says nothing. 10 ms."""
+    spoken. `voice`: one of espeak-ng's. 10 ms."""
     program = await asyncio.create_subprocess_exec(
         PROGRAM, "-q", "--ipa", "-v", voice, "--stdin",
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
