@@ -16,7 +16,7 @@ from voice.engines.selection import ChosenEngines
 from voice.engines.sherpa_files import Directory, recogniser, spotter
 from voice.engines.sherpa_keywords import keyword_lines
 from voice.engines.sherpa_listening import SherpaRecognition
-from voice.engines.sherpa_models import Recipe
+from voice.engines.sherpa_models import Held, Recipe
 from voice.engines.sherpa_speaking import SherpaSpeaking
 from voice.engines.sherpa_voices import espeak_voice, voice
 from voice.engines.sherpa_wake import SherpaWakeWords
@@ -51,70 +51,70 @@ TRANSDUCER = {"encoder": f"encoder{CHUNKED}.int8.onnx", "decoder": f"decoder{CHU
               "joiner": f"joiner{CHUNKED}.int8.onnx"}  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("networks", "maker", "settings"),
-    [
-        (
-            {name + size: STREAMING for name in (f"encoder{CHUNKED}", f"decoder{CHUNKED}", f"joiner{CHUNKED}")
-             for size in (".onnx", ".int8.onnx")},
-            "OnlineRecognizer.from_transducer", TRANSDUCER,
-        ),
-        (
-            {name: {"model_type": "zipformer2"} for name in ("encoder.onnx", "decoder.onnx", "joiner.onnx")},
-            "OfflineRecognizer.from_transducer",
-            {"encoder": "encoder.onnx", "decoder": "decoder.onnx", "joiner": "joiner.onnx", "model_type": "transducer"},
-        ),
-        (
-            {name: {"model_type": "EncDecRNNTBPEModel", "vocab_size": "1024"}
-             for name in ("encoder.int8.onnx", "decoder.int8.onnx", "joiner.int8.onnx")},
-            "OfflineRecognizer.from_transducer",
-            {"encoder": "encoder.int8.onnx", "decoder": "decoder.int8.onnx", "joiner": "joiner.int8.onnx",
-             "model_type": "nemo_transducer"},
-        ),
-        (
-            {name: {"model_type": "EncDecHybridRNNTCTCBPEModel", "window_size": "105", "chunk_shift": "96"}
-             for name in ("encoder.onnx", "decoder.onnx", "joiner.onnx")},
-            "OnlineRecognizer.from_transducer",
-            {"encoder": "encoder.onnx", "decoder": "decoder.onnx", "joiner": "joiner.onnx"},
-        ),
-        (
-            {"encoder.int8.onnx": {"model_type": "paraformer", "decoder_num_blocks": "16"}, "decoder.int8.onnx": {}},
-            "OnlineRecognizer.from_paraformer", {"encoder": "encoder.int8.onnx", "decoder": "decoder.int8.onnx"},
-        ),
-        (
-            {"tiny.en-encoder.int8.onnx": {"model_type": "whisper-tiny.en"}, "tiny.en-decoder.int8.onnx": {},
-             "tiny.en-encoder.onnx": {"model_type": "whisper-tiny.en"}, "tiny.en-decoder.onnx": {}},
-            "OfflineRecognizer.from_whisper",
-            {"encoder": "tiny.en-encoder.int8.onnx", "decoder": "tiny.en-decoder.int8.onnx", "language": ""},
-        ),
-        (
-            {"preprocess.onnx": {}, "encode.int8.onnx": {}, "uncached_decode.int8.onnx": {},
-             "cached_decode.int8.onnx": {}},
-            "OfflineRecognizer.from_moonshine",
-            {"preprocessor": "preprocess.onnx", "encoder": "encode.int8.onnx",
-             "uncached_decoder": "uncached_decode.int8.onnx", "cached_decoder": "cached_decode.int8.onnx"},
-        ),
-        (
-            {"encoder_model.ort": {}, "decoder_model_merged.ort": {}},
-            "OfflineRecognizer.from_moonshine_v2",
-            {"encoder": "encoder_model.ort", "decoder": "decoder_model_merged.ort"},
-        ),
-        ({"model.onnx": {"model_type": "zipformer2_ctc", "decode_chunk_len": "32"}},
-         "OnlineRecognizer.from_zipformer2_ctc", {"model": "model.onnx"}),
-        ({"model.onnx": {"model_type": "zipformer2_ctc"}}, "OfflineRecognizer.from_zipformer_ctc",
-         {"model": "model.onnx"}),
-        ({"model-streaming.onnx": {"model_type": "wenet_ctc", "right_context": "6"}},
-         "OnlineRecognizer.from_wenet_ctc", {"model": "model-streaming.onnx"}),
-        ({"model.onnx": {"model_type": "EncDecCTCModelBPE", "window_size": "105"}}, "OnlineRecognizer.from_nemo_ctc",
-         {"model": "model.onnx"}),
-        ({"model.int8.onnx": {"model_type": "EncDecCTCModelBPE"}}, "OfflineRecognizer.from_nemo_ctc",
-         {"model": "model.int8.onnx"}),
-        ({"model.int8.onnx": {"model_type": "sense_voice_ctc", "lang_auto": "0", "lfr_window_size": "7"},
-          "model.onnx": {}}, "OfflineRecognizer.from_sense_voice", {"model": "model.int8.onnx"}),
-        ({"model.int8.onnx": {"model_type": "paraformer", "lfr_window_size": "7"}}, "OfflineRecognizer.from_paraformer",
-         {"paraformer": "model.int8.onnx"}),
-    ],
-)  # fmt: skip
+RECOGNISERS: list[tuple[Mapping[str, Mapping[str, str]], str, Mapping[str, object]]] = [
+    (
+        {name + size: STREAMING for name in (f"encoder{CHUNKED}", f"decoder{CHUNKED}", f"joiner{CHUNKED}")
+         for size in (".onnx", ".int8.onnx")},
+        "OnlineRecognizer.from_transducer", TRANSDUCER,
+    ),
+    (
+        {name: {"model_type": "zipformer2"} for name in ("encoder.onnx", "decoder.onnx", "joiner.onnx")},
+        "OfflineRecognizer.from_transducer",
+        {"encoder": "encoder.onnx", "decoder": "decoder.onnx", "joiner": "joiner.onnx", "model_type": "transducer"},
+    ),
+    (
+        {name: {"model_type": "EncDecRNNTBPEModel", "vocab_size": "1024"}
+         for name in ("encoder.int8.onnx", "decoder.int8.onnx", "joiner.int8.onnx")},
+        "OfflineRecognizer.from_transducer",
+        {"encoder": "encoder.int8.onnx", "decoder": "decoder.int8.onnx", "joiner": "joiner.int8.onnx",
+         "model_type": "nemo_transducer"},
+    ),
+    (
+        {name: {"model_type": "EncDecHybridRNNTCTCBPEModel", "window_size": "105", "chunk_shift": "96"}
+         for name in ("encoder.onnx", "decoder.onnx", "joiner.onnx")},
+        "OnlineRecognizer.from_transducer",
+        {"encoder": "encoder.onnx", "decoder": "decoder.onnx", "joiner": "joiner.onnx"},
+    ),
+    (
+        {"encoder.int8.onnx": {"model_type": "paraformer", "decoder_num_blocks": "16"}, "decoder.int8.onnx": {}},
+        "OnlineRecognizer.from_paraformer", {"encoder": "encoder.int8.onnx", "decoder": "decoder.int8.onnx"},
+    ),
+    (
+        {"tiny.en-encoder.int8.onnx": {"model_type": "whisper-tiny.en"}, "tiny.en-decoder.int8.onnx": {},
+         "tiny.en-encoder.onnx": {"model_type": "whisper-tiny.en"}, "tiny.en-decoder.onnx": {}},
+        "OfflineRecognizer.from_whisper",
+        {"encoder": "tiny.en-encoder.int8.onnx", "decoder": "tiny.en-decoder.int8.onnx", "language": ""},
+    ),
+    (
+        {"preprocess.onnx": {}, "encode.int8.onnx": {}, "uncached_decode.int8.onnx": {},
+         "cached_decode.int8.onnx": {}},
+        "OfflineRecognizer.from_moonshine",
+        {"preprocessor": "preprocess.onnx", "encoder": "encode.int8.onnx",
+         "uncached_decoder": "uncached_decode.int8.onnx", "cached_decoder": "cached_decode.int8.onnx"},
+    ),
+    (
+        {"encoder_model.ort": {}, "decoder_model_merged.ort": {}},
+        "OfflineRecognizer.from_moonshine_v2",
+        {"encoder": "encoder_model.ort", "decoder": "decoder_model_merged.ort"},
+    ),
+    ({"model.onnx": {"model_type": "zipformer2_ctc", "decode_chunk_len": "32"}},
+     "OnlineRecognizer.from_zipformer2_ctc", {"model": "model.onnx"}),
+    ({"model.onnx": {"model_type": "zipformer2_ctc"}}, "OfflineRecognizer.from_zipformer_ctc",
+     {"model": "model.onnx"}),
+    ({"model-streaming.onnx": {"model_type": "wenet_ctc", "right_context": "6"}},
+     "OnlineRecognizer.from_wenet_ctc", {"model": "model-streaming.onnx"}),
+    ({"model.onnx": {"model_type": "EncDecCTCModelBPE", "window_size": "105"}}, "OnlineRecognizer.from_nemo_ctc",
+     {"model": "model.onnx"}),
+    ({"model.int8.onnx": {"model_type": "EncDecCTCModelBPE"}}, "OfflineRecognizer.from_nemo_ctc",
+     {"model": "model.int8.onnx"}),
+    ({"model.int8.onnx": {"model_type": "sense_voice_ctc", "lang_auto": "0", "lfr_window_size": "7"},
+      "model.onnx": {}}, "OfflineRecognizer.from_sense_voice", {"model": "model.int8.onnx"}),
+    ({"model.int8.onnx": {"model_type": "paraformer", "lfr_window_size": "7"}}, "OfflineRecognizer.from_paraformer",
+     {"paraformer": "model.int8.onnx"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("networks", "maker", "settings"), RECOGNISERS)
 def test_what_recognises_is_told_by_its_files(
     tmp_path: Path, networks: Mapping[str, Mapping[str, str]], maker: str, settings: Mapping[str, object]
 ) -> None:
@@ -132,20 +132,20 @@ def test_networks_that_belong_together_are_taken(tmp_path: Path) -> None:
 PIPER = {"model_type": "vits", "comment": "piper", "voice": "en-gb"}
 
 
-@pytest.mark.parametrize(
-    ("networks", "others", "maker", "settings", "espeak"),
-    [
-        ({"en_GB-alan-low.onnx": PIPER}, (), "OfflineTts.vits", {"model": "en_GB-alan-low.onnx"}, "en-gb"),
-        ({"model.onnx": {"comment": "melo"}, "vocab.onnx": {}}, ("lexicon.txt", "date.fst", "number.fst"),
-         "OfflineTts.vits", {"model": "model.onnx", "lexicon": "lexicon.txt", "rule_fsts": "date.fst,number.fst"}, ""),
-        ({"model-steps-3.onnx": {"use_espeak": "1", "voice": "en-us"}, "vocos-22khz-univ.onnx": {}}, (),
-         "OfflineTts.matcha", {"acoustic_model": "model-steps-3.onnx", "vocoder": "vocos-22khz-univ.onnx"}, "en-us"),
-        ({"model.onnx": {"model_type": "kokoro", "has_espeak": "1"}}, ("voices.bin",), "OfflineTts.kokoro",
-         {"model": "model.onnx", "voices": "voices.bin"}, "en-us"),
-        ({"model.fp16.onnx": {"model_type": "kitten-tts", "has_espeak": "1"}}, ("voices.bin",), "OfflineTts.kitten",
-         {"model": "model.fp16.onnx", "voices": "voices.bin"}, "en-us"),
-    ],
-)  # fmt: skip
+VOICES: list[tuple[Mapping[str, Mapping[str, str]], tuple[str, ...], str, Mapping[str, object], str]] = [
+    ({"en_GB-alan-low.onnx": PIPER}, (), "OfflineTts.vits", {"model": "en_GB-alan-low.onnx"}, "en-gb"),
+    ({"model.onnx": {"comment": "melo"}, "vocab.onnx": {}}, ("lexicon.txt", "date.fst", "number.fst"),
+     "OfflineTts.vits", {"model": "model.onnx", "lexicon": "lexicon.txt", "rule_fsts": "date.fst,number.fst"}, ""),
+    ({"model-steps-3.onnx": {"use_espeak": "1", "voice": "en-us"}, "vocos-22khz-univ.onnx": {}}, (),
+     "OfflineTts.matcha", {"acoustic_model": "model-steps-3.onnx", "vocoder": "vocos-22khz-univ.onnx"}, "en-us"),
+    ({"model.onnx": {"model_type": "kokoro", "has_espeak": "1"}}, ("voices.bin",), "OfflineTts.kokoro",
+     {"model": "model.onnx", "voices": "voices.bin"}, "en-us"),
+    ({"model.fp16.onnx": {"model_type": "kitten-tts", "has_espeak": "1"}}, ("voices.bin",), "OfflineTts.kitten",
+     {"model": "model.fp16.onnx", "voices": "voices.bin"}, "en-us"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("networks", "others", "maker", "settings", "espeak"), VOICES)
 def test_what_speaks_is_told_by_its_files(
     tmp_path: Path, networks: Mapping[str, Mapping[str, str]], others: tuple[str, ...], maker: str,
     settings: Mapping[str, object], espeak: str,
@@ -153,6 +153,28 @@ def test_what_speaks_is_told_by_its_files(
     recipe = voice(place(tmp_path, networks, "tokens.txt", *others))
     assert (recipe.maker, files(recipe)) == (maker, settings)
     assert espeak_voice(recipe.told) == espeak
+
+
+async def test_sherpa_onnx_takes_these_settings_and_looks_into_the_files(tmp_path: Path) -> None:
+    """What is in them is nothing of use, and that is all that it has to say."""
+    recipes = [
+        recogniser(place(tmp_path / str(number), networks, "tokens.txt"))
+        for number, (networks, *_) in enumerate(RECOGNISERS)
+    ]
+    recipes += [
+        voice(
+            place(
+                tmp_path / f"voice-{number}", networks, "tokens.txt", *(each for each in others if ".fst" not in each)
+            )
+        )
+        for number, (networks, others, *_) in enumerate(VOICES)
+    ]
+    for recipe in recipes:
+        held: Held[object] = Held(recipe)
+        with pytest.raises(EngineUnavailable, match="can't use the model in ") as caught:
+            await held.load()
+        assert not any(word in caught.value.message for word in ("argument", "attribute", "incompatible")), recipe
+        held.close()
 
 
 @pytest.mark.parametrize("part", [SherpaWakeWords, SherpaRecognition, SherpaSpeaking])

@@ -9,7 +9,7 @@ from pathlib import Path
 from state.errors import EngineUnavailable
 from voice.engines.onnx_metadata import metadata
 from voice.engines.parts import Setup
-from voice.engines.sherpa_models import PACKAGE, REMEDY, Recipe
+from voice.engines.sherpa_models import PACKAGE, REMEDY, Recipe, cores
 
 _LIST = "`atlas voice models` lists what can be downloaded."
 _EXPORTS = (".onnx", ".ort")
@@ -91,7 +91,7 @@ def recogniser(place: Directory) -> Recipe:
     for kind in (_with_joiner, _moonshine, _with_decoder, _alone):
         if (found := kind(place)) is not None:
             maker, settings = found
-            threads = 2 if maker.startswith("OfflineRecognizer") else 1
+            threads = cores() if maker.startswith("OfflineRecognizer") else 1
             return place.recipe(maker, {**settings, "tokens": tokens, "num_threads": threads})
     raise _unknown(place, "an encoder with a decoder, or a model*.onnx")
 

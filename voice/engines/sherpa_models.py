@@ -29,8 +29,10 @@ RATE = 16_000
 PACKAGE = "sherpa_onnx"
 REMEDY = "Download it again, or choose another: `atlas voice models` lists what there is."
 _LOAD_SECONDS = 300.0
-_PLACE = re.compile(r"^\S+:\d+ ")
+_PLACE = re.compile(r"^\S+:\d+\s?")
 """Where in its sources sherpa-onnx says something."""
+_CAUGHT = "Caught exception:"
+"""What it says when a network failed, and it goes on as if nothing had been heard."""
 
 Model = TypeVar("Model")
 Result = TypeVar("Result")
@@ -122,6 +124,11 @@ def samples(audio: bytes) -> NDArray[np.float32]:
     return np.frombuffer(audio[: len(audio) // 2 * 2], dtype="<i2").astype(np.float32) / np.float32(32_768)
 
 
+def cores() -> int:
+    """For what is waited for. Half of all: the others have to move audio meanwhile, and threads of the runtime spin."""
+    return min(4, max(1, (os.cpu_count() or 1) // 2))
+
+
 def made(recipe: Recipe) -> object:
     """The model. Whatever sherpa-onnx raises; see the module for what else it may do."""
     package = importlib.import_module(PACKAGE)
@@ -202,8 +209,9 @@ async def _tried(recipe: Recipe) -> None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child.pid, signal.SIGKILL)
             await child.wait()
-    if child.returncode:
-        lines = [_PLACE.sub("", line.strip()) for line in said.decode(errors="replace").splitlines() if line.strip()]
+    told = [line for each in said.decode(errors="replace").splitlines() if (line := _PLACE.sub("", each).strip())]
+    lines = [line for line in told if line != _CAUGHT]
+    if child.returncode or len(lines) < len(told):
         raise _refused(recipe, lines[0][:300] if lines else f"the process that tried it ended with {child.returncode}")
 
 

@@ -7,11 +7,10 @@ from pathlib import Path
 
 from state.errors import EngineUnavailable
 from voice.engines.sherpa_files import Directory
-from voice.engines.sherpa_models import REMEDY, Recipe
+from voice.engines.sherpa_models import REMEDY, Recipe, cores
 
 _PHONEMES = ("piper", "coqui", "icefall", "inflect")
 """Who makes voices that speak phonemes of espeak-ng, by the comment in their models."""
-_THREADS = 2
 
 
 def voice(place: Directory) -> Recipe:
@@ -21,7 +20,7 @@ def voice(place: Directory) -> Recipe:
     styles = place.have("voices.bin")
     network = _network(place, vocoder)
     told = place.told(network)
-    settings: dict[str, str | int] = {"tokens": tokens, "num_threads": _THREADS}
+    settings: dict[str, str | int] = {"tokens": tokens, "num_threads": cores()}
     if rules := place.all(ends=".fst"):
         settings["rule_fsts"] = ",".join(rules)
     if lexicons := place.all(begins="lexicon", ends=".txt"):
