@@ -33,27 +33,27 @@ class SherpaWakeWords:
                     f"Write {recipe.place}/keywords.txt, a line with its pieces as they are in tokens.txt, and "
                     f"@{WORD.upper()} at the end.",
                 )
-        self._held: Held[Listener] = Held(recipe)
+        self.held: Held[Listener] = Held(recipe)
 
     def spotter(self) -> Spotter:
         """For one conversation."""
-        return _Spotter(self._held)
+        return _Spotter(self.held)
 
     async def ready(self) -> None:
         """See `Part`."""
         if not self._lines:
-            await self._held.load()
+            await self.held.load()
             return
         with tempfile.TemporaryDirectory(prefix="atlas-wake-") as place:
             keywords = Path(place) / "keywords.txt"
             keywords.write_text("\n".join(self._lines) + "\n", encoding="utf-8")
-            settings = {**self._held.recipe.settings, "keywords_file": str(keywords)}
-            self._held.recipe = replace(self._held.recipe, settings=settings)
-            await self._held.load()
+            settings = {**self.held.recipe.settings, "keywords_file": str(keywords)}
+            self.held.recipe = replace(self.held.recipe, settings=settings)
+            await self.held.load()
 
     async def close(self) -> None:
         """See `Part`."""
-        self._held.close()
+        self.held.close()
 
 
 class _Spotter:
