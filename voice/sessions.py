@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from pipecat.frames.frames import ErrorFrame
 from pipecat.observers.base_observer import BaseObserver
 from pipecat.processors.frameworks.rtvi import RTVIProcessor
 from pipecat.workers.runner import WorkerRunner
@@ -17,6 +18,7 @@ from orchestrator.service import Service
 from orchestrator.tasks import ended
 from roles.models.chain import Chain, Patience
 from roles.models.port import ChatModel
+from state.errors import EngineUnavailable
 from state.ports import Store
 from state.records import new_id
 from voice.choices import Choices
@@ -84,6 +86,7 @@ class Session:
             make_ends(self._assembly.outlet), engines, desk, commands,
             talker=_talker(means, desk, speech), observers=observers, rtvi=rtvi,
         )  # fmt: skip
+        _tell_troubles(self.talk, engines, lambda text: self.say(receipt("deaf", chosen.language, text=text)))
         speech.unasked = self.following
         speech.begun = self.talk.conversation.begun
         self._language: Language = chosen.language
@@ -142,6 +145,17 @@ class Session:
         if not ours and not self._told_before:
             self._told_before = True
             self.say(receipt("told_elsewhere", self._language))
+
+
+def _tell_troubles(talk: Talk, engines: Engines, tell: Callable[[str], None]) -> None:
+    """Whoever is not understood is told why. Why nothing can be heard of us only eyes are told, by `Chronicle`."""
+
+    @talk.worker.event_handler("on_pipeline_error")
+    async def failed(_: object, frame: ErrorFrame) -> None:
+        if frame.processor is engines.recognition and isinstance(frame.exception, EngineUnavailable):
+            tell(frame.exception.message)
+
+    del failed
 
 
 async def _wound_up(runner: WorkerRunner, running: asyncio.Task[None], started: asyncio.Event) -> None:

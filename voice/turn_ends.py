@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
 from pipecat.audio.turn.base_turn_analyzer import BaseTurnAnalyzer, EndOfTurnState
@@ -28,6 +29,7 @@ _TOLD_SECONDS = 4.0
 """What an engine that tells of every utterance is waited for: on a busy machine it takes its time."""
 OPEN_SECONDS = 0.1
 """What a command that may go on to mean another is given to go on, besides the silence that ends a voice."""
+_CALL = re.compile(r"\batlas\b", re.IGNORECASE)
 
 
 class Standing(Protocol):
@@ -36,6 +38,29 @@ class Standing(Protocol):
     def __call__(self, text: str) -> Literal["whole", "open", "unknown"]:
         """A command that needs nothing more; one that may go on to mean another; none, or words of one's own."""
         ...
+
+
+class Told:
+    """Which utterances an engine has told the words of: some tell of each once, if only that it was nothing."""
+
+    def __init__(self) -> None:
+        self.tells = False
+        """Whether this engine does, as far as is known."""
+        self._awaited = 0
+
+    @property
+    def all(self) -> bool:
+        """Whether nothing is waited for, or nobody knows."""
+        return not (self.tells and self._awaited)
+
+    def awaited(self) -> None:
+        """An utterance is over."""
+        self._awaited += 1
+
+    def told(self) -> None:
+        """Its words were told."""
+        self.tells = True
+        self._awaited = max(0, self._awaited - 1)
 
 
 class CommandEndsTurn(BaseUserTurnStopStrategy):
@@ -58,6 +83,7 @@ class CommandEndsTurn(BaseUserTurnStopStrategy):
         self._woken = False
         self._called = False
         self._ended = 0.0
+        self._told = Told()
         self._waiting = Later(self)
 
     async def process_frame(self, frame: Frame) -> ProcessFrameResult:
@@ -71,11 +97,14 @@ class CommandEndsTurn(BaseUserTurnStopStrategy):
                 await self._waiting.stop()
             case VADUserStoppedSpeakingFrame():
                 self._voice = False
+                self._told.awaited()
                 self._ended = self._clock() - frame.stop_secs
                 if await self._over():
                     return ProcessFrameResult.STOP  # nobody need find out
-            case WordsFrame() if frame.heard.text:
-                self._parts.append(frame.heard)
+            case WordsFrame():
+                self._told.told()
+                if frame.heard.text:
+                    self._parts.append(frame.heard)
                 await self._over()
             case TranscriptionFrame() if not isinstance(frame.result, Heard) and (text := frame.text.strip()):
                 self._parts.append(Heard(text))
@@ -95,7 +124,7 @@ class CommandEndsTurn(BaseUserTurnStopStrategy):
         parts = self._said()
         self._parts = []
         sure = min((part.confidence for part in parts), default=1.0)
-        text = " ".join(part.text for part in parts)
+        text = self._text(parts)
         turn = TurnFrame(text=text, woken=self._woken, called=self._called, confidence=sure, ended=self._ended)
         self._called = False
         await self.push_frame(turn)
@@ -110,10 +139,16 @@ class CommandEndsTurn(BaseUserTurnStopStrategy):
         meant = [part for part in self._parts if not self._is_backchannel(part.text)]
         return meant or self._parts
 
+    def _text(self, parts: Sequence[Heard]) -> str:
+        """From the wake word on, where it was said: what came before was meant for somebody else."""
+        text = " ".join(part.text for part in parts)
+        called = list(_CALL.finditer(text)) if self._called else []
+        return text[called[-1].start() :] if called else text
+
     async def _over(self) -> bool:
-        if self._voice or not self._parts:
+        if self._voice or not self._parts or not self._told.all:
             return False
-        standing = self._standing(" ".join(part.text for part in self._said()))
+        standing = self._standing(self._text(self._said()))
         if standing == "whole":
             await self.trigger_user_turn_stopped()
         elif standing == "open":
@@ -132,9 +167,7 @@ class SoundEndsTurn(BaseUserTurnStopStrategy):
         self._voice = False
         self._sounds_over = False
         self._words = False
-        self._awaited = 0
-        """Utterances whose words an engine of ours has to tell yet; each is told once, if only that it was nothing."""
-        self._tells = False
+        self._told = Told()
         self._thinking: asyncio.Task[None] | None = None
         self._late = Later(self)
 
@@ -163,12 +196,12 @@ class SoundEndsTurn(BaseUserTurnStopStrategy):
                 await self._forget()
             case VADUserStoppedSpeakingFrame():
                 self._voice = False
-                self._awaited += 1
+                self._told.awaited()
                 await self._forget()
                 self._thinking = self.create_task(self._think(), name=f"{self}::think")
             case WordsFrame():
-                self._tells, self._words = True, True
-                self._awaited = max(0, self._awaited - 1)
+                self._told.told()
+                self._words = True
                 await self._maybe_over()
             case TranscriptionFrame():
                 self._words = True
@@ -195,12 +228,12 @@ class SoundEndsTurn(BaseUserTurnStopStrategy):
 
     async def _over(self) -> None:
         self._sounds_over = True
-        patience = _TOLD_SECONDS if self._tells else self._recognition_seconds
+        patience = _TOLD_SECONDS if self._told.tells else self._recognition_seconds
         await self._late.start(patience, self.trigger_user_turn_stopped)
         await self._maybe_over()
 
     async def _maybe_over(self) -> None:
-        known = self._words and not (self._tells and self._awaited)
+        known = self._words and self._told.all
         if self._sounds_over and known and not self._voice:
             await self.trigger_user_turn_stopped()
 

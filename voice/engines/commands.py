@@ -50,11 +50,16 @@ class Recogniser(Protocol):
 
 class CommandSTT(STTService):
     """Around a `Recogniser`. Frames do not wait for it; utterances are heard in their order. `early`: it may be asked
-    for an utterance that then goes on. `longest`: seconds of an utterance that are kept."""
+    for an utterance that then goes on; `longest`: seconds of one that are kept; `seconds`: it has told of it so long
+    after the voice fell silent. Why it can't be heard what was said is told once, until it can again."""
 
-    def __init__(self, recogniser: Recogniser, *, early: bool = True, longest: float = _LONGEST_SECONDS) -> None:
-        super().__init__(settings=STTSettings(model=None, language=None), ttfs_p99_latency=_RECOGNITION_SECONDS)
+    def __init__(
+        self, recogniser: Recogniser, *, early: bool = True, longest: float = _LONGEST_SECONDS,
+        seconds: float = _RECOGNITION_SECONDS,
+    ) -> None:  # fmt: skip
+        super().__init__(settings=STTSettings(model=None, language=None), ttfs_p99_latency=seconds)
         self._recogniser = recogniser
+        self._problem = ""
         self._may_be_early = early
         self._longest = longest
         self._before: deque[bytes] = deque()
@@ -138,12 +143,19 @@ class CommandSTT(STTService):
             else:
                 heard = await (self._recognised(utterance) if isinstance(utterance, bytes) else utterance)
             if isinstance(heard, EngineUnavailable):
-                await self.push_error(f"{heard.message}. {heard.hint}".strip(), exception=heard)
-                heard = Heard("", 0.0)
+                heard = await self._failed(heard)
+            else:
+                self._problem = ""
             await self.push_frame(WordsFrame(heard=heard))
             if heard.text:
                 words = TranscriptionFrame(heard.text, "", time_now_iso8601(), result=heard, finalized=True)
                 await self.push_frame(words)
+
+    async def _failed(self, problem: EngineUnavailable) -> Heard:
+        if problem.message != self._problem:
+            self._problem = problem.message
+            await self.push_error(f"{problem.message}. {problem.hint}".strip(), exception=problem)
+        return Heard("", 0.0)
 
     def _begin(self, seconds: float) -> None:
         wanted = int(seconds * self.sample_rate) * 2

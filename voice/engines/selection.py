@@ -16,13 +16,22 @@ from voice.phrase_commands import PhraseCommands
 from voice.pipeline import Engines
 
 RECOGNITION = {
+    "deepgram": "deepgram_recognition:DeepgramRecognition",
+    "groq": "openai_recognition:GroqRecognition",
+    "openai": "openai_recognition:OpenAIRecognition",
     "pocketsphinx": "sphinx_parts:SphinxRecognition",
     "sherpa-onnx": "sherpa_listening:SherpaRecognition",
+    "whisper": "whisper_parts:WhisperRecognition",
 }
 SPEECH = {
+    "cartesia": "socket_speech:CartesiaSpeaking",
+    "deepgram": "deepgram_speech:DeepgramSpeaking",
+    "elevenlabs": "socket_speech:ElevenLabsSpeaking",
     "espeak-ng": "espeak:EspeakSpeaking",
     "piper": "piper_speech:PiperSpeaking",
     "sherpa-onnx": "sherpa_speaking:SherpaSpeaking",
+    "groq": "openai_speech:GroqSpeaking",
+    "openai": "openai_speech:OpenAISpeaking",
 }
 WAKE_WORD = {
     "pocketsphinx": "sphinx_parts:SphinxWakeWords",
