@@ -7,26 +7,20 @@ makes is a tone, as long as its text.
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
-import time
 import wave
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any, Literal
 
 import numpy as np
-from aiohttp import WSMessage, WSMsgType, web
+from aiohttp import WSMsgType, web
+
+from tests.services.speech_lines import MODELS, VOICE, Asked, CartesiaLine, ElevenLabsLine
 
 KEY = "a-key-that-counts"
-VOICE = "a-voice"
-MODELS = {
-    "nova-3", "aura-2-helena-en", "gpt-transcribe", "whisper-large-v3-turbo", "gpt-4o-mini-tts",
-    "canopylabs/orpheus-v1-english", "sonic-3", "eleven_flash_v2_5",
-}  # fmt: skip
 RATE = 24_000
 _SECONDS_A_LETTER = 0.04
 _PIECE_SECONDS = 0.1
@@ -36,18 +30,6 @@ _VOICE_BYTES = 6_400
 
 Fault = Literal["refuse", "drop", "garbage", "silence", "trouble"]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-@dataclass
-class Asked:
-    """A sentence that was to be spoken. `cut`: the client let go of it before its end; `sent`: seconds of it."""
-
-    text: str
-    maker: str
-    at: float = field(default_factory=time.monotonic)
-    sent: float = 0.0
-    whole: bool = False
-    cut: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class SpeechServer:
@@ -125,9 +107,6 @@ class SpeechServer:
         self.refused.append(why)
         return web.json_response({"error": {"message": why}}, status=status, headers={"dg-error": why})
 
-    def _known(self, model: object) -> bool:
-        return model in MODELS
-
     async def _socket(self, request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse(autoping=True)
         await socket.prepare(request)
@@ -139,7 +118,7 @@ class SpeechServer:
 
     async def _deepgram(self, request: web.Request) -> web.StreamResponse:
         query = request.query
-        if not self._known(query.get("model")) or query.get("encoding") != "linear16" or not query.get("sample_rate"):
+        if query.get("model") not in MODELS or query.get("encoding") != "linear16" or not query.get("sample_rate"):
             return self._refuse(400, "bad request: model, encoding and sample_rate")
         socket = await self._socket(request)
         loud, told = 0, False
@@ -176,7 +155,7 @@ class SpeechServer:
     async def _transcribe(self, request: web.Request) -> web.StreamResponse:
         form = await request.post()
         file = form.get("file")
-        if not self._known(form.get("model")) or not isinstance(file, web.FileField):
+        if form.get("model") not in MODELS or not isinstance(file, web.FileField):
             return self._refuse(404, f"the model {form.get('model')} does not exist")
         with wave.open(BytesIO(file.file.read())) as sound:
             if (sound.getnchannels(), sound.getsampwidth()) != (1, 2):
@@ -195,9 +174,10 @@ class SpeechServer:
 
     # --- speech ------------------------------------------------------------------------------------------------------
 
-    async def _pieces(self, asked: Asked, rate: int = RATE) -> AsyncGenerator[bytes]:
-        sound = _tone(len(asked.text) * _SECONDS_A_LETTER, rate)
-        size = int(_PIECE_SECONDS * rate) * 2
+    async def pieces(self, asked: Asked) -> AsyncGenerator[bytes]:
+        """The sound of it, in time."""
+        sound = _tone(len(asked.text) * _SECONDS_A_LETTER)
+        size = int(_PIECE_SECONDS * RATE) * 2
         for start in range(0, len(sound), size):
             yield sound[start : start + size]
             asked.sent += _PIECE_SECONDS
@@ -209,7 +189,7 @@ class SpeechServer:
         await reply.prepare(request)
         try:
             await reply.write(head)
-            async for piece in self._pieces(asked):
+            async for piece in self.pieces(asked):
                 await reply.write(piece)
             asked.whole = True
             await reply.write_eof()
@@ -220,7 +200,7 @@ class SpeechServer:
 
     async def _deepgram_speaks(self, request: web.Request) -> web.StreamResponse:
         query = request.query
-        if not self._known(query.get("model")) or (query.get("encoding"), query.get("container")) != (
+        if query.get("model") not in MODELS or (query.get("encoding"), query.get("container")) != (
             "linear16",
             "none",
         ):
@@ -231,7 +211,7 @@ class SpeechServer:
     async def _openai_speaks(self, request: web.Request) -> web.StreamResponse:
         wanted = await request.json()
         form = wanted.get("response_format")
-        if not self._known(wanted.get("model")) or not wanted.get("voice") or form not in ("pcm", "wav"):
+        if wanted.get("model") not in MODELS or not wanted.get("voice") or form not in ("pcm", "wav"):
             return self._refuse(400, "bad request")
         if wanted["model"].startswith("canopylabs") and form != "wav":
             return self._refuse(400, "response_format must be wav")
@@ -242,84 +222,16 @@ class SpeechServer:
         if not request.headers.get("Cartesia-Version"):
             return self._refuse(400, "Cartesia-Version is missing")
         socket = await self._socket(request)
-        texts: dict[str, str] = {}
-        speaking: dict[str, tuple[asyncio.Task[None], Asked]] = {}
-
-        async def speak(context: str, asked: Asked) -> None:
-            async for piece in self._pieces(asked):
-                told = {"type": "chunk", "data": base64.b64encode(piece).decode(), "done": False, "step_time": 1.0}
-                await socket.send_json({**told, "status_code": 206, "context_id": context})
-            asked.whole = True
-            await socket.send_json({"type": "done", "done": True, "status_code": 200, "context_id": context})
-
-        async def take(message: WSMessage) -> None:
-            given: dict[str, Any] = json.loads(message.data)
-            context = str(given["context_id"])
-            if given.get("cancel"):
-                if context in speaking:
-                    speaking[context][0].cancel()
-                    speaking[context][1].cut.set()
-                return
-            if not self._known(given["model_id"]) or given["voice"] != {"mode": "id", "id": VOICE}:
-                why = {"type": "error", "error": "voice not found", "status_code": 404, "done": True}
-                await socket.send_json({**why, "context_id": context})
-                return
-            texts[context] = texts.get(context, "") + given["transcript"]
-            if not given["continue"]:
-                self.asked.append(asked := Asked(texts.pop(context), "cartesia"))
-                speaking[context] = asyncio.create_task(speak(context, asked)), asked
-
-        await self._taken(socket, take)
-        for task, asked in speaking.values():
-            if not task.done():
-                asked.cut.set()
-                task.cancel()
+        await CartesiaLine(socket, self.asked, self.pieces).live()
         return socket
 
     async def _elevenlabs(self, request: web.Request) -> web.StreamResponse:
-        query = request.query
         socket = await self._socket(request)
-        if request.match_info["voice"] != VOICE or not self._known(query.get("model_id")):
+        if request.match_info["voice"] != VOICE or request.query.get("model_id") not in MODELS:
             await socket.close(code=1008, message=b"A voice with this id does not exist.")
-            return socket
-        texts: dict[str, str] = {}
-        closed: set[str] = set()
-        speaking: dict[str, tuple[asyncio.Task[None], Asked]] = {}
-
-        async def speak(context: str, asked: Asked) -> None:
-            async for piece in self._pieces(asked):
-                told = {"audio": base64.b64encode(piece).decode(), "isFinal": None, "contextId": context}
-                await socket.send_json(told)
-            asked.whole = True
-            await socket.send_json({"isFinal": True, "contextId": context})
-
-        async def take(message: WSMessage) -> None:
-            given: dict[str, Any] = json.loads(message.data)
-            context = str(given.get("context_id", ""))
-            if given.get("close_socket"):
-                await socket.close()
-            elif given.get("close_context") and context not in closed:
-                closed.add(context)  # the end of the text, not of the sound
-            elif given.get("close_context") and context in speaking:
-                speaking[context][0].cancel()
-                speaking[context][1].cut.set()
-            elif context and given.get("flush") and texts.get(context, "").strip():
-                self.asked.append(asked := Asked(texts.pop(context).strip(), "elevenlabs"))
-                speaking[context] = asyncio.create_task(speak(context, asked)), asked
-            elif context:
-                texts[context] = texts.get(context, "") + str(given.get("text", ""))
-
-        await self._taken(socket, take)
-        for task, asked in speaking.values():
-            if not task.done():
-                asked.cut.set()
-                task.cancel()
+        else:
+            await ElevenLabsLine(socket, self.asked, self.pieces).live()
         return socket
-
-    async def _taken(self, socket: web.WebSocketResponse, take: Callable[[WSMessage], Awaitable[None]]) -> None:
-        async for message in socket:
-            if message.type == WSMsgType.TEXT:
-                await take(message)
 
 
 @asynccontextmanager
@@ -343,7 +255,9 @@ def _results(text: str, *, final: bool, from_finalize: bool = False) -> dict[str
     return {
         "type": "Results", "channel_index": [0, 1], "duration": 1.0, "start": 0.0, "is_final": final,
         "speech_final": final, "from_finalize": from_finalize, "channel": {"alternatives": [heard]},
-        "metadata": {"request_id": "r", "model_info": {"name": "nova-3", "version": "1", "arch": "nova-3"}, "model_uuid": "m"},
+        "metadata": {
+            "request_id": "r", "model_info": {"name": "nova-3", "version": "1", "arch": "nova-3"}, "model_uuid": "m",
+        },
     }  # fmt: skip
 
 
@@ -361,8 +275,8 @@ def _loud_bytes(sound: bytes) -> int:
     return 2 * int((np.abs(np.frombuffer(sound[: len(sound) & ~1], dtype="<i2").astype(np.int32)) > _LOUD).sum())
 
 
-def _tone(seconds: float, rate: int) -> bytes:
-    times = np.arange(int(seconds * rate)) / rate
+def _tone(seconds: float) -> bytes:
+    times = np.arange(int(seconds * RATE)) / RATE
     return (8_000 * np.sin(2 * np.pi * 440 * times)).astype("<i2").tobytes()
 
 

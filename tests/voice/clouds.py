@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.cli.compose import House
-from tests.services.speech_server import KEY, VOICE, SpeechServer
+from tests.services.speech_lines import VOICE
+from tests.services.speech_server import KEY, SpeechServer
 from voice.choices import Choices, Wake
 from voice.engines.parts import Wanted
 from voice.engines.selection import ChosenEngines

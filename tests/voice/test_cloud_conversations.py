@@ -56,7 +56,7 @@ async def test_a_whole_command_ends_its_turn_at_once(home: House, cloud: SpeechS
 
 
 async def test_what_comes_in_parts_is_one_command(home: House, cloud: SpeechServer) -> None:
-    """Deepgram tells the words before a pause on their own: "stop" must not be done before "the parser run" is heard."""
+    """Deepgram tells the words before a pause on their own: "stop" is not done before "the parser run" is heard."""
     cloud.lines.append("stop the parser run")
     async with means_of(home, wanted(cloud, "deepgram/nova-3")) as means, room(means) as there:
         await there.speak("stop the parser run")
@@ -71,6 +71,7 @@ async def test_nothing_leaves_before_the_wake_word(home: House, cloud: SpeechSer
         await asyncio.sleep(1.0)
         assert not there.of("wake")
         assert not cloud.sound
+        asked = 0.0
         cloud.lines.extend(["so atlas, what is the status"] * 8)
         for _ in range(8):
             asked = time.monotonic()

@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
+from typing import cast
 
 from deepgram.listen.v1.socket_client import AsyncV1SocketClient
 from deepgram.listen.v1.types import ListenV1Results
@@ -159,8 +160,7 @@ class DeepgramSTT(Troubled, DeepgramSTTService):
                 self._parts, self._so_far = [], ""
         elif isinstance(frame, VADUserStoppedSpeakingFrame):
             self._voice = False
-            giving_up: asyncio.Task[None] = self.create_task(self._give_up(), name=f"{self}::give-up")
-            self._due.append(giving_up)
+            self._due.append(cast("asyncio.Task[None]", self.create_task(self._give_up(), name=f"{self}::give-up")))
         with suppress(ConnectionClosed):
             await super().process_frame(frame, direction)
 
