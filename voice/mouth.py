@@ -25,6 +25,7 @@ from pipecat.frames.frames import (
 )
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
+from state.errors import EngineUnavailable
 from voice.frames import OnsetFrame, OnsetOverFrame, SaidFrame
 from voice.outlet import Outlet
 from voice.speech import Sentence, Speech
@@ -87,7 +88,8 @@ class Mouth(FrameProcessor):
             case InterruptionFrame():
                 self._speech.cut(self._playing.cut())
             case ErrorFrame() if direction == FrameDirection.UPSTREAM and frame.processor is self.next:
-                self._unsayable()
+                if not isinstance(frame.exception, EngineUnavailable):  # who knows why ends the sentence as any other
+                    self._unsayable()
             case _:
                 pass
         self._more.set()

@@ -8,6 +8,7 @@ import json
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,10 +80,11 @@ class Line(ABC):
             asked.cut.set()
 
     async def _speak(self, context: str, asked: Asked) -> None:
-        async for piece in self._pieces(asked):
-            await self._socket.send_json(self.said(context, piece))
-        asked.whole = True
-        await self._socket.send_json(self.over(context))
+        with suppress(ConnectionError):
+            async for piece in self._pieces(asked):
+                await self._socket.send_json(self.said(context, piece))
+            asked.whole = True
+            await self._socket.send_json(self.over(context))
 
 
 class CartesiaLine(Line):

@@ -18,6 +18,7 @@ from orchestrator.http.server import serving
 from orchestrator.tokens import Caller
 from state.sqlite import SqliteStore
 from tests.integration.task_workshop import task_workshop
+from voice.engines.parts import Wanted
 from voice.engines.selection import ChosenEngines
 from voice.rooms import Rooms
 from voice.serving import NEEDED, Voice
@@ -60,13 +61,14 @@ async def _always() -> bool:
 
 @asynccontextmanager
 async def voice_here(
-    directory: Path, bounds: Bounds | None = None, needed: Sequence[str] = NEEDED
+    directory: Path, bounds: Bounds | None = None, needed: Sequence[str] = NEEDED, wanted: Wanted | None = None
 ) -> AsyncGenerator[Here]:
     """Up, and gone afterwards with all conversations."""
     store = SqliteStore(directory / "atlas.db")
-    engines = ChosenEngines()
+    engines = ChosenEngines(wanted)
     try:
         async with task_workshop(directory, store) as shop:
+            await engines.ready()
             means = Means(shop.service, store, engines)
             voice = Voice(lambda: nullcontext(means), Network(here=True), bounds, needed)
             app = FastAPI(lifespan=lambda _: voice.running())

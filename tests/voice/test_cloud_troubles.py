@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +13,9 @@ import pytest
 from orchestrator.cli.compose import House
 from tests.services.ports import free_port
 from tests.services.speech_server import KEY, Fault, SpeechServer, speech_server
+from tests.voice.caller import calling
 from tests.voice.clouds import RECOGNITION, SPEECH, means_of, wanted
-from tests.voice.in_process import settled
+from tests.voice.in_process import settled, voice_here
 from tests.voice.room import Room, room
 from voice.frames import TalkFrame
 from voice.saying import Saying
@@ -189,3 +191,20 @@ async def test_a_line_that_breaks_while_it_speaks(home: House, cloud: SpeechServ
         there.session.say(Saying("And this is new.", "answer"))
         await there.until("speech-started", after=began["when"], seconds=15)
         assert cloud.asked[-1].text.strip() == "And this is new."
+
+
+async def test_a_client_is_shown_why(tmp_path: Path, cloud: SpeechServer) -> None:
+    """Who can't be heard, or not be spoken to, sees it."""
+    cloud.keys.clear()
+    engines = wanted(cloud, "deepgram/nova-3", "cartesia/sonic-3")
+    async with voice_here(tmp_path, wanted=engines) as here, calling(here) as caller:
+        for maker in ("deepgram", "cartesia"):
+            told = f"{maker} does not accept the key. Check {maker.upper()}_API_KEY."
+            await caller.event("error", text=told)
+            await caller.until(
+                lambda told=told: any(
+                    each["type"] == "error" and each["data"]["error"] == told for each in caller.messages
+                ),
+                told,
+            )
+        assert sum(each["event"] == "error" for each in caller.events) == 2

@@ -1,4 +1,4 @@
-"""What is installed with and without the extras `voice` and `voice-piper`, by the lock file."""
+"""What is installed with and without the extras for voice, by the lock file."""
 
 from __future__ import annotations
 
@@ -58,3 +58,7 @@ def test_what_is_under_the_gpl_comes_along_only_when_it_is_asked_for() -> None:
 def large(found: set[str]) -> set[str]:
     """Those of them that bring gigabytes."""
     return {each for each in found if each.startswith(("torch", "nvidia", "triton", "silero"))}
+
+
+def test_services_in_a_cloud_add_little() -> None:
+    assert installed("voice-cloud") - installed("voice") == {"deepgram-sdk"}
