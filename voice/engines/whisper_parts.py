@@ -21,7 +21,8 @@ from voice.intents import Language
 from voice.phrase_commands import PhraseCommands
 
 _PACKAGE = "faster_whisper"
-_MODEL_FILE = "model.bin"
+_FILES = ("model.bin", "config.json", "tokenizer.json")
+"""Without the last of them the package fetches another."""
 _SECONDS = 4.0
 """In which a processor without help tells what it heard, with one of the small models."""
 
@@ -47,10 +48,10 @@ class WhisperRecognition:
         if not setup.model:
             raise EngineUnavailable("whisper needs the name of a model", 'Write "whisper/small", for example.')
         self._directory = setup.models / setup.model
-        if not (self._directory / _MODEL_FILE).is_file():
+        if missing := [name for name in _FILES if not (self._directory / name).is_file()]:
             raise EngineUnavailable(
-                f"there is no Whisper model in {self._directory}",
-                f"Put one in the form of CTranslate2 there ({_MODEL_FILE} and what comes with it).",
+                f"there is no whole Whisper model in {self._directory}: {', '.join(missing)} is missing",
+                "Put one in the form of CTranslate2 there; nothing is downloaded by itself.",
             )
         self._model: _Model | None = None
         self._turn = asyncio.Lock()

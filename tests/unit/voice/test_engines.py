@@ -111,11 +111,12 @@ class WhisperModel:
 async def test_a_whisper_model_of_ones_own_hears(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By a stand-in for the package, which is not among those of the project."""
     (tmp_path / "faster_whisper.py").write_text(STAND_IN)
-    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     monkeypatch.delitem(sys.modules, "faster_whisper", raising=False)
     for name in ("small", "broken"):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "model.bin").touch()
+        for file in ("model.bin", "config.json", "tokenizer.json"):
+            (tmp_path / name / file).touch()
     part = WhisperRecognition(Setup("whisper", "small", "", tmp_path, None, {}, Apart()))
     loud = (np.ones(16_000) * 8_000).astype("<i2").tobytes()
     assert (await part.heard(loud, "en")).text == "what is the status"
@@ -123,7 +124,7 @@ async def test_a_whisper_model_of_ones_own_hears(tmp_path: Path, monkeypatch: py
     broken = WhisperRecognition(Setup("whisper", "broken", "", tmp_path, None, {}, Apart()))
     with pytest.raises(EngineUnavailable, match="can't be loaded"):
         await broken.ready()
-    with pytest.raises(EngineUnavailable, match="no Whisper model"):
+    with pytest.raises(EngineUnavailable, match="no whole Whisper model"):
         WhisperRecognition(Setup("whisper", "large", "", tmp_path, None, {}, Apart()))
     monkeypatch.delitem(sys.modules, "faster_whisper")
 

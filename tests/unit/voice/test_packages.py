@@ -9,6 +9,7 @@ from typing import Any
 LOCK = Path(__file__).resolve().parents[3] / "uv.lock"
 AUDIO = {
     "piper-tts",
+    "deepgram-sdk",
     "pipecat-ai",
     "pocketsphinx",
     "sherpa-onnx",
