@@ -38,6 +38,8 @@ WAKE_WORD = {
     "sherpa-onnx": "sherpa_wake:SherpaWakeWords",
 }
 """Each by its name; loaded when it is wanted, since some need packages that need not be there."""
+_PACKAGES = {"deepgram": "deepgram-sdk"}
+"""Names under which what is imported is installed, where they are others."""
 
 
 class ChosenEngines:
@@ -85,7 +87,8 @@ def _made(kind: str, name: str, known: Mapping[str, str], wanted: Wanted, apart:
     except AtlasError as error:
         raise EngineUnavailable(f"[voice] {kind}: {error.message}", error.hint) from error
     except ImportError as error:
+        package = (error.name or "").partition(".")[0]
         raise EngineUnavailable(
-            f"[voice] {kind}: {engine} needs the package {error.name}, which is not installed",
+            f"[voice] {kind}: {engine} needs the package {_PACKAGES.get(package, package)}, which is not installed",
             "Install it, or choose another engine in [voice] of atlas.toml.",
         ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -90,6 +91,20 @@ def test_a_whisper_model_is_not_downloaded(tmp_path: Path) -> None:
         ChosenEngines(Wanted(recognition="whisper/small", models=tmp_path))
     assert "faster-whisper" in refused.value.message or str(tmp_path) in refused.value.message
     assert not list(tmp_path.iterdir())
+
+
+def test_a_package_that_is_missing_is_named_as_it_is_installed() -> None:
+    script = (
+        "import sys; sys.modules['deepgram'] = None\n"
+        "from voice.logs import to_logging; to_logging()\n"
+        "from voice.engines.selection import ChosenEngines; from voice.engines.parts import Wanted\n"
+        "from state.errors import EngineUnavailable\n"
+        "try: ChosenEngines(Wanted(recognition='deepgram', environ={'DEEPGRAM_API_KEY': 'a key'}))\n"
+        "except EngineUnavailable as error: print(error.message, error.hint)\n"
+    )
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert "needs the package deepgram-sdk, which is not installed" in told.stdout
+    assert "Install it" in told.stdout
 
 
 STAND_IN = """
