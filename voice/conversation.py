@@ -13,6 +13,7 @@ from pipecat.frames.frames import (
     EndFrame,
     Frame,
     InterruptionFrame,
+    StartFrame,
     UserStartedSpeakingFrame,
     UserStoppedSpeakingFrame,
 )
@@ -101,6 +102,7 @@ class Conversation(FrameProcessor):
             self._memory = replace(self._memory, question=saying.question)
         if saying.run is not None:
             self._memory = replace(self._memory, focus=Run(saying.run))
+            self._learn_names()  # it may be a new one
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         """Takes turns; passes all else on."""
@@ -110,6 +112,10 @@ class Conversation(FrameProcessor):
                 self._turns.put_nowait(frame)
                 if self._acting is None:
                     self._acting = self.create_task(self._act(), name=f"{self}::act")
+                return
+            case StartFrame():
+                await self.push_frame(frame, direction)
+                self._learn_names()
                 return
             case UserStartedSpeakingFrame():
                 self._listening = True

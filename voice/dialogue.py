@@ -33,6 +33,7 @@ from voice.engines.heard import FAINT, SURE
 from voice.intents import Intent
 from voice.naming import plans_called, runs_called
 from voice.situation import Decision, Memory, Situation
+from voice.transcripts import read_back
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def decide(heard: Heard, situation: Situation, memory: Memory) -> Decision:
         return memory, [GoOn()]
     if heard.confidence < SURE and isinstance(intent, _UNSURE):
         _, acts = _decide(intent, situation, replace(memory, asked=None))
-        return replace(memory, asked=Asked(yes=tuple(acts))), [Tell("not_sure", text=heard.said)]
+        return replace(memory, asked=Asked(yes=tuple(acts))), [Tell("not_sure", text=read_back(heard.said))]
     return _decide(intent, situation, memory)
 
 
@@ -204,7 +205,7 @@ def _talk(text: str, situation: Situation, memory: Memory, asked: Asked | None) 
         return memory, [AskModel(text)]
     if not situation.free_speech:
         return replace(memory, asked=asked), [Tell("not_understood")]
-    return replace(memory, asked=Asked(yes=(Start(text),))), [Tell("sure_start", text=text)]
+    return replace(memory, asked=Asked(yes=(Start(text),))), [Tell("sure_start", text=read_back(text))]
 
 
 def _run(run: RunView) -> Run:

@@ -57,13 +57,14 @@ class Ends:
 @dataclass(frozen=True, slots=True)
 class Engines:
     """What hears and speaks. `spotter` None: no wake word. `trust_interim`: what recognition takes for words while they
-    are spoken is mostly right. `free_speech`: it understands more than commands."""
+    are spoken is mostly right. `free_speech`: it understands more than commands. `second`: see `WakeGate`."""
 
     recognition: FrameProcessor
     speech: FrameProcessor
     spotter: Spotter | None
     trust_interim: bool = True
     free_speech: bool = False
+    second: Spotter | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,9 @@ class Assembly:
         """Put together; nothing runs yet. `rtvi`: speaks with a client that has more than ears."""
         choices = self.choices
         attention = Attention(choices.awake, always=choices.wake == "always")
-        gate = WakeGate(engines.spotter, attention, self.outlet, over_speech=choices.barge_in == "speech")
+        gate = WakeGate(
+            engines.spotter, attention, self.outlet, second=engines.second, over_speech=choices.barge_in == "speech"
+        )
         hearing = VADParams(confidence=_CONFIDENCE, start_secs=choices.onset, stop_secs=choices.silence, min_volume=0.0)
         vad = VADProcessor(vad_analyzer=SileroVADAnalyzer(params=hearing))
         begins = TurnBegins(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,6 +27,19 @@ class Word:
 def tidied(text: str) -> str:
     """`text` with full-width letters and compatibility forms made plain. Tidying twice changes nothing more."""
     return unicodedata.normalize("NFKC", text[:LONGEST].translate(APOSTROPHES)).translate(APOSTROPHES)
+
+
+_CALLS = re.compile(
+    r"^\s*(?:(?:hey|hi|hello|ok|okay)\b[\s,.!]*)?atlas\b[\s,.!?:;，。！？：]*|^\s*(?:嘿|嗨|你好)?[，,\s]*阿特拉斯[\s，。！？：,.!?]*",
+    re.IGNORECASE,
+)
+_SENTENCE_ENDS = re.compile(r"\s*[.!?。！？；;]+\s+|[。！？；]")
+
+
+def read_back(text: str) -> str:
+    """What was said as a part of a sentence of ours: without the wake word before it, and in one piece."""
+    meant = _CALLS.sub("", text).strip().rstrip(".!?。！？；; ")
+    return _SENTENCE_ENDS.sub("，" if language_of(meant) == "zh" else ", ", meant)
 
 
 def is_chinese(character: str) -> bool:

@@ -21,7 +21,7 @@ from pipecat.turns.types import ProcessFrameResult
 from pipecat.turns.user_stop import BaseUserTurnStopStrategy
 
 from voice.attention import Attention
-from voice.engines.heard import Heard
+from voice.engines.heard import SURE_CALL, Heard
 from voice.frames import TurnFrame, WakeFrame, WordsFrame
 from voice.later import Later
 
@@ -29,6 +29,8 @@ _TOLD_SECONDS = 4.0
 """What an engine that tells of every utterance is waited for: on a busy machine it takes its time."""
 OPEN_SECONDS = 0.1
 """What a command that may go on to mean another is given to go on, besides the silence that ends a voice."""
+_BEGINS = re.compile(r"\s*(?:\w+[\s,.!]+)?atlas\b", re.IGNORECASE)
+"""The wake word, which who listened for it may have missed."""
 _CALL = re.compile(r"\batlas\b", re.IGNORECASE)
 
 
@@ -125,7 +127,8 @@ class CommandEndsTurn(BaseUserTurnStopStrategy):
         self._parts = []
         sure = min((part.confidence for part in parts), default=1.0)
         text = self._text(parts)
-        turn = TurnFrame(text=text, woken=self._woken, called=self._called, confidence=sure, ended=self._ended)
+        woken = self._woken or (sure >= SURE_CALL and _BEGINS.match(text) is not None)
+        turn = TurnFrame(text=text, woken=woken, called=self._called, confidence=sure, ended=self._ended)
         self._called = False
         await self.push_frame(turn)
 

@@ -28,6 +28,9 @@ from voice.frames import SleepFrame, TalkFrame, WakeFrame
 from voice.outlet import Outlet
 
 PRE_ROLL_SECONDS = 1.2
+WHOLE_SECONDS = 8.0
+"""Of audio, at most, that is kept of an utterance which may turn out to begin with the wake word."""
+_BYTES_A_SECOND = 32_000
 LONGEST_UTTERANCE_SECONDS = 60.0
 """Speech without a pause for longer is nobody who talks to us, and is not passed on until it pauses."""
 
@@ -49,16 +52,19 @@ class Spotter(Protocol):
 
 
 class WakeGate(FrameProcessor):
-    """See the module. `spotter` None: there is only the button. `over_speech`: while something is said, everybody is
-    listened to, with or without the wake word."""
+    """See the module. `spotter` None: there is only the button. `second`: asked as well while nobody is listened to,
+    of whole utterances for example. `over_speech`: while something is said, everybody is listened to, with or without
+    the wake word."""
 
     def __init__(
-        self, spotter: Spotter | None, attention: Attention, outlet: Outlet, *, over_speech: bool = True,
+        self, spotter: Spotter | None, attention: Attention, outlet: Outlet, *, second: Spotter | None = None,
+        over_speech: bool = True,
         pre_roll: float = PRE_ROLL_SECONDS, longest: float = LONGEST_UTTERANCE_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         super().__init__(enable_direct_mode=True)
         self._spotter = spotter
+        self._second = second
         self._attention = attention
         self._outlet = outlet
         self._over_speech = over_speech
@@ -66,7 +72,7 @@ class WakeGate(FrameProcessor):
         self._longest = longest
         self._clock = clock
         self._kept: deque[InputAudioRawFrame] = deque()
-        self._kept_seconds = 0.0
+        self._kept_seconds = self._kept_seconds_ever = 0.0
         self._judging: asyncio.Task[None] | None = None
         self._bot_speaks = False
         self._voice_seconds: float | None = None
@@ -111,7 +117,7 @@ class WakeGate(FrameProcessor):
         return heard or (self._over_speech and self._bot_speaks) or self._attention.awake(self._clock())
 
     async def _hear(self, frame: InputAudioRawFrame) -> None:
-        spotted = self._spotter.feed(frame.audio) if self._spotter is not None else None
+        found = self._found(frame.audio)
         seconds = frame.num_frames / frame.sample_rate
         if self._voice_seconds is not None:
             self._voice_seconds += seconds
@@ -121,12 +127,23 @@ class WakeGate(FrameProcessor):
             await self.push_frame(frame)
         else:
             self._keep(frame, seconds)
-        if spotted is not None and self._judging is None and self._spotter is not None:
-            self._judging = self.create_task(self._judge(self._spotter, spotted), name=f"{self}::judge")
+        if found is not None and self._judging is None:
+            self._judging = self.create_task(self._judge(*found), name=f"{self}::judge")
+
+    def _found(self, audio: bytes) -> tuple[Spotter, bytes] | None:
+        """What may be the wake word, and who has to say whether it is."""
+        if self._second is not None:
+            whole = self._second.feed(audio)
+            if whole is not None and not self._open:
+                return self._second, whole
+        spotted = self._spotter.feed(audio) if self._spotter is not None else None
+        return (self._spotter, spotted) if self._spotter is not None and spotted is not None else None
 
     async def _judge(self, spotter: Spotter, spotted: bytes) -> None:
+        began = self._kept_seconds_ever
         try:
-            if await spotter.is_it(spotted):
+            if await spotter.is_it(spotted) and (spotter is not self._second or not self._open):
+                self._forget_before(len(spotted) / _BYTES_A_SECOND + self._kept_seconds_ever - began)
                 await self._woken("keyword")
         except EngineUnavailable as error:
             await self.push_error(f"{error.message}. {error.hint}".strip(), exception=error)
@@ -152,7 +169,12 @@ class WakeGate(FrameProcessor):
     def _keep(self, frame: InputAudioRawFrame, seconds: float) -> None:
         self._kept.append(frame)
         self._kept_seconds += seconds
-        while self._kept_seconds > self._pre_roll and self._kept:
+        self._kept_seconds_ever += seconds
+        self._forget_before(self._pre_roll if self._second is None else WHOLE_SECONDS)
+
+    def _forget_before(self, seconds: float) -> None:
+        """What was kept longer ago."""
+        while self._kept_seconds > max(seconds, self._pre_roll) and self._kept:
             gone = self._kept.popleft()
             self._kept_seconds -= gone.num_frames / gone.sample_rate
 

@@ -38,7 +38,11 @@ def test_a_question_is_heard_and_answered_aloud(tmp_path: Path, driver: Playwrig
 
 @pytest.mark.parametrize("quick", [True, False], ids=["muted-here", "stopped-there"])
 def test_an_answer_is_interrupted(tmp_path: Path, driver: Playwright, said: list[str], quick: bool) -> None:
-    with served(tmp_path) as server, server.client() as client, talking(driver, server, None, said.append) as page:
+    with (
+        served(tmp_path, ATLAS_VOICE_CHIMES="false") as server,
+        server.client() as client,
+        talking(driver, server, None, said.append) as page,
+    ):
         for name in ("the spring release", "the summer release", "the autumn release", "the winter release"):
             submitted(client, plan({"id": "gate", "ask": f"Shall {name} go out?"}, name=name))
         set_up(page, quick=quick)

@@ -50,7 +50,7 @@ def _whisper(
     name: str, revision: str, languages: tuple[Language, ...], files: Mapping[str, tuple[int, str]]
 ) -> ModelEntry:
     return ModelEntry(
-        engine="faster-whisper", purpose="recognition", languages=languages, name=name, licence="MIT",
+        engine="whisper", purpose="recognition", languages=languages, name=name, licence="MIT",
         downloads=tuple(
             Download(f"{_WHISPER}/{name}/resolve/{revision}/{file}", f"{name}/{file}", *known)
             for file, known in files.items()

@@ -10,6 +10,10 @@ SURE = 0.5
 FAINT = 0.1
 """Below it they were something else: a grammar makes a command of every sound."""
 
+SURE_CALL = 0.75
+"""The confidence from which on a command that begins with the wake word counts as said with it: of whoever says
+something else, nearly nothing is heard so surely."""
+
 
 @dataclass(frozen=True, slots=True)
 class Heard:

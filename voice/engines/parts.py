@@ -98,3 +98,7 @@ class WakeWords(Part, Protocol):
     def spotter(self) -> Spotter:
         """For one conversation."""
         ...
+
+    def second(self, commands: PhraseCommands) -> Spotter | None:
+        """See `WakeGate`; None: it needs none."""
+        ...

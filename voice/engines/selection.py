@@ -58,6 +58,7 @@ class ChosenEngines:
             self._recognition.service(choices.language, commands),
             self._speech.service(choices.language),
             self._wake.spotter() if choices.wake == "keyword" else None,
+            second=self._wake.second(commands) if choices.wake == "keyword" else None,
             trust_interim=self._recognition.trust_interim,
             free_speech=self._recognition.free_speech,
         )

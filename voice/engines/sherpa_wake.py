@@ -12,6 +12,7 @@ from voice.engines.parts import Setup
 from voice.engines.sherpa_files import Directory, spotter
 from voice.engines.sherpa_keywords import WORD, keyword_lines
 from voice.engines.sherpa_models import RATE, REMEDY, Held, Listener, OnlineStream, samples
+from voice.phrase_commands import PhraseCommands
 from voice.wake_gate import Spotter
 
 _BEHIND_SECONDS = 5.0
@@ -38,6 +39,10 @@ class SherpaWakeWords:
     def spotter(self) -> Spotter:
         """For one conversation."""
         return _Spotter(self.held)
+
+    def second(self, commands: PhraseCommands) -> None:
+        """See `WakeWords`."""
+        del commands
 
     async def ready(self) -> None:
         """See `Part`."""

@@ -8,6 +8,7 @@ from pipecat.processors.frame_processor import FrameProcessor
 
 from state.errors import EngineUnavailable
 from voice.engines.apart import Apart
+from voice.engines.called_commands import CalledCommands
 from voice.engines.commands import CommandSTT
 from voice.engines.heard import Heard
 from voice.engines.parts import Setup
@@ -51,6 +52,10 @@ class SphinxWakeWords:
     def spotter(self) -> Spotter:
         """For one conversation."""
         return _Spotter(self._apart)
+
+    def second(self, commands: PhraseCommands) -> Spotter:
+        """It misses the wake word of some voices, but hears a whole command that begins with it."""
+        return CalledCommands(_Recogniser(self._apart, commands))
 
     async def ready(self) -> None:
         """See `Part`."""

@@ -36,6 +36,7 @@ from voice.intents import (
 )
 from voice.phrasebook import phrasebook
 from voice.templates import spellings
+from voice.transcripts import read_back
 
 ENGLISH: list[tuple[str, Intent]] = [
     ("Atlas, fix the failing parser tests.", StartGoal("fix the failing parser tests")),
@@ -296,3 +297,19 @@ def test_hostile_text_takes_no_time(text: str) -> None:
     began = time.process_time()
     understand(text, runs=["the run " * 20], plans=["x" * 100])
     assert time.process_time() - began < 1
+
+
+@pytest.mark.parametrize(
+    ("said", "back"),
+    [
+        ("Atlas. Fix. My failing test.", "Fix, My failing test"),
+        ("Hey Atlas, stop!", "stop"),
+        ("okay atlas what's up? Tell me.", "what's up, Tell me"),
+        ("the atlas is a book", "the atlas is a book"),
+        ("嘿，阿特拉斯，修好测试。然后发布。", "修好测试，然后发布"),
+        ("version 1.2 of it", "version 1.2 of it"),
+        ("Atlas", ""),
+    ],
+)
+def test_what_was_said_is_read_back_in_one_piece(said: str, back: str) -> None:
+    assert read_back(said) == back
