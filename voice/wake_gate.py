@@ -73,6 +73,8 @@ class WakeGate(FrameProcessor):
         self._clock = clock
         self._kept: deque[InputAudioRawFrame] = deque()
         self._kept_seconds = self._kept_seconds_ever = 0.0
+        self._wanted = 0.0
+        """Seconds of what was kept that belong to what woke us, if that is more than the usual."""
         self._judging: asyncio.Task[None] | None = None
         self._bot_speaks = False
         self._voice_seconds: float | None = None
@@ -143,7 +145,7 @@ class WakeGate(FrameProcessor):
         began = self._kept_seconds_ever
         try:
             if await spotter.is_it(spotted) and (spotter is not self._second or not self._open):
-                self._forget_before(len(spotted) / _BYTES_A_SECOND + self._kept_seconds_ever - began)
+                self._wanted = len(spotted) / _BYTES_A_SECOND + self._kept_seconds_ever - began
                 await self._woken("keyword")
         except EngineUnavailable as error:
             await self.push_error(f"{error.message}. {error.hint}".strip(), exception=error)
@@ -174,11 +176,13 @@ class WakeGate(FrameProcessor):
 
     def _forget_before(self, seconds: float) -> None:
         """What was kept longer ago."""
-        while self._kept_seconds > max(seconds, self._pre_roll) and self._kept:
+        while self._kept_seconds > seconds and self._kept:
             gone = self._kept.popleft()
             self._kept_seconds -= gone.num_frames / gone.sample_rate
 
     async def _pass_kept(self) -> None:
+        self._forget_before(max(self._wanted, self._pre_roll))
+        self._wanted = 0.0
         kept, self._kept, self._kept_seconds = self._kept, deque(), 0.0
         for frame in kept:
             await self.push_frame(frame)
