@@ -35,10 +35,11 @@ demo-roles: install ## Goals and roles without a key: the replies are scripted, 
 
 test: install ## All tests but the long ones; services that are not there are started, or skipped with a reason
 	$(PYTEST) -m "not chaos and not long and not browser" -n 2
-	$(PYTEST) -m browser
+	$(PYTEST) -m "browser and not long"
 
 chaos: install ## The long ones: processes killed at random moments and at every failpoint
-	ATLAS_CHAOS_TRIALS=$${ATLAS_CHAOS_TRIALS:-50} $(PYTEST) -m "chaos or long" --timeout 3600
+	ATLAS_CHAOS_TRIALS=$${ATLAS_CHAOS_TRIALS:-50} $(PYTEST) -m "(chaos or long) and not browser" --timeout 3600
+	$(PYTEST) -m "long and browser"
 
 check: lint types test ## What CI runs
 
