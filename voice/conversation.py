@@ -21,14 +21,14 @@ from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
 from state.errors import AtlasError, StoreError
 from voice import dialogue
-from voice.acts import Asked, AskModel, GoOn, Hush, Run, SayAgain, Start
+from voice.acts import Act, Asked, AskModel, GoOn, Hush, Run, SayAgain, Start
 from voice.desk import Desk
 from voice.engines.heard import FAINT
 from voice.frames import IntentFrame, TurnFrame
 from voice.intents import Backchannel, Intent, Language, Talk
 from voice.mouth import Mouth
 from voice.saying import Saying
-from voice.situation import Memory
+from voice.situation import Memory, Situation
 from voice.speech import Speech
 from voice.wording.receipts import receipt
 from voice.wording.spoken import sentence
@@ -180,6 +180,7 @@ class Conversation(FrameProcessor):
     async def _take(self, turn: TurnFrame) -> None:
         intent = self._intent(turn)
         if intent is None:
+            self._say(receipt("listening", self._language))
             return
         await self.push_frame(IntentFrame(intent=intent, text=turn.text))
         situation = await self._desk.situation()
@@ -200,9 +201,17 @@ class Conversation(FrameProcessor):
                 case AskModel(text=text):
                     self._talk(text)
                 case _:
-                    done = await self._desk.carry_out(act, situation, self._memory)
-                    self._memory = done.memory
-                    self._say(*done.sayings)
+                    await self._carry_out(act, situation)
+
+    async def _carry_out(self, act: Act, situation: Situation) -> None:
+        """The receipt is said before whatever comes of it."""
+        before, self._speech.answering = self._speech.answering, True
+        try:
+            done = await self._desk.carry_out(act, situation, self._memory)
+        finally:
+            self._speech.answering = before
+        self._memory = done.memory
+        self._say(*done.sayings)
 
     def _intent(self, turn: TurnFrame) -> Intent | None:
         """None: somebody said the wake word, and nothing more so far."""

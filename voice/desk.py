@@ -14,7 +14,7 @@ from typing import Protocol
 
 from orchestrator import asking
 from orchestrator.service import Service
-from state.errors import AtlasError, Conflict, NotFound, StoreError
+from state.errors import AtlasError, Conflict, InputError, NotFound, StoreError
 from state.records import QUEUE, Provenance, TodoStatus
 from voice.acts import (
     Act,
@@ -58,6 +58,10 @@ class Told(Protocol):
 
     def change_detail(self, *, more: bool) -> None:
         """Tell more from now on, or less."""
+        ...
+
+    def withdraw_question(self, question: str) -> None:
+        """It is put to who listens otherwise, or is answered."""
         ...
 
 
@@ -195,7 +199,11 @@ class Desk:
 
     async def _submit_plan(self, name: str) -> Run:
         path = self._speaker.plans[name]
-        text = await asyncio.to_thread(path.read_text, "utf-8")
+        try:
+            text = await asyncio.to_thread(path.read_text, "utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            log.warning("the plan %s: %s", name, error)
+            raise InputError(f"The file of the plan {name} can't be read", f"Look at {path}.") from None
         plan = asking.plan_of(text)
         made = await self._service.submit(
             plan, path.parent, placement=QUEUE, provenance=self._speaker.provenance, source="voice",
@@ -238,6 +246,7 @@ class Desk:
 
     async def _answer(self, act: AnswerQuestion, memory: Memory) -> Done:
         memory = replace(memory, question=None)
+        self._unasked.withdraw_question(act.question)
         try:
             await self._service.answer(act.question, act.value, self._speaker.name)
         except Conflict:
@@ -253,6 +262,8 @@ class Desk:
 
     def _questions(self, situation: Situation) -> list[Saying]:
         waiting = situation.questions
+        for each in waiting:
+            self._unasked.withdraw_question(each.id)
         if not waiting:
             return [self._tell("nothing_asked")]
         names = {run.id: run.name for run in situation.runs}

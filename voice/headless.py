@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 import wave
 from collections.abc import Callable
@@ -20,12 +21,27 @@ from voice.pipeline import OUT_RATE
 _PIECE_SECONDS = 0.02
 _WIDTH = 2
 _LONGEST_SECONDS = 3_600
+ANSWER_SECONDS = 6.0
+"""From the end of a recording to the beginning of the next."""
 
 
 class Recording:
     """What is spoken into it. `sound`: 16-bit PCM."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *more: Path) -> None:
+        """`more` is played after it, each when there has been time for an answer."""
+        self._read(path)
+        for each in more:
+            after = Recording(each)
+            if (after.rate, after.channels) != (self.rate, self.channels):
+                raise InputError(
+                    f"{each} has {after.rate} Hz and {after.channels} channels, {path} {self.rate} and {self.channels}",
+                    "Convert one of them.",
+                )
+            pause = bytes(int(self.rate * ANSWER_SECONDS) * self.channels * _WIDTH)
+            self.sound += pause + after.sound
+
+    def _read(self, path: Path) -> None:
         try:
             with wave.open(str(path), "rb") as file:
                 self.rate, self.channels, width = file.getframerate(), file.getnchannels(), file.getsampwidth()
@@ -38,6 +54,16 @@ class Recording:
             raise InputError(f"{path} can't be read: {error.strerror}", "Name a WAV file.") from None
         except (wave.Error, EOFError) as error:
             raise InputError(f"{path} is no WAV file: {error}", "16-bit PCM in a WAV file is needed.") from None
+
+
+def writable(path: Path) -> None:
+    """`InputError`: no file can be made there."""
+    if path.is_dir():
+        raise InputError(f"{path} is a directory", "Name a file.")
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: there is no directory {path.parent}", "Make it, or name another.")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise InputError(f"{path} can't be written", "Name another file.")
 
 
 class FileMicrophone(BaseInputTransport):
@@ -102,7 +128,10 @@ class FileLoudspeaker(BaseOutputTransport):
         """See `BaseOutputTransport`."""
         await super().stop(frame)
         if self._path is not None:
-            await asyncio.to_thread(self._write_down)
+            try:
+                await asyncio.to_thread(self._write_down)
+            except OSError as error:  # the conversation ends all the same
+                await self.push_error(f"{self._path} can't be written: {error.strerror}", exception=error)
 
     async def write_audio_frame(self, frame: OutputAudioRawFrame) -> bool:
         """As a sound card takes it: not before there is room."""

@@ -201,6 +201,6 @@ def sentences(text: str) -> list[str]:
             at = at if at > 0 else _LONGEST_CHARACTERS
             found.append(rest[:at])
             rest = rest[at:].strip()
-        if rest:
+        if any(map(str.isalnum, rest)):  # else there is nothing to be heard
             found.append(rest)
     return found

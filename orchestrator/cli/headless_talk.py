@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,14 +18,16 @@ if TYPE_CHECKING:
 
 _QUIET_SECONDS = 1.5
 """Nothing more comes after so long."""
+_FAINT = 0.1
+"""See `voice.engines.heard`, which is loaded late."""
 _GOING = ("planning", "in_progress")
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the command line asks for. `spoken` None: by the microphone. `works`: carry out TODOs here, too."""
+    """What the command line asks for. Nothing `spoken`: by the microphone. `works`: carry out TODOs here, too."""
 
-    spoken: Path | None
+    spoken: Sequence[Path]
     answer: Path | None
     language: Language
     repository: str | None
@@ -42,9 +45,7 @@ async def talk(house: House, wanted: Wanted) -> int:
 
     interruption = Interruption()
     working = asyncio.create_task(work_beside(house, interruption, works=wanted.works))
-    talking = asyncio.create_task(
-        _talk_here(house, wanted) if wanted.spoken is None else _talk(house, wanted, wanted.spoken)
-    )
+    talking = asyncio.create_task(_talk(house, wanted, wanted.spoken) if wanted.spoken else _talk_here(house, wanted))
     try:
         await asyncio.wait([working, talking], return_when=asyncio.FIRST_COMPLETED)
         interruption.end()
@@ -78,17 +79,19 @@ async def _talk_here(house: House, wanted: Wanted) -> None:
         await session.run()
 
 
-async def _talk(house: House, wanted: Wanted, spoken: Path) -> None:
+async def _talk(house: House, wanted: Wanted, spoken: Sequence[Path]) -> None:
     from orchestrator.cli.compose import whoami
     from orchestrator.cli.voice_means import voice_means
     from voice.choices import Choices
     from voice.chronicle import Chronicle
     from voice.desk import Speaker
-    from voice.headless import FileLoudspeaker, FileMicrophone, Recording
+    from voice.headless import FileLoudspeaker, FileMicrophone, Recording, writable
     from voice.pipeline import Ends
     from voice.sessions import Session
 
-    microphone = FileMicrophone(Recording(spoken))
+    if wanted.answer is not None:
+        writable(wanted.answer)
+    microphone = FileMicrophone(Recording(*spoken))
     choices = Choices(language=wanted.language, chimes=house.settings.voice_chimes)
     async with voice_means(house, choices) as means:
         session = Session(
@@ -122,6 +125,8 @@ def _print(happening: dict[str, Any]) -> None:
     match happening["event"]:
         case "wake":
             print("(wake word)", flush=True)
+        case "turn" if happening["text"] and happening["confidence"] < _FAINT:
+            print("you:   (not understood)", flush=True)
         case "turn" if happening["text"]:
             print(f"you:   {happening['text']}", flush=True)
         case "saying":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -27,9 +28,14 @@ def register(app: typer.Typer) -> None:
 def voice(
     context: typer.Context,
     spoken: Annotated[
-        Path | None,
-        typer.Option("--in", metavar="WAV", help="What somebody says: 16-bit PCM; default: the microphone."),
-    ] = None,
+        list[Path],
+        typer.Option(
+            "--in",
+            metavar="WAV",
+            help="What somebody says: 16-bit PCM; repeatable, with time for an answer in between;"
+            " default: the microphone.",
+        ),
+    ] = [],  # noqa: B006  as Typer takes it
     answer: Annotated[
         Path | None, typer.Option("--out", metavar="WAV", help="With --in: write what is said to this file.")
     ] = None,
@@ -50,6 +56,8 @@ def voice(
         return
 
     def prepare() -> Callable[[House], Awaitable[int]]:
+        if language not in ("en", "zh"):
+            raise InputError(f"--language {language} is not known", "There are en and zh.")
         if answer and not spoken:
             raise InputError("--out is for what is said to a recording", "Name the recording with --in.")
         from voice.logs import to_logging
@@ -60,6 +68,8 @@ def voice(
         async def use(house: House) -> int:
             works = worker if worker is not None else not house.kept.shared
             spoken_in = "zh" if language == "zh" else "en"
+            if spoken_in == "zh" and house.settings.voice_recognition == "pocketsphinx":
+                print("warning: pocketsphinx understands English only (other engines: docs/voice.md)", file=sys.stderr)
             return await talk(house, Wanted(spoken, answer, spoken_in, repo, linger, works, as_json))
 
         return use

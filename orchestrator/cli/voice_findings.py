@@ -7,9 +7,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator import asking
 from orchestrator.cli.findings import Finding
 from orchestrator.settings import Settings
-from state.errors import EngineUnavailable
+from state.errors import AtlasError, EngineUnavailable
 
 if TYPE_CHECKING:
     from voice.engines.parts import Wanted
@@ -32,6 +33,14 @@ def examine_voice(found: Settings, environ: Mapping[str, str]) -> Finding:
         ChosenEngines(wanted)
     except EngineUnavailable as error:
         return Finding("voice", "limited", error.message, _where_from(wanted, error.hint))
+    for name, path in found.voice_plans.items():
+        try:
+            asking.plan_of(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            return Finding("voice", "limited", f"[voice.plans] {name}: {path}: {error.strerror}", "Name a plan file.")
+        except (AtlasError, UnicodeDecodeError) as error:
+            said = error.message if isinstance(error, AtlasError) else "it is no text"
+            return Finding("voice", "limited", f"[voice.plans] {name}: {path}: {said}", f"Correct {path}.")
     said = f"hears by {wanted.recognition}, speaks by {wanted.speech}, wake word by {wanted.wake_word}"
     return Finding("voice", "good", said)
 

@@ -30,7 +30,7 @@ def find_voice(models: Path, name: str, speaker: str) -> PiperFiles:
     one of its speakers, or empty. `EngineUnavailable`: files are missing, can't be read, or know no such speaker."""
     if not name:
         raise EngineUnavailable(
-            "piper needs the name of a voice, as in piper/en_US-lessac-medium", "`atlas voice models` names some."
+            "piper needs the name of a voice, as in piper/en_US-joe-medium", "`atlas voice models` names some."
         )
     places = (models / f"{name}.onnx", models / name / f"{name}.onnx")
     model = next((place for place in places if place.is_file()), None)

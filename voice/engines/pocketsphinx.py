@@ -37,6 +37,11 @@ PAD = int(0.3 * RATE)
 
 NOTHING = Heard("", 0.0)
 
+OTHER_PLANS = (
+    "nightly", "weekly", "daily", "monthly", "release", "build", "test", "deploy", "backup", "cleanup", "report",
+)  # fmt: skip
+"""Names that plans often have: who says one that there is not shall not be taken to mean one that there is."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fit:
@@ -85,6 +90,7 @@ class CommandRecognizer:
         """Other names from the next utterance on; the one under way is dropped. Names with unknown words are out."""
         self._stop()
         known = self._decoder.lookup_word
+        plans = [*plans, *(name for name in OTHER_PLANS if name not in plans)] if plans else []
         self._grammar = spoken_grammar(runs=runs, plans=plans, known=lambda word: known(word) is not None)
         for decoder in filter(None, (self._decoder, self._partial)):
             decoder.add_jsgf_string("commands", self._grammar.jsgf())

@@ -50,8 +50,8 @@ class WhisperRecognition:
         self._directory = setup.models / setup.model
         if missing := [name for name in _FILES if not (self._directory / name).is_file()]:
             raise EngineUnavailable(
-                f"there is no whole Whisper model in {self._directory}: {', '.join(missing)} is missing",
-                "Put one in the form of CTranslate2 there; nothing is downloaded by itself.",
+                f"there is no whole Whisper model in {self._directory}; missing: {', '.join(missing)}",
+                "`atlas voice models` says where to get one; nothing is downloaded by itself.",
             )
         self._model: _Model | None = None
         self._turn = asyncio.Lock()

@@ -16,13 +16,15 @@ const noted = (story, text) => (story.entries.at(-1)?.text === text ? story : ad
 // `now`: asleep (waits for its name), awake, hearing (somebody speaks), thinking, speaking.
 export const beginning = {entries: [], number: 0, now: "asleep", until: 0, hearing: "", speaking: false, hello: null};
 
+const FAINT = 0.1; // what was heard so unsurely was something else
+
 const EVENTS = {
   hello: (story, data) => ({...story, hello: data, now: "asleep", speaking: false, hearing: ""}),
   wake: (story, data, time) => ({...noted(story, data.by === "button" ? "talk button" : "heard its name"), now: "awake", until: time + AWAKE_MS}),
   "turn-started": (story) => ({...story, now: "hearing"}),
   hearing: (story, data) => ({...story, hearing: data.text}),
   turn: (story, data) => ({
-    ...(data.text ? add(story, {who: "you", text: data.text}) : story),
+    ...(data.text ? add(story, {who: "you", text: data.confidence < FAINT ? "(not understood)" : data.text}) : story),
     hearing: "", now: data.text ? "thinking" : "awake",
   }),
   backchannel: (story, data) => add(story, {who: "note", text: `“${data.text}” did not interrupt`}),

@@ -23,7 +23,8 @@ Receipt = Literal[
     "no_such_plan",
     "which_run", "which_question", "sure_cancel", "sure_cancel_all", "sure_approve", "sure_reject", "sure_answer",
     "sure_start", "wake_word_first", "not_allowed",
-    "not_understood", "not_sure", "help", "commands_only", "no_model", "unavailable", "deaf", "refused",
+    "not_understood", "not_sure", "help", "commands_only", "no_model", "unavailable", "listening", "deaf",
+    "refused",
     "told_elsewhere", "welcome",
 ]  # fmt: skip
 
@@ -74,6 +75,7 @@ RECEIPTS: Mapping[Language, Mapping[Receipt, str]] = {
         "commands_only": "I only understand commands with this speech engine. Say help to hear them.",
         "no_model": "I can't answer that without a language model. I can still take commands.",
         "unavailable": "I can't reach the database right now. Please try again.",
+        "listening": "Yes?",
         "deaf": "I can't understand you right now. {text}.",
         "refused": "That did not work. {text}.",
         "told_elsewhere": "Progress is told in your other conversation. You can still ask me.",
@@ -125,6 +127,7 @@ RECEIPTS: Mapping[Language, Mapping[Receipt, str]] = {
         "commands_only": "这个语音引擎只能听懂命令。说帮助，可以听有哪些命令。",
         "no_model": "没有语言模型，我无法回答。命令仍然可以用。",
         "unavailable": "现在连不上数据库，请再试一次。",
+        "listening": "请讲。",
         "deaf": "现在听不懂您说的话。{text}。",
         "refused": "没有成功。{text}。",
         "told_elsewhere": "进度在您的另一个对话里播报。您仍然可以问我。",

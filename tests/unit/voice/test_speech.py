@@ -112,8 +112,12 @@ def test_news_waits_while_an_answer_is_being_made() -> None:
 @given(st.text(max_size=2_000))
 def test_any_text_is_cut_into_what_can_be_said(text: str) -> None:
     found = sentences(text)
-    assert all(each.strip() and len(each) <= 300 for each in found)
-    assert "".join("".join(found).split()) == "".join(text.split())
+    assert all(len(each) <= 300 and any(map(str.isalnum, each)) for each in found)
+    assert [each for each in "".join(found) if each.isalnum()] == [each for each in text if each.isalnum()]
+
+
+def test_marks_alone_are_not_said() -> None:
+    assert sentences("That did not work. . ?! …") == ["That did not work."]
 
 
 ACTS = st.lists(st.sampled_from(["next", "done", "cut", "resume", "drop", "hush", "say", "news"]), max_size=60)
