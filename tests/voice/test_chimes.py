@@ -31,8 +31,9 @@ def pitch(sound: bytes) -> float:
 
 
 def heard(there: Room, after: float) -> bytes:
-    """What left since."""
-    count = sum(each.at <= after for each in there.loudspeaker.written)
+    """What left since, while speech was silenced."""
+    silenced = [each.at for each in there.loudspeaker.written if each.at > after and each.gain == 0]
+    count = sum(each.at <= (silenced[0] if silenced else after) for each in there.loudspeaker.written)
     start = sum(round(each.seconds * OUT_RATE) for each in there.loudspeaker.written[:count])
     return bytes(there.loudspeaker.sound[2 * start :])
 

@@ -50,5 +50,5 @@ def test_a_goal_is_heard_planned_carried_out_and_told_of(tmp_path: Path) -> None
     report = subprocess.run(
         [ATLAS, "runs", "--json"], env=environ, capture_output=True, text=True, timeout=60, check=True
     )
-    runs: list[dict[str, Any]] = json.loads(report.stdout)
+    runs: list[dict[str, Any]] = [json.loads(line) for line in report.stdout.splitlines()]
     assert any(run["state"] == "completed" for run in runs), runs

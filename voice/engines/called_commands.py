@@ -14,6 +14,8 @@ _QUIET_SECONDS = 0.45
 """Between a wake word and its command people pause, too."""
 _SHORTEST_SECONDS, _LONGEST_SECONDS = 0.5, 6.0
 """Of voice in an utterance that may be such a command."""
+_SHIFTS = (0, 64)
+"""Samples by which the decoder's frames begin later; it matters."""
 _ABOVE = 3.0
 """Times the background that voice is louder."""
 _SOFTEST = 60.0
@@ -63,5 +65,8 @@ class CalledCommands:
 
     async def is_it(self, audio: bytes) -> bool:
         """Whether it is a command with the wake word before it."""
-        heard = await self._recogniser.hear(audio)
-        return heard.confidence >= SURE_CALL and "atlas" in heard.text.split()[:2]
+        for samples in _SHIFTS:
+            heard = await self._recogniser.hear(audio[2 * samples :])
+            if heard.confidence >= SURE_CALL and "atlas" in heard.text.split()[:2]:
+                return True
+        return False

@@ -159,7 +159,8 @@ class CommandSTT(STTService):
 
     def _begin(self, seconds: float) -> None:
         wanted = int(seconds * self.sample_rate) * 2
-        self._utterance = bytearray(b"".join(self._before)[-wanted:])
+        before = b"".join(self._before)
+        self._utterance = bytearray(before[max(0, len(before) - wanted) :])
         self._early = None
         self._loudest = self._voice_seconds = self._quiet_seconds = 0.0
 

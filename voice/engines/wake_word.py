@@ -50,6 +50,9 @@ PHONES = (
 SPEECH = "46,-12,-5,1,-5,-4,-8,-6,0,-2,2,-5,-6"
 """How speech sounds on average, as the decoder measures it (its cepstral means), whatever was heard before."""
 
+SHIFTS = (0, 64, 112)
+"""Samples by which frames of 160 begin later."""
+
 BEFORE = int(0.5 * RATE)
 """Samples before what was found that are looked at again; enough to know the voice and the room by."""
 
@@ -161,9 +164,9 @@ class WakeWordJudge:
         return _over(heard, decoded(self._phones, pcm))
 
     def is_it(self, pcm: bytes) -> bool:
-        """What `KeyphraseSpotter.feed` gave."""
-        cost = self.cost(pcm)
-        return cost is not None and cost <= self._limit
+        """What `KeyphraseSpotter.feed` gave. It matters where the decoder's frames begin: some are tried."""
+        costs = (self.cost(pcm[2 * samples :]) for samples in SHIFTS)
+        return any(cost is not None and cost <= self._limit for cost in costs)
 
 
 def _over(heard: Sequence[Segment], best: Sequence[Segment]) -> float:
