@@ -204,7 +204,7 @@ async def test_a_cancelled_command_is_gone_before_the_cancellation_goes_on(bench
     with pytest.raises(asyncio.CancelledError):
         await running
     assert bench.alive() == []
-    assert time.monotonic() - since < 2.0
+    assert time.monotonic() - since < 10.0
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.005, 0.02, 0.05, 0.1, 0.2, 0.3])

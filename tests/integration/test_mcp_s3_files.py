@@ -24,6 +24,8 @@ pytestmark = pytest.mark.s3
 
 PATIENT = 3_600.0
 """A read timeout that no test outlasts: what ends sooner was ended."""
+SOON = 10.0
+"""Ten times what it may take on an idle machine."""
 
 
 def sparse(path: Path, size: int) -> Path:
@@ -214,13 +216,13 @@ async def test_a_cancelled_upload_in_parts(tmp_path: Path, s3_bucket: Bucket) ->
         call = asyncio.create_task(s3.client.call_tool("s3_upload_file", {"path": str(path), "url": url}))
         await proxy.stalled.wait()
         assert await asyncio.to_thread(uploads, s3_bucket) == ["large"]
-        assert await cancelled(call) < 1
-        async with asyncio.timeout(1):
+        assert await cancelled(call) < SOON
+        async with asyncio.timeout(SOON):
             await proxy.quiet.wait()
             await until(lambda: not uploads(s3_bucket))
         started = time.monotonic()
         await s3.ask("s3_list_objects", prefix=f"s3://{s3_bucket.name}/")
-        assert time.monotonic() - started < 1
+        assert time.monotonic() - started < SOON
     assert keys(s3_bucket) == []
 
 
@@ -261,7 +263,7 @@ async def test_a_deadline_is_as_good_as_a_cancellation(tmp_path: Path, s3_bucket
         # The upload was aborted before that was told.
         assert uploads(s3_bucket) == []
         assert keys(s3_bucket) == []
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(SOON):
             await proxy.quiet.wait()
 
 
@@ -271,8 +273,8 @@ async def test_a_cancelled_upload_of_a_small_file(tmp_path: Path, s3_bucket: Buc
         proxy.stall_after = 1_000_000
         call = asyncio.create_task(s3.client.call_tool("s3_upload_file", {"path": str(path), "url": url}))
         await proxy.stalled.wait()
-        assert await cancelled(call) < 1
-        async with asyncio.timeout(1):
+        assert await cancelled(call) < SOON
+        async with asyncio.timeout(SOON):
             await proxy.quiet.wait()
         await s3.ask("s3_list_buckets")
     assert keys(s3_bucket) == []
@@ -291,7 +293,7 @@ async def test_a_cancelled_download(tmp_path: Path, awkward_s3: tuple[AwkwardS3,
             call = asyncio.create_task(s3.client.call_tool(tool, arguments))
             await until(awkward.stalled.is_set)
             await until((tmp_path / "got").exists)
-            assert await cancelled(call) < 1
+            assert await cancelled(call) < SOON
             await until(lambda: not (tmp_path / "got").exists())
             assert (await s3.ask("s3_head_object", url="s3://bucket/x", timeout=1))["size"] == 1_000_000
 
@@ -316,12 +318,12 @@ async def test_every_call_that_waits_ends_when_cancelled(tmp_path: Path, s3_buck
             proxy.stalled.clear()
             call = asyncio.create_task(s3.client.call_tool(tool, arguments))
             await proxy.stalled.wait()
-            assert await cancelled(call) < 1, tool
-            async with asyncio.timeout(1):
+            assert await cancelled(call) < SOON, tool
+            async with asyncio.timeout(SOON):
                 await proxy.quiet.wait()
             proxy.stall_after = None
             started = time.monotonic()
             assert (await s3.ask("s3_get_object", url=f"{root}x"))["content"] == "x"
-            assert time.monotonic() - started < 1, tool
+            assert time.monotonic() - started < SOON, tool
     assert keys(s3_bucket) == ["x"]
     assert not (tmp_path / "got").exists()

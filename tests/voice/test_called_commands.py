@@ -53,6 +53,7 @@ async def woken(called: CalledCommands, sound: bytes) -> bool:
     return any([await called.is_it(found) for piece in pieces if (found := called.feed(piece)) is not None])
 
 
+@pytest.mark.timeout(600)
 async def test_commands_of_a_neural_voice_and_other_talk(record_property: Record) -> None:
     apart = Apart()
     called = CalledCommands(Apartly(apart))

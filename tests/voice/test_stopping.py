@@ -69,8 +69,15 @@ async def stopped(there: Room) -> float:
 @pytest.mark.docker
 @pytest.mark.parametrize("held_up", [False, True], ids=["free", "every thread of the pool blocked"])
 async def test_what_runs_in_a_container_is_gone_within_a_second(
-    home: House, means: Means, busybox_image: str, held_up: bool, record_property: Record
+    home: House,
+    means: Means,
+    docker_url: str,
+    busybox_image: str,
+    held_up: bool,
+    record_property: Record,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("DOCKER_HOST", docker_url)  # for the worker
     seconds = MARK.format(int(held_up))
     free = threading.Event()
     async with at_work(home), room(means) as there:
