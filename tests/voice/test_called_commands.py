@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Sequence
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -53,19 +54,38 @@ async def woken(called: CalledCommands, sound: bytes) -> bool:
     return any([await called.is_it(found) for piece in pieces if (found := called.feed(piece)) is not None])
 
 
-@pytest.mark.timeout(600)
-async def test_commands_of_a_neural_voice_and_other_talk(record_property: Record) -> None:
+@pytest.fixture
+async def called() -> AsyncGenerator[CalledCommands]:
     apart = Apart()
-    called = CalledCommands(Apartly(apart))
-    heard = [text for text in COMMANDS if await woken(called, joe(f"Atlas, {text}."))]
-    other = [text for text in OTHER if await woken(called, joe(text))]
-    espeak = [
-        text for n, text in enumerate(OTHER) if await woken(called, spoken(text, voice=VOICES[n % 4]) + hiss(0.5, 5))
-    ]
+    yield CalledCommands(Apartly(apart))
     await apart.close()
-    record_property("trial", f"called by a neural voice: {len(heard)} of 20; by other talk: {other} {espeak}")
+
+
+@pytest.mark.timeout(300)
+async def test_commands_of_a_neural_voice(called: CalledCommands, record_property: Record) -> None:
+    heard = [text for text in COMMANDS if await woken(called, joe(f"Atlas, {text}."))]
+    record_property("trial", f"called by a neural voice: {len(heard)} of {len(COMMANDS)}")
     assert len(heard) >= 12, set(COMMANDS) - set(heard)
-    assert len(other) + len(espeak) <= 1  # of 120 sentences, five minutes
+
+
+@pytest.mark.timeout(300)
+async def test_some_other_talk(called: CalledCommands, record_property: Record) -> None:
+    await check(called, OTHER[::6], record_property)
+
+
+@pytest.mark.long
+async def test_much_other_talk(called: CalledCommands, record_property: Record) -> None:
+    """120 sentences, five minutes."""
+    await check(called, OTHER, record_property)
+
+
+async def check(called: CalledCommands, talk: Sequence[str], record: Record) -> None:
+    neural = [text for text in talk if await woken(called, joe(text))]
+    formant = [
+        text for n, text in enumerate(talk) if await woken(called, spoken(text, voice=VOICES[n % 4]) + hiss(0.5, 5))
+    ]
+    record("trial", f"called by other talk: {neural} {formant} of {2 * len(talk)} sentences")
+    assert len(neural) + len(formant) <= 1
 
 
 async def test_it_wakes_a_conversation_which_hears_all_of_it(means: Means) -> None:
