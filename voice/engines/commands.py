@@ -3,31 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncGenerator
 from typing import Protocol
 
 import numpy as np
-from pipecat.frames.frames import (
-    Frame,
-    TranscriptionFrame,
-    VADUserStartedSpeakingFrame,
-    VADUserStoppedSpeakingFrame,
-)
-from pipecat.processors.frame_processor import FrameDirection
-from pipecat.services.settings import STTSettings
-from pipecat.services.stt_service import STTService
-from pipecat.utils.time import time_now_iso8601
 
 from state.errors import EngineUnavailable
 from voice.engines.heard import Heard
-from voice.frames import WakeFrame, WordsFrame
+from voice.engines.utterances import UtteranceSTT
 
-_BEFORE_SECONDS = 0.5
-"""A voice is noticed a little after it began: so much of what was before is listened to as well, but nothing of the
-utterance before."""
-_WAKE_SECONDS = 1.2
-"""The wake word, which is noticed at its end or later, and what came before it."""
 _LONGEST_SECONDS = 12.0
 """A longer utterance is no command: its end is not kept."""
 _RECOGNITION_SECONDS = 1.0
@@ -48,39 +31,39 @@ class Recogniser(Protocol):
         ...
 
 
-class CommandSTT(STTService):
-    """Around a `Recogniser`. Frames do not wait for it; utterances are heard in their order. `early`: it may be asked
-    for an utterance that then goes on; `longest`: seconds of one that are kept; `seconds`: it has told of it so long
-    after the voice fell silent. Why it can't be heard what was said is told once, until it can again."""
+class CommandSTT(UtteranceSTT):
+    """Around a `Recogniser`. `early`: it may be asked for an utterance that then goes on; `longest`: seconds of one
+    that are kept; `seconds`: see `UtteranceSTT`. Why it can't be heard what was said is told once, until it can
+    again."""
 
     def __init__(
         self, recogniser: Recogniser, *, early: bool = True, longest: float = _LONGEST_SECONDS,
         seconds: float = _RECOGNITION_SECONDS,
     ) -> None:  # fmt: skip
-        super().__init__(settings=STTSettings(model=None, language=None), ttfs_p99_latency=seconds)
+        super().__init__(seconds)
         self._recogniser = recogniser
         self._problem = ""
         self._may_be_early = early
         self._longest = longest
-        self._before: deque[bytes] = deque()
-        self._before_bytes = 0
-        self._quiet_before = float("inf")
-        """Seconds since the last utterance ended."""
-        self._utterance: bytearray | None = None
-        self._heard: asyncio.Queue[bytes | asyncio.Task[Heard | EngineUnavailable] | None] = asyncio.Queue()
-        self._hearing: asyncio.Task[None] | None = None
+        self._utterance = bytearray()
+        self._said: asyncio.Queue[bytes | asyncio.Task[Heard | EngineUnavailable] | None] = asyncio.Queue()
         self._early: asyncio.Task[Heard | EngineUnavailable] | None = None
         self._loudest = self._voice_seconds = self._quiet_seconds = 0.0
 
-    async def run_stt(self, audio: bytes) -> AsyncGenerator[Frame | None, None]:
-        """See `STTService`: called with every piece of audio."""
-        self._keep(audio)
-        self._quiet_before += len(audio) / 2 / self.sample_rate
-        if self._utterance is not None and len(self._utterance) < self._longest * self.sample_rate * 2:
+    def _begun(self, before: bytes) -> None:
+        self._utterance = bytearray(before)
+        self._early = None
+        self._loudest = self._voice_seconds = self._quiet_seconds = 0.0
+
+    def _more(self, audio: bytes) -> None:
+        if len(self._utterance) < self._longest * self.sample_rate * 2:
             self._utterance.extend(audio)
             self._maybe_over(self._utterance, audio)
-        return
-        yield None
+
+    def _over(self) -> None:
+        full = self._said.qsize() >= _MOST_WAITING
+        self._said.put_nowait(None if full else self._early or bytes(self._utterance))
+        self._early = None
 
     def _maybe_over(self, utterance: bytearray, audio: bytes) -> None:
         """Begins to recognise it when it may be over; when it goes on, nobody looks at that."""
@@ -107,37 +90,9 @@ class CommandSTT(STTService):
         except EngineUnavailable as error:
             return error
 
-    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
-        """See `FrameProcessor`."""
-        await super().process_frame(frame, direction)
-        if direction != FrameDirection.DOWNSTREAM:
-            return
-        match frame:
-            case VADUserStartedSpeakingFrame():
-                self._begin(min(_BEFORE_SECONDS, self._quiet_before))
-            case WakeFrame() if self._utterance is not None:
-                self._begin(_WAKE_SECONDS)
-            case VADUserStoppedSpeakingFrame() if self._utterance is not None:
-                early, self._early = self._early, None
-                self._quiet_before = frame.stop_secs
-                full = self._heard.qsize() >= _MOST_WAITING
-                self._heard.put_nowait(None if full else early or bytes(self._utterance))
-                self._utterance = None
-                if self._hearing is None:
-                    self._hearing = self.create_task(self._hear(), name=f"{self}::hear")
-            case _:
-                pass
-
-    async def cleanup(self) -> None:
-        """See `FrameProcessor`."""
-        await super().cleanup()
-        hearing, self._hearing = self._hearing, None
-        if hearing is not None:
-            await self.cancel_task(hearing)
-
-    async def _hear(self) -> None:
+    async def _work(self) -> None:
         while True:
-            utterance = await self._heard.get()
+            utterance = await self._said.get()
             if utterance is None:
                 heard = Heard("", 0.0)
             else:
@@ -146,26 +101,10 @@ class CommandSTT(STTService):
                 heard = await self._failed(heard)
             else:
                 self._problem = ""
-            await self.push_frame(WordsFrame(heard=heard))
-            if heard.text:
-                words = TranscriptionFrame(heard.text, "", time_now_iso8601(), result=heard, finalized=True)
-                await self.push_frame(words)
+            await self._tell(heard)
 
     async def _failed(self, problem: EngineUnavailable) -> Heard:
         if problem.message != self._problem:
             self._problem = problem.message
             await self.push_error(f"{problem.message}. {problem.hint}".strip(), exception=problem)
         return Heard("", 0.0)
-
-    def _begin(self, seconds: float) -> None:
-        wanted = int(seconds * self.sample_rate) * 2
-        before = b"".join(self._before)
-        self._utterance = bytearray(before[max(0, len(before) - wanted) :])
-        self._early = None
-        self._loudest = self._voice_seconds = self._quiet_seconds = 0.0
-
-    def _keep(self, audio: bytes) -> None:
-        self._before.append(audio)
-        self._before_bytes += len(audio)
-        while self._before_bytes - len(self._before[0]) >= _WAKE_SECONDS * self.sample_rate * 2:
-            self._before_bytes -= len(self._before.popleft())
