@@ -69,7 +69,7 @@ class Settings:
     serve_remotes: tuple[str, ...] = ("s3://",)
     """What those of them that do not count as persons may name as inputs and outputs."""
     voice_ice_servers: tuple[str, ...] = ()
-    """STUN and TURN servers of voice calls; none by default."""
+    """STUN servers of voice calls; none by default."""
     voice_recognition: str = "pocketsphinx"
     voice_speech: str = "espeak-ng"
     voice_wake_word: str = "pocketsphinx"
@@ -78,7 +78,7 @@ class Settings:
     """Of the engine that speaks, by its name there."""
     voice_models: Path | None = None
     """Where downloaded models of these engines are; None: ``models`` in `home`."""
-    voice_urls: Mapping[str, str] = field(default_factory=dict[str, str])
+    voice_urls: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     """Of servers of these engines, by engine, where they are not the makers' own."""
     voice_chimes: bool = True
     """Whether short tones tell of the wake word, of interruptions and of errors."""

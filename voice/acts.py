@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from voice.intents import Intent
 from voice.wording.receipts import Receipt
 
 Change = Literal["stop", "cancel", "hold", "resume", "retry"]
@@ -110,9 +111,12 @@ Act = (
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What was asked back, and waits for an answer. `yes` is done when the answer is yes; `named` by the run that is
-    named; `everything` when it is all of them."""
+    """What was asked back, and waits for an answer. `yes` is done when the answer is yes. To the one of `among` that is
+    meant `change` is done, or `about` is decided on anew for it. Without any of these, `about` is what somebody may
+    have said, who had been asked `before`."""
 
     yes: tuple[Act, ...] = ()
     change: Change | None = None
-    among: tuple[Run, ...] = field(default=())
+    among: tuple[Run, ...] = ()
+    about: Intent | None = None
+    before: Asked | None = None

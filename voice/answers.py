@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from orchestrator.views import QuestionView
-from voice.acts import AnswerQuestion, Asked, Tell
+from voice.acts import AnswerQuestion, Asked, ReadQuestions, Run, Tell
 from voice.naming import affirmative, negative
 from voice.situation import Decision, Memory, Situation
 
@@ -14,11 +14,11 @@ def yes_or_no(yes: bool, situation: Situation, memory: Memory, *, plain: bool) -
     """Of a question that was just read aloud it is taken at its word; any other is read back first. So is what is no
     `plain` yes or no where recognition takes everything for a command."""
     question = _meant(situation, memory)
-    if isinstance(question, Tell):
+    if not isinstance(question, QuestionView):
         return memory, [question]
     value = affirmative(question.choices) if yes else negative(question.choices)
     if value is None:
-        return replace(memory, question=question.id), [Tell("no_such_choice", count=len(question.choices))]
+        return memory, [Tell("no_such_choice", count=len(question.choices))]
     act = AnswerQuestion(question.id, value)
     if memory.question == question.id and (plain or situation.free_speech):
         return memory, [act]
@@ -29,10 +29,10 @@ def yes_or_no(yes: bool, situation: Situation, memory: Memory, *, plain: bool) -
 def choice(number: int, situation: Situation, memory: Memory) -> Decision:
     """By its number, from 1, as they were read aloud; read back when they were not."""
     question = _meant(situation, memory)
-    if isinstance(question, Tell):
+    if not isinstance(question, QuestionView):
         return memory, [question]
     if not 0 < number <= len(question.choices):
-        return replace(memory, question=question.id), [Tell("no_such_choice", count=len(question.choices))]
+        return memory, [Tell("no_such_choice", count=len(question.choices))]
     value = question.choices[number - 1]
     act = AnswerQuestion(question.id, value)
     if memory.question == question.id:
@@ -43,12 +43,12 @@ def choice(number: int, situation: Situation, memory: Memory) -> Decision:
 def words(text: str, situation: Situation, memory: Memory) -> Decision:
     """In one's own words, which may have been heard wrongly: read back, unless they are one of the choices."""
     question = _meant(situation, memory)
-    if isinstance(question, Tell):
+    if not isinstance(question, QuestionView):
         return memory, [question]
     if question.choices:
         value = next((each for each in question.choices if each.casefold() == text.strip().casefold()), None)
         if value is None:
-            return replace(memory, question=question.id), [Tell("no_such_choice", count=len(question.choices))]
+            return memory, [Tell("no_such_choice", count=len(question.choices))]
         if memory.question == question.id:
             return memory, [AnswerQuestion(question.id, value)]
         text = value
@@ -56,7 +56,7 @@ def words(text: str, situation: Situation, memory: Memory) -> Decision:
     return replace(memory, asked=Asked(yes=(act,))), [Tell("sure_answer", answer=text)]
 
 
-def _meant(situation: Situation, memory: Memory) -> QuestionView | Tell:
+def _meant(situation: Situation, memory: Memory) -> QuestionView | Tell | ReadQuestions:
     questions = situation.questions
     if not questions:
         return Tell("nothing_asked")
@@ -65,5 +65,13 @@ def _meant(situation: Situation, memory: Memory) -> QuestionView | Tell:
             return question
     if len(questions) == 1:
         return questions[0]
+    asking = asking_runs(situation)
+    if len(asking) == 1:
+        return ReadQuestions()
+    return Tell("which_question", names=tuple(run.name for run in asking))
+
+
+def asking_runs(situation: Situation) -> tuple[Run, ...]:
+    """Those whose questions wait."""
     names = {run.id: run.name for run in situation.runs}
-    return Tell("which_question", names=tuple(dict.fromkeys(names.get(each.run, "") for each in questions)))
+    return tuple(Run(each, names.get(each, "")) for each in dict.fromkeys(each.run for each in situation.questions))

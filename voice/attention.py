@@ -30,6 +30,11 @@ class Attention:
             self._until = now + self.seconds
         self._held = held
 
+    @property
+    def held(self) -> bool:
+        """Whether the talk button is pressed."""
+        return self._held
+
     def go_on(self, now: float) -> None:
         """Something was said, by either side: the conversation goes on, if there is one."""
         if self.awake(now):

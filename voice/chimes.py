@@ -22,8 +22,9 @@ _NOTES: dict[Chime, tuple[tuple[float, float], ...]] = {
 """Hz and seconds, one after the other."""
 _LEVEL: dict[Chime, float] = {"woken": 0.12, "interrupted": 0.05, "trouble": 0.12}
 """Amplitude, of the greatest there is."""
-_CLEARED_SECONDS = 0.04
-"""After which what was queued at the transport is gone, and what comes then is not."""
+_CLEARED_SECONDS = 0.2
+"""After which what was queued at the transport is gone, and a client that falls silent by itself plays again
+(`QUICK_MS` in page/page.js)."""
 
 
 def tone(chime: Chime, rate: int) -> NDArray[np.int16]:

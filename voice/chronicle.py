@@ -26,7 +26,7 @@ from pipecat.observers.base_observer import BaseObserver, FramePushed
 
 from voice.frames import IntentFrame, OnsetFrame, OnsetOverFrame, SaidFrame, TurnFrame, WakeFrame
 
-Happening = dict[str, Any]
+Entry = dict[str, Any]
 """``event`` and ``at`` (seconds since the conversation began), and what belongs to it."""
 
 _PLAIN: dict[type[Frame], str] = {
@@ -41,7 +41,7 @@ _PLAIN: dict[type[Frame], str] = {
     TTSStoppedFrame: "synthesis-stopped",
 }
 
-_TOLD: dict[type[Frame], Callable[[Any], Happening]] = {
+_TOLD: dict[type[Frame], Callable[[Any], Entry]] = {
     WakeFrame: lambda frame: {"event": "wake", "by": frame.source},
     OnsetOverFrame: lambda frame: {"event": "onset-over", "confirmed": frame.confirmed, "words": frame.words},
     TranscriptionFrame: lambda frame: {"event": "heard", "text": frame.text},
@@ -59,7 +59,7 @@ _TOLD: dict[type[Frame], Callable[[Any], Happening]] = {
 class Chronicle(BaseObserver):
     """Tells each once, as it comes up."""
 
-    def __init__(self, told: Callable[[Happening], None], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, told: Callable[[Entry], None], clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._told = told
         self._clock = clock
@@ -80,7 +80,7 @@ class Chronicle(BaseObserver):
             del self._seen[next(iter(self._seen))]
         self._told({"event": found.pop("event"), "at": round(self._clock() - self._began, 4), **found})
 
-    def _described(self, frame: Frame) -> Happening | None:
+    def _described(self, frame: Frame) -> Entry | None:
         if isinstance(frame, TurnFrame):
             self._ended = frame.ended if frame.text else None
         if isinstance(frame, BotStartedSpeakingFrame) and self._ended is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Protocol
@@ -35,6 +36,8 @@ from voice.wording.spoken import sentence
 
 log = logging.getLogger(__name__)
 
+_FRESH_SECONDS = 120.0
+"""So long after something was asked a "yes" is an answer to it."""
 _NAMES = 20
 """Of runs, at most, that recognition is told of, newest first."""
 
@@ -69,7 +72,7 @@ class Conversation(FrameProcessor):
 
     def __init__(
         self, desk: Desk, speech: Speech, mouth: Mouth, understanding: Understanding, language: Language,
-        talker: Talker | None = None,
+        talker: Talker | None = None, *, clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         super().__init__()
         self._desk = desk
@@ -79,6 +82,10 @@ class Conversation(FrameProcessor):
         self._language: Language = language
         self._talker = talker
         self._memory = Memory()
+        self._clock = clock
+        self._asked_at = float("-inf")
+        self._proposed: tuple[Saying, Start] | None = None
+        """By the model, and how it is read back: a yes means it once that has begun."""
         self._turns: asyncio.Queue[TurnFrame] = asyncio.Queue()
         self._listening = False
         self._taking = False
@@ -97,12 +104,33 @@ class Conversation(FrameProcessor):
         return self._memory
 
     def begun(self, saying: Saying) -> None:
-        """This is being said: what comes next may be an answer to it, or about it."""
+        """This is being said: what comes next may be an answer to it, or about it. Of news it is not known yet whether
+        they were heard: what is said now may be about them, or about what was before."""
+        memory, answers = self._memory, saying.kind in ("receipt", "answer")
+        if self._proposed is not None and saying is self._proposed[0]:
+            memory = replace(memory, asked=Asked(yes=(self._proposed[1],)))
+            self._proposed = None
         if saying.question is not None:
-            self._memory = replace(self._memory, question=saying.question)
+            memory = replace(memory, question=saying.question, asked=None)
+        elif not answers:
+            memory = replace(memory, question=None)
         if saying.run is not None:
-            self._memory = replace(self._memory, focus=Run(saying.run))
+            if answers:
+                memory = replace(memory, focus=Run(saying.run))
+            elif memory.focus != Run(saying.run):
+                memory = replace(memory, focus=None)
             self._learn_names()  # it may be a new one
+        self._remember(memory)
+
+    def noticed(self, saying: Saying) -> None:
+        """A sentence of it was heard: it is what the conversation is about."""
+        if saying.run is not None:
+            self._remember(replace(self._memory, focus=Run(saying.run)))
+
+    def _remember(self, memory: Memory) -> None:
+        if (memory.question, memory.asked) != (self._memory.question, self._memory.asked):
+            self._asked_at = self._clock()
+        self._memory = memory
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         """Takes turns; passes all else on."""
@@ -170,9 +198,11 @@ class Conversation(FrameProcessor):
                 await self._take(turn)
             except StoreError as error:
                 log.warning("%s", error)
+                self._speech.drop()
                 self._say(receipt("unavailable", self._language))
             except Exception:
                 log.exception("a turn could not be taken")
+                self._speech.drop()
                 self._say(receipt("refused", self._language))
             finally:
                 self._taking = False
@@ -180,13 +210,18 @@ class Conversation(FrameProcessor):
     async def _take(self, turn: TurnFrame) -> None:
         intent = self._intent(turn)
         if intent is None:
+            self._speech.drop()
             self._say(receipt("listening", self._language))
             return
         await self.push_frame(IntentFrame(intent=intent, text=turn.text))
         situation = await self._desk.situation()
         heard = dialogue.Heard(intent, turn.text, woken=turn.woken, confidence=turn.confidence)
-        self._memory, acts = dialogue.decide(heard, situation, self._memory)
-        if not any(isinstance(act, GoOn) for act in acts):
+        self._proposed = None
+        if self._clock() - self._asked_at > _FRESH_SECONDS:
+            self._memory = Memory(self._memory.focus)
+        memory, acts = dialogue.decide(heard, situation, self._memory)
+        self._remember(memory)
+        if not any(isinstance(act, GoOn | Hush) for act in acts):
             self._speech.drop()
         for act in acts:
             match act:
@@ -197,9 +232,10 @@ class Conversation(FrameProcessor):
                     self._speech.hush()
                 case SayAgain():
                     last = self._speech.last
-                    self._say(Saying(last.text, "answer") if last else receipt("nothing_to_repeat", self._language))
+                    again = replace(last, kind="answer", tells=()) if last else None
+                    self._say(again or receipt("nothing_to_repeat", self._language))
                 case AskModel(text=text):
-                    self._talk(text)
+                    await self._talk(text)
                 case _:
                     await self._carry_out(act, situation)
 
@@ -210,7 +246,7 @@ class Conversation(FrameProcessor):
             done = await self._desk.carry_out(act, situation, self._memory)
         finally:
             self._speech.answering = before
-        self._memory = done.memory
+        self._remember(done.memory)
         self._say(*done.sayings)
 
     def _intent(self, turn: TurnFrame) -> Intent | None:
@@ -220,7 +256,8 @@ class Conversation(FrameProcessor):
         intent = (known or Talk(text)) if text else Backchannel()
         return None if turn.called and isinstance(intent, Backchannel) else intent
 
-    def _talk(self, text: str) -> None:
+    async def _talk(self, text: str) -> None:
+        await self._stop_talking()
         if self._talker is None:
             self._say(receipt("no_model", self._language))
             return
@@ -231,8 +268,9 @@ class Conversation(FrameProcessor):
         try:
             proposed = await talker.reply(text, self._say)
             if proposed is not None:
-                self._memory = replace(self._memory, asked=Asked(yes=(proposed,)))
-                self._say(receipt("sure_start", self._language, text=proposed.goal))
+                saying = receipt("sure_start", self._language, text=proposed.goal)
+                self._proposed = saying, proposed
+                self._say(saying)
         except AtlasError as error:
             log.warning("%s", error)
             self._say(receipt("refused", self._language, text=sentence(error.message, self._language)))

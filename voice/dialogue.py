@@ -3,7 +3,8 @@
 - Without the wake word nothing is started, changed or answered.
 - "Stop" is done at once. What ends work for good, starts some on a guess, or approves what has not just been read
   aloud, is read back first, and done when the answer is yes.
-- Who is not sure what was said asks.
+- Who is not sure what was said asks, and decides when that is confirmed.
+- What was asked is forgotten with the next thing that somebody wants. So is which question was read aloud.
 """
 
 from __future__ import annotations
@@ -47,14 +48,17 @@ class Heard:
 
 
 _FREE = (
-    intents.Quiet, intents.Repeat, intents.Status, intents.Help, intents.Questions, intents.Detail,
-    intents.Backchannel,
+    intents.Quiet, intents.Repeat, intents.Status, intents.Help, intents.Questions, intents.Backchannel,
 )  # fmt: skip
 """Intents of whoever speaks, with or without the wake word: they change nothing."""
 _UNSURE = (
     intents.StartGoal, intents.StartPlan, intents.Stop, intents.Cancel, intents.Approve, intents.Reject,
-    intents.Hold, intents.Resume, intents.Retry, intents.Choose, intents.Answer, intents.Detail,
+    intents.Hold, intents.Resume, intents.Retry, intents.Choose, intents.Answer, intents.Everything, intents.Yes,
+    intents.No,
 )  # fmt: skip
+_MARKS = " .,!?。，！？"
+_IN_PASSING = (intents.Quiet, intents.Repeat, intents.Help, intents.Detail)
+"""After which a question that was read aloud may still be answered."""
 _OPEN_FOR: dict[Change, frozenset[str] | None] = {
     "stop": None, "cancel": None, "hold": None, "resume": frozenset(("held", "budget_exhausted")),
     "retry": frozenset(("failed", "blocked")),
@@ -66,38 +70,71 @@ def decide(heard: Heard, situation: Situation, memory: Memory) -> Decision:
     intent = heard.intent
     if heard.confidence < FAINT:
         return memory, [Tell("not_understood") if heard.woken else GoOn()]
-    if not heard.woken and not isinstance(intent, _FREE):
-        return memory, [Hush()] if isinstance(intent, intents.Stop) else [Tell("wake_word_first")]
     if isinstance(intent, intents.Backchannel):
         return memory, [GoOn()]
-    if heard.confidence < SURE and isinstance(intent, _UNSURE):
-        _, acts = _decide(intent, situation, replace(memory, asked=None))
-        return replace(memory, asked=Asked(yes=tuple(acts))), [Tell("not_sure", text=read_back(heard.said))]
+    if not heard.woken:
+        return memory, _unwoken(intent, situation, memory)
+    if heard.confidence < SURE and isinstance(intent, _UNSURE) and not _said_again(intent, memory.asked):
+        asked = Asked(about=intent, before=memory.asked)
+        return replace(memory, asked=asked), [Tell("not_sure", text=read_back(heard.said))]
     return _decide(intent, situation, memory)
 
 
-def _decide(intent: Intent, situation: Situation, memory: Memory) -> Decision:
+def _unwoken(intent: Intent, situation: Situation, memory: Memory) -> list[Act]:
+    """Of whoever speaks: what it is about stays what it was."""
+    if isinstance(intent, intents.Stop):
+        return [Hush()]
+    return _command(intent, situation, memory)[1] if isinstance(intent, _FREE) else [Tell("wake_word_first")]
+
+
+def _said_again(intent: Intent, asked: Asked | None) -> bool:
+    """Whether somebody says yes to having said yes, or no to whatever was asked."""
+    if isinstance(intent, intents.No):
+        return asked is not None
+    return isinstance(intent, intents.Yes) and asked is not None and asked.about == intent
+
+
+def _decide(intent: Intent, situation: Situation, memory: Memory) -> Decision:  # noqa: PLR0911 - one of each
     asked, memory = memory.asked, replace(memory, asked=None)
     match intent:
         case intents.Yes() if asked is not None and asked.yes:
             return memory, list(asked.yes)
+        case intents.Yes() if asked is not None and asked.about is not None and not asked.among:
+            return _decide(asked.about, situation, replace(memory, asked=asked.before))
         case intents.No() if asked is not None:
             return memory, [Tell("nothing_changed")]
-        case intents.Stop(scope="everything") if asked is not None and asked.change in ("cancel", "hold"):
-            return memory, [ChangeRuns(asked.change, asked.among, all=True)]
-        case intents.Yes() | intents.Approve() | intents.No() | intents.Reject():
-            plain = isinstance(intent, intents.Yes | intents.No)
-            return answers.yes_or_no(isinstance(intent, intents.Yes | intents.Approve), situation, memory, plain=plain)
-        case intents.Choose(number=number):
-            if asked is not None and asked.change is not None:
-                return _chosen(number, asked, memory)
-            return answers.choice(number, situation, memory)
-        case intents.Answer(text=text):
-            return answers.words(text, situation, memory)
+        case intents.Later():
+            waits = asked is None and bool(situation.questions)
+            return replace(memory, question=None), [Tell("left_waiting" if waits else "nothing_changed")]
+        case intents.Everything() | intents.Stop(scope="everything") if asked is not None and asked.among:
+            return _all_of(asked, intent, situation, memory)
+        case intents.Everything():
+            return replace(memory, asked=asked), [Tell("not_understood")]
+        case intents.Choose(number=number) if asked is not None and asked.among:
+            return _numbered(number, asked, situation, memory)
+        case intents.Yes() | intents.Approve() | intents.No() | intents.Reject() | intents.Choose() | intents.Answer():
+            return _answer(intent, situation, memory)
         case intents.Talk(text=text):
             return _talk(text, situation, memory, asked)
         case _:
             return _command(intent, situation, memory)
+
+
+def _answer(
+    intent: intents.Yes | intents.No | intents.Approve | intents.Reject | intents.Choose | intents.Answer,
+    situation: Situation, memory: Memory,
+) -> Decision:  # fmt: skip
+    match intent:
+        case intents.Choose(number=number):
+            memory, acts = answers.choice(number, situation, memory)
+        case intents.Answer(text=text):
+            memory, acts = answers.words(text, situation, memory)
+        case _:
+            yes, plain = isinstance(intent, intents.Yes | intents.Approve), isinstance(intent, intents.Yes | intents.No)
+            memory, acts = answers.yes_or_no(yes, situation, memory, plain=plain)
+    if any(isinstance(act, Tell) and act.which == "which_question" for act in acts):
+        memory = replace(memory, asked=Asked(about=intent, among=answers.asking_runs(situation)))
+    return memory, acts
 
 
 _CHANGES: dict[type[Intent], Change] = {
@@ -106,6 +143,8 @@ _CHANGES: dict[type[Intent], Change] = {
 
 
 def _command(intent: Intent, situation: Situation, memory: Memory) -> Decision:
+    if not isinstance(intent, _IN_PASSING):
+        memory = replace(memory, question=None)
     match intent:
         case intents.StartGoal(goal=goal):
             return memory, [Start(goal)]
@@ -115,7 +154,8 @@ def _command(intent: Intent, situation: Situation, memory: Memory) -> Decision:
         case intents.Stop(scope=scope, run=name):
             return _change("stop", name, situation, memory, all_of_them=scope == "everything")
         case intents.Cancel(run=name) | intents.Hold(run=name) | intents.Resume(run=name) | intents.Retry(run=name):
-            return _change(_CHANGES[type(intent)], name, situation, memory)
+            every = not isinstance(intent, intents.Retry) and intent.scope == "everything"
+            return _change(_CHANGES[type(intent)], name, situation, memory, all_of_them=every)
         case intents.Status(run=name):
             return _status(name, situation, memory)
         case intents.Questions():
@@ -163,7 +203,7 @@ def _change(
         return replace(memory, asked=Asked(change=change, among=tuple(chosen))), [Tell("which_run", names=names)]
     if len(chosen) == 1:
         return _changed(change, chosen[0], memory)
-    return memory, [ChangeRuns(change, tuple(chosen), all=True)]
+    return _changed_all(change, tuple(chosen), memory)
 
 
 def _status(name: str | None, situation: Situation, memory: Memory) -> Decision:
@@ -176,36 +216,68 @@ def _status(name: str | None, situation: Situation, memory: Memory) -> Decision:
     if not found:
         return memory, [Tell("no_such_run", name=name)]
     if len(found) > 1:
-        return memory, [Tell("which_run", names=tuple(run.name for run in found))]
+        asked = Asked(about=intents.Status(), among=tuple(found))
+        return replace(memory, asked=asked), [Tell("which_run", names=tuple(run.name for run in found))]
     return replace(memory, focus=found[0]), [TellStatus(found[0])]
 
 
-def _chosen(number: int, asked: Asked, memory: Memory) -> Decision:
-    """Of several runs that were named, by their number."""
-    if asked.change is None or not 0 < number <= len(asked.among):
+def _numbered(number: int, asked: Asked, situation: Situation, memory: Memory) -> Decision:
+    """Of several runs that were named, by its number."""
+    if not 0 < number <= len(asked.among):
         return replace(memory, asked=asked), [Tell("no_such_choice", count=len(asked.among))]
-    run = asked.among[number - 1]
-    return _changed(asked.change, run, memory)
+    return _named(asked.among[number - 1], asked, situation, memory)
+
+
+def _named(run: Run, asked: Asked, situation: Situation, memory: Memory) -> Decision:
+    if asked.change is not None:
+        return _changed(asked.change, run, memory)
+    if asked.about is None or isinstance(asked.about, intents.Status):
+        return replace(memory, focus=run), [TellStatus(run)]
+    of_it = [each for each in situation.questions if each.run == run.id]
+    return _decide(asked.about, replace(situation, questions=of_it), memory)
+
+
+def _all_of(asked: Asked, intent: Intent, situation: Situation, memory: Memory) -> Decision:
+    """Of several runs that were named. Who hears only commands may take "everything" for "stop everything"."""
+    if asked.change in ("cancel", "hold") or (asked.change is not None and isinstance(intent, intents.Everything)):
+        return _changed_all(asked.change, asked.among, memory)
+    if isinstance(intent, intents.Stop):
+        return _command(intent, situation, memory)
+    if isinstance(asked.about, intents.Status):
+        return memory, [TellStatus(None)]
+    return replace(memory, asked=asked), [Tell("which_question", names=tuple(run.name for run in asked.among))]
 
 
 def _changed(change: Change, run: Run, memory: Memory) -> Decision:
     act = ChangeRuns(change, (run,))
     if change == "cancel":
-        return Memory(run, memory.question, Asked(yes=(act,))), [Tell("sure_cancel", names=(run.name,))]
+        return replace(memory, focus=run, asked=Asked(yes=(act,))), [Tell("sure_cancel", names=(run.name,))]
     return replace(memory, focus=run), [act]
 
 
+def _changed_all(change: Change, runs: tuple[Run, ...], memory: Memory) -> Decision:
+    act = ChangeRuns(change, runs, all=True)
+    if change == "cancel":
+        names = tuple(run.name for run in runs)
+        return replace(memory, asked=Asked(yes=(act,))), [Tell("sure_cancel_all", names=names)]
+    return memory, [act]
+
+
 def _talk(text: str, situation: Situation, memory: Memory, asked: Asked | None) -> Decision:
-    if asked is not None and asked.change is not None and (found := runs_called(text, asked.among)):
+    if asked is not None and asked.among and (found := runs_called(text, asked.among)):
         if len(found) == 1:
-            return _changed(asked.change, found[0], memory)
+            return _named(found[0], asked, situation, memory)
+        which = "which_run" if asked.change is not None or isinstance(asked.about, intents.Status) else "which_question"
         names = tuple(run.name for run in found)
-        return replace(memory, asked=Asked(change=asked.change, among=tuple(found))), [Tell("which_run", names=names)]
+        return replace(memory, asked=replace(asked, among=tuple(found))), [Tell(which, names=names)]
+    read, words = next((each for each in situation.questions if each.id == memory.question), None), text.strip(_MARKS)
+    if read is not None and any(each.casefold() == words.casefold() for each in read.choices):
+        return answers.words(words, situation, memory)
     if situation.model:
-        return memory, [AskModel(text)]
+        return replace(memory, question=None), [AskModel(text)]
     if not situation.free_speech:
         return replace(memory, asked=asked), [Tell("not_understood")]
-    return replace(memory, asked=Asked(yes=(Start(text),))), [Tell("sure_start", text=read_back(text))]
+    return Memory(memory.focus, asked=Asked(yes=(Start(text),))), [Tell("sure_start", text=read_back(text))]
 
 
 def _run(run: RunView) -> Run:

@@ -31,8 +31,11 @@ MEANINGS: Mapping[str, Callable[[Said], Intent]] = MappingProxyType({
     "stop": lambda said: intents.Stop(run=said.get("run")),
     "stop-everything": lambda _: intents.Stop(scope="everything"),
     "quiet": lambda _: intents.Quiet(),
+    "cancel-everything": lambda _: intents.Cancel(scope="everything"),
     "cancel": lambda said: intents.Cancel(said.get("run")),
+    "hold-everything": lambda _: intents.Hold(scope="everything"),
     "hold": lambda said: intents.Hold(said.get("run")),
+    "resume-everything": lambda _: intents.Resume(scope="everything"),
     "resume": lambda said: intents.Resume(said.get("run")),
     "retry": lambda said: intents.Retry(said.get("run")),
     "questions": lambda _: intents.Questions(),
@@ -42,6 +45,8 @@ MEANINGS: Mapping[str, Callable[[Said], Intent]] = MappingProxyType({
     "answer": lambda said: intents.Answer(said["text"]),
     "yes": lambda _: intents.Yes(),
     "no": lambda _: intents.No(),
+    "later": lambda _: intents.Later(),
+    "everything": lambda _: intents.Everything(),
     "repeat": lambda _: intents.Repeat(),
     "more": lambda _: intents.Detail(more=True),
     "less": lambda _: intents.Detail(more=False),
@@ -53,7 +58,7 @@ MEANINGS: Mapping[str, Callable[[Said], Intent]] = MappingProxyType({
 AT_ONCE = frozenset({"stop", "stop-everything", "quiet"})
 """Nobody waits for the end of these: what a longer one adds is done when it has been said."""
 
-ANSWERS = frozenset({"yes", "no", "backchannel"})
+ANSWERS = frozenset({"yes", "no", "later", "everything", "backchannel"})
 """Words with which people begin other sentences, too."""
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+Scope = Literal["focus", "everything"]
+"""The run being talked about (or the named one), or all of them."""
 Language = Literal["en", "zh"]
 LANGUAGES: tuple[Language, ...] = ("en", "zh")
 
@@ -35,9 +37,9 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """At once, and without asking: `focus` the run being talked about (or the named one), `everything` all runs."""
+    """At once, and without asking."""
 
-    scope: Literal["focus", "everything"] = "focus"
+    scope: Scope = "focus"
     run: str | None = None
 
 
@@ -51,6 +53,7 @@ class Cancel:
     """End a run for good; it is read back first."""
 
     run: str | None = None
+    scope: Scope = "focus"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ class Hold:
     """Pause: nothing more of it is started until it is resumed."""
 
     run: str | None = None
+    scope: Scope = "focus"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,7 @@ class Resume:
     """Go on with what is held."""
 
     run: str | None = None
+    scope: Scope = "focus"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +119,16 @@ class No:
 
 
 @dataclass(frozen=True, slots=True)
+class Later:
+    """Neither yes nor no: what was asked waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Everything:
+    """All of those that were just named."""
+
+
+@dataclass(frozen=True, slots=True)
 class Repeat:
     """Say the last again."""
 
@@ -144,5 +159,5 @@ class Talk:
 
 Intent = (
     StartGoal | StartPlan | Status | Stop | Quiet | Cancel | Hold | Resume | Retry | Questions | Approve | Reject
-    | Choose | Answer | Yes | No | Repeat | Detail | Help | Backchannel | Talk
+    | Choose | Answer | Yes | No | Later | Everything | Repeat | Detail | Help | Backchannel | Talk
 )  # fmt: skip

@@ -27,11 +27,16 @@ from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
 from state.errors import EngineUnavailable
 from voice.frames import OnsetFrame, OnsetOverFrame, SaidFrame
+from voice.later import Later
 from voice.outlet import Outlet
 from voice.speech import Sentence, Speech
 
-_SILENT_SECONDS = 10.0
-"""An engine that has said nothing of a sentence by then will not."""
+_SILENT_SECONDS = 12.0
+"""An engine that has said nothing of a sentence by then will not. Longer than the engines wait themselves."""
+
+
+_AGAIN_SECONDS = 2.0
+"""After what did not leave."""
 
 
 class Playing:
@@ -40,6 +45,8 @@ class Playing:
     def __init__(self) -> None:
         self.sentences: list[Sentence] = []
         self.contexts: dict[str | None, Sentence] = {}
+        self.made: dict[str | None, float] = {}
+        """Seconds of sound, by context."""
         self.seconds = 0.0
         """How much went out of the sentence that is being heard."""
 
@@ -48,6 +55,7 @@ class Playing:
         seconds, self.seconds = self.seconds, 0.0
         self.sentences.clear()
         self.contexts.clear()
+        self.made.clear()
         return seconds
 
 
@@ -62,6 +70,7 @@ class Mouth(FrameProcessor):
         self._loop: asyncio.Task[None] | None = None
         self._others: set[str] = set()
         """Why nothing is begun now."""
+        self._again = Later(self)
 
     def wake(self) -> None:
         """There may be something to say."""
@@ -91,13 +100,27 @@ class Mouth(FrameProcessor):
                 if not isinstance(frame.exception, EngineUnavailable):  # who knows why ends the sentence as any other
                     self._unsayable()
             case _:
-                pass
+                await self.push_frame(frame, direction)
+                return
         self._more.set()
         await self.push_frame(frame, direction)
+
+    async def unheard(self) -> None:
+        """What was being said did not leave: nobody is there to hear it. It waits, and is tried again."""
+        self._speech.cut(self._playing.cut())
+        self._others.add("away")
+        await self._again.start(_AGAIN_SECONDS, self._try_again)
+
+    async def _try_again(self) -> None:
+        self._others.discard("away")
+        if not self._others:
+            self._speech.resume()
+        self._more.set()
 
     async def cleanup(self) -> None:
         """Says no more."""
         await super().cleanup()
+        await self._again.stop()
         await self._end()
 
     async def _end(self) -> None:
@@ -148,6 +171,8 @@ class Lips(FrameProcessor):
                 if (audio := self._unheard(frame)) is None:
                     return
                 frame = audio
+                seconds = frame.num_frames / frame.sample_rate
+                self._playing.made[frame.context_id] = self._playing.made.get(frame.context_id, 0.0) + seconds
             case TTSStoppedFrame():
                 if frame.context_id not in self._playing.contexts:
                     return
@@ -201,6 +226,11 @@ class Ear(FrameProcessor):
         if isinstance(frame, OutputAudioRawFrame):
             self._playing.seconds += frame.num_frames / frame.sample_rate
         elif isinstance(frame, TTSStoppedFrame) and frame.context_id in self._playing.contexts:
+            made = self._playing.made.pop(frame.context_id, 0.0)
+            if self._playing.seconds < made / 2:
+                await self._mouth.unheard()
+                await self.push_frame(frame, direction)
+                return
             sentence = self._playing.contexts.pop(frame.context_id)
             self._playing.sentences = [each for each in self._playing.sentences if each.number > sentence.number]
             self._playing.seconds = 0.0

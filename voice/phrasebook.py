@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -42,7 +43,9 @@ class Phrasebook:
     not_last: tuple[Key, ...]
     no_goal: tuple[Key, ...]
     tells: frozenset[str]
-    asks: frozenset[str]
+    asks: tuple[Key, ...]
+    finds: tuple[Key, ...]
+    ends: frozenset[str]
 
     def keys(self, text: str) -> Key:
         """The words of `text` as they are compared."""
@@ -98,7 +101,9 @@ def phrasebook(language: Language) -> Phrasebook:
         not_last=keyed("not_last"),
         no_goal=keyed("no_goal"),
         tells=frozenset(lists.get("tells", ())),
-        asks=frozenset(lists.get("asks", ())),
+        asks=keyed("asks"),
+        finds=keyed("finds"),
+        ends=frozenset(lists.get("ends", ())),
     )
 
 
@@ -117,6 +122,8 @@ class Slots:
         self._asks = asks
         self.runs = {book.keys(name): name for name in runs}
         self.plans = {book.keys(name): name for name in plans}
+        self._asking = [place for place in range(len(said)) if self._any(book.asks, place)]
+        """Where words are that ask."""
 
     def fits(self, slot: str, start: int, end: int) -> bool:
         if self._keys[end - 1] in self._book.fillers and slot not in {"known_run", "number", "ordinal"}:
@@ -186,10 +193,20 @@ class Slots:
         after = start + len(verb)
         if self._any(self._book.not_after_verb, after) or self._any(self._book.no_goal, start):
             return False
-        if self._keys[after + 1] in self._book.tells and self._keys[after] not in self._book.asks:
+        if self._tells(verb, after, end):
             return False
         asks = self._asks and all(key in self._book.fillers for key in self._keys[:start])
         return not asks and not self._breaks_off(start, end)
+
+    def _tells(self, verb: Key, after: int, end: int) -> bool:
+        """Whether this tells or asks something, and orders nothing. English has questions within its orders, behind a
+        word that asks; Chinese only where something is to be found out."""
+        first = bisect_left(self._asking, after)
+        asking = self._asking[first] if first < len(self._asking) else end
+        if self._book.language == "zh":
+            return asking < end and verb not in self._book.finds
+        told = self._keys[after + 1] in self._book.tells and asking > after
+        return told or (self._keys[end - 1] in self._book.ends and asking >= end)
 
     def _verbs_away(self, start: int, end: int) -> bool:
         """Whether no verb begins so: the slot can be given up early."""

@@ -88,7 +88,7 @@ class Session:
         )  # fmt: skip
         _tell_troubles(self.talk, engines, lambda text: self.say(receipt("deaf", chosen.language, text=text)))
         speech.unasked = self.following
-        speech.begun = self.talk.conversation.begun
+        speech.begun, speech.noticed = self.talk.conversation.begun, self.talk.conversation.noticed
         self._language: Language = chosen.language
         self._told_before = False
 
@@ -119,8 +119,11 @@ class Session:
         running = asyncio.create_task(runner.run())
         aside = [asyncio.create_task(self.following.run()), asyncio.create_task(self._news())]
         try:
-            await asyncio.wait([running])
-            running.result()
+            left = {running, *aside}
+            while running in left:  # what runs beside it does not end, or with an error
+                done, left = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
+                for each in done:
+                    each.result()
         finally:
             await _wound_up(runner, running, started)
             await ended(*aside)

@@ -14,7 +14,8 @@ from typing import Protocol
 
 from voice.saying import Saying
 
-_REMEMBERED = 20
+_REMEMBERED = 200
+"""Sentences: more than those of all exchanges that a model is shown."""
 _MOST = 100
 """Sayings that wait; more than that nobody would listen to."""
 _LONGEST_CHARACTERS = 300
@@ -61,11 +62,12 @@ class Unasked(Protocol):
 
 
 class Speech:
-    """Of one conversation. `begun` is told of each saying of `unasked` that begins."""
+    """Of one conversation. `begun` is told of each saying that begins, `noticed` when its first sentence was heard."""
 
     def __init__(self) -> None:
         self.unasked: Unasked | None = None
         self.begun: Callable[[Saying], None] | None = None
+        self.noticed: Callable[[Saying], None] | None = None
         self._taken: list[Saying] = []
         """Of `unasked`, neither said nor unsaid yet."""
         self._waiting: list[Saying] = []
@@ -114,7 +116,10 @@ class Speech:
         if going is None or not going.out or all(each.number != number for each in going.out):
             return
         while going.out and going.out[0].number <= number:
-            self._heard.append(going.out.popleft().text)
+            sentence = going.out.popleft()
+            self._heard.append(sentence.text)
+            if sentence.first and self.noticed is not None:
+                self.noticed(sentence.saying)
         if not going.out and not going.left:
             self._going = None
             self._over(going.saying, heard=True)

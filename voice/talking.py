@@ -16,6 +16,7 @@ from roles.models.port import Message, Reply, Request, Text, ToolCall, ToolResul
 from voice.acts import Start
 from voice.saying import Saying
 from voice.situation import Situation
+from voice.wording.receipts import LONGEST_TEXT as LONGEST_GOAL
 from voice.wording.spoken import sentence
 
 _TURNS = 12
@@ -43,7 +44,10 @@ _TOOLS = (
     ToolSpec(
         "propose_goal", "Propose work: the person is asked whether to start it.",
         {
-            "type": "object", "properties": {"goal": {"type": "string", "description": "What is to be achieved."}},
+            "type": "object",
+            "properties": {
+                "goal": {"type": "string", "description": "What is to be achieved.", "maxLength": LONGEST_GOAL},
+            },
             "required": ["goal"], "additionalProperties": False,
         },
     ),
@@ -102,7 +106,7 @@ class ModelTalker:
             reply = await asks.reply(self._request(messages), aloud.more)
             aloud.end()
             goal = next((call.arguments.get("goal") for call in reply.calls if call.name == "propose_goal"), None)
-            if isinstance(goal, str) and goal.strip():
+            if isinstance(goal, str) and 0 < len(goal.strip()) <= LONGEST_GOAL:
                 return Start(goal.strip())
             if not reply.calls:
                 break
@@ -141,8 +145,10 @@ class ModelTalker:
                 },
                 ensure_ascii=False,
             )
+        elif call.name == "propose_goal":
+            return f"a goal is a text of at most {LONGEST_GOAL} characters: the person has to hear all of it"
         else:
-            return "there is no such tool, or its arguments are wrong"
+            return "there is no such tool"
         return f"<data>{told[:_DATA_CHARACTERS].replace('</data>', '')}</data>"
 
 

@@ -190,6 +190,8 @@ class SoundEndsTurn(BaseUserTurnStopStrategy):
         match frame:
             case STTMetadataFrame():
                 self._recognition_seconds = frame.ttfs_p99_latency
+            case WakeFrame():
+                await self._forget()
             case InputAudioRawFrame():
                 if self._analyzer.append_audio(frame.audio, self._voice) == EndOfTurnState.COMPLETE:
                     await self._over()
@@ -214,9 +216,11 @@ class SoundEndsTurn(BaseUserTurnStopStrategy):
         return ProcessFrameResult.CONTINUE
 
     async def handle_user_turn_started(self) -> None:
-        """See `BaseUserTurnStopStrategy`."""
+        """See `BaseUserTurnStopStrategy`. A turn may begin with words that are known when the voice is over: then it
+        sounds as it did."""
         self._words = False
-        await self._forget()
+        if self._voice:
+            await self._forget()
 
     async def handle_user_turn_stopped(self) -> None:
         """See `BaseUserTurnStopStrategy`."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from orchestrator.tasks import ended
 from orchestrator.tokens import Caller
 from state.errors import StoreError
-from voice.chronicle import Chronicle, Happening
+from voice.chronicle import Chronicle, Entry
 from voice.desk import Speaker
 from voice.memory import give_back
 from voice.saying import Saying
@@ -41,9 +41,10 @@ class Visit:
 
     def end(self, farewell: Farewell) -> None:
         """`over` follows."""
-        self.farewell = self.farewell or farewell
-        if self.task is not None:
-            self.task.cancel()
+        if self.farewell is None:  # else it ends already, and is not to be disturbed
+            self.farewell = farewell
+            if self.task is not None:
+                self.task.cancel()
 
 
 class Visits:
@@ -102,8 +103,8 @@ class Visits:
         caller, changes = visit.caller, visit.caller.may("operate")
         wires: list[Wire] = []
 
-        def tell(happening: Happening) -> None:
-            wires[0].tell(happening)
+        def tell(entry: Entry) -> None:
+            wires[0].tell(entry)
 
         def show(sayings: Sequence[Saying]) -> None:
             wires[0].show(sayings)
@@ -130,9 +131,11 @@ class Visits:
             if not visit.task.cancelled() and (error := visit.task.exception()):
                 log.error("a conversation of %s broke", visit.caller.name, exc_info=error)
         finally:
-            await ended(visit.task)
-            await line.close()
-            self.leave(visit)
+            try:
+                await ended(visit.task)
+                await line.close()
+            finally:
+                self.leave(visit)
 
     async def _live(self, visit: Visit, made: Made, line: Line, still: Still) -> None:
         revoked = asyncio.create_task(_counts_no_more(still))
@@ -144,9 +147,11 @@ class Visits:
             for each in done:
                 each.result()
         finally:
-            if visit.farewell:
-                await line.bye(visit.farewell)
-            await ended(*tasks, revoked)
+            try:
+                if visit.farewell:
+                    await line.bye(visit.farewell)
+            finally:
+                await ended(*tasks, revoked)
 
     def close(self) -> None:
         """End them all."""

@@ -31,6 +31,8 @@ PRE_ROLL_SECONDS = 1.2
 WHOLE_SECONDS = 8.0
 """Of audio, at most, that is kept of an utterance which may turn out to begin with the wake word."""
 _BYTES_A_SECOND = 32_000
+_ANSWER_SECONDS = 30.0
+"""What is said so soon after somebody spoke is an answer, or belongs to one."""
 LONGEST_UTTERANCE_SECONDS = 60.0
 """Speech without a pause for longer is nobody who talks to us, and is not passed on until it pauses."""
 
@@ -54,7 +56,7 @@ class Spotter(Protocol):
 class WakeGate(FrameProcessor):
     """See the module. `spotter` None: there is only the button. `second`: asked as well while nobody is listened to,
     of whole utterances for example. `over_speech`: while something is said, everybody is listened to, with or without
-    the wake word."""
+    the wake word; else nobody is, but with the wake word or the button: it may be our own voice that is heard."""
 
     def __init__(
         self, spotter: Spotter | None, attention: Attention, outlet: Outlet, *, second: Spotter | None = None,
@@ -77,6 +79,8 @@ class WakeGate(FrameProcessor):
         """Seconds of what was kept that belong to what woke us, if that is more than the usual."""
         self._judging: asyncio.Task[None] | None = None
         self._bot_speaks = False
+        self._answers = False
+        self._answers_until = float("-inf")
         self._voice_seconds: float | None = None
         self._shut = False
 
@@ -97,26 +101,41 @@ class WakeGate(FrameProcessor):
                 return
             case SleepFrame():
                 self._attention.sleep()
+                self._answers, self._answers_until = False, float("-inf")
+            case _:
+                self._follow(frame)
+        await self.push_frame(frame, direction)
+
+    def _follow(self, frame: Frame) -> None:
+        """Who speaks."""
+        match frame:
             case BotStartedSpeakingFrame():
                 self._bot_speaks = True
+                now = self._clock()
+                self._answers = now < self._answers_until or self._attention.awake(now)
             case BotStoppedSpeakingFrame():
                 self._bot_speaks = False
-                self._attention.go_on(self._clock())
+                if self._answers:  # however long that took
+                    self._attention.wake(self._clock())
             case VADUserStartedSpeakingFrame():
                 self._voice_seconds = 0.0
             case VADUserStoppedSpeakingFrame():
                 self._voice_seconds, self._shut = None, False
-                self._attention.go_on(self._clock())
+                if self._attention.awake(self._clock()):
+                    self._attention.go_on(self._clock())
+                    self._answers_until = self._clock() + _ANSWER_SECONDS
             case _:
                 pass
-        await self.push_frame(frame, direction)
 
     @property
     def _open(self) -> bool:
         if self._shut:
             return False
-        heard = self._voice_seconds is not None  # never shut in the middle of a word
-        return heard or (self._over_speech and self._bot_speaks) or self._attention.awake(self._clock())
+        if self._voice_seconds is not None:  # never shut in the middle of a word
+            return True
+        if self._bot_speaks:
+            return self._over_speech or self._attention.held
+        return self._attention.awake(self._clock())
 
     async def _hear(self, frame: InputAudioRawFrame) -> None:
         found = self._found(frame.audio)
@@ -161,6 +180,7 @@ class WakeGate(FrameProcessor):
 
     async def _woken(self, source: str) -> None:
         self._outlet.mute()
+        self._bot_speaks = False  # which nobody hears any more
         self._attention.wake(self._clock())
         if self._spotter is not None:
             self._spotter.reset()

@@ -16,7 +16,7 @@ from pipecat.frames.frames import InputTransportMessageFrame
 from pipecat.processors.frameworks.rtvi import RTVIProcessor
 from pipecat.processors.frameworks.rtvi import models as rtvi
 
-from voice.chronicle import Happening
+from voice.chronicle import Entry
 from voice.frames import SleepFrame, TalkFrame
 from voice.saying import Saying
 
@@ -30,19 +30,19 @@ class Wire(RTVIProcessor):
     """Of one conversation. `hello` is told to a client that is ready; `detail` is called when it wants to be told more,
     or less. Of RTVI, what is of no use here is not taken: it can bring files, other people's words, raw audio."""
 
-    def __init__(self, hello: Happening, detail: Callable[[bool], None]) -> None:
+    def __init__(self, hello: Entry, detail: Callable[[bool], None]) -> None:
         super().__init__()
         self._hello = hello
         self._detail = detail
-        self._news: deque[Happening] = deque(maxlen=_WAITING)
+        self._news: deque[Entry] = deque(maxlen=_WAITING)
         self._some = asyncio.Event()
         self._there = False
 
     # --- to the client -----------------------------------------------------------------------------------------------
 
-    def tell(self, happening: Happening) -> None:
+    def tell(self, entry: Entry) -> None:
         """As soon as may be; what happens before the client is there waits for it."""
-        self._news.append(happening)
+        self._news.append(entry)
         if self._there:
             self._some.set()
 
@@ -71,7 +71,7 @@ class Wire(RTVIProcessor):
     async def _handle_transport_message(self, frame: InputTransportMessageFrame) -> None:
         sent: object = frame.message
         kind = cast("dict[str, Any]", sent).get("type") if isinstance(sent, dict) else None
-        if kind not in _TAKEN:
+        if not isinstance(kind, str) or kind not in _TAKEN:
             await self.send_error(f"messages of the type {str(kind)[:50]!r} are not taken here")
         elif self._message_queue.qsize() < _COMING:
             await super()._handle_transport_message(frame)

@@ -26,7 +26,7 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """How WebRTC finds its way. `ice_servers`: STUN and TURN servers, none by default. `here`: only this machine is
+    """How WebRTC finds its way. `ice_servers`: STUN servers, none by default. `here`: only this machine is
     served, so that nothing is offered to others, and it works without any network."""
 
     ice_servers: Sequence[str] = ()

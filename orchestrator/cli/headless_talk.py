@@ -82,6 +82,7 @@ async def _talk_here(house: House, wanted: Wanted) -> None:
 async def _talk(house: House, wanted: Wanted, spoken: Sequence[Path]) -> None:
     from orchestrator.cli.compose import whoami
     from orchestrator.cli.voice_means import voice_means
+    from orchestrator.tasks import ended
     from voice.choices import Choices
     from voice.chronicle import Chronicle
     from voice.desk import Speaker
@@ -99,7 +100,15 @@ async def _talk(house: House, wanted: Wanted, spoken: Sequence[Path]) -> None:
             lambda outlet: Ends(microphone, FileLoudspeaker(wanted.answer, outlet)),
             observers=[Chronicle(_print_json if wanted.as_json else _print)],
         )  # fmt: skip
-        await asyncio.gather(session.run(), _end(house, session, microphone, wanted.linger))
+        running = asyncio.create_task(session.run())
+        ending = asyncio.create_task(_end(house, session, microphone, wanted.linger))
+        try:
+            await asyncio.wait([running, ending], return_when=asyncio.FIRST_COMPLETED)
+            if ending.done():
+                ending.result()
+            await running
+        finally:
+            await ended(running, ending)
 
 
 async def _end(house: House, session: Session, microphone: FileMicrophone, linger: float) -> None:

@@ -36,7 +36,7 @@ def spoken(
 
     `rate` is in words a minute. `snr` adds noise that is so many dB below the speech, the same for the same words.
     """
-    clean = _speech(text, voice, rate)
+    clean = samples_of(text, voice, rate)
     quiet = np.zeros(int(pad * RATE), dtype=np.float64)
     samples = np.concatenate([quiet, clean, quiet])
     if snr is not None:
@@ -69,22 +69,23 @@ def _noise(count: int, kind: Noise, seed: int) -> NDArray[np.float64]:
 
 
 @lru_cache(maxsize=4096)
-def _speech(text: str, voice: str, rate: int) -> NDArray[np.float64]:
+def samples_of(text: str, voice: str = "en-us", words: int = 150, rate: int = RATE) -> NDArray[np.float64]:
+    """`text` as speech of so many words a minute, and samples a second."""
     program = shutil.which("espeak-ng")
     if program is None:
         missing("espeak-ng is not installed (Debian: apt install espeak-ng)")
     made = subprocess.run(
-        [program, "-v", voice, "-s", str(rate), "--stdout", "--", text], capture_output=True, check=True, timeout=60
+        [program, "-v", voice, "-s", str(words), "--stdout", "--", text], capture_output=True, check=True, timeout=60
     )
-    with wave.open(BytesIO(made.stdout.replace(b"", b""))) as file:
+    with wave.open(BytesIO(made.stdout)) as file:
         source = file.getframerate()
         raw = file.readframes(file.getnframes())
-    return _at_rate(np.frombuffer(raw, dtype="<i2").astype(np.float64), source)
+    return _at_rate(np.frombuffer(raw, dtype="<i2").astype(np.float64), source, rate)
 
 
-def _at_rate(samples: NDArray[np.float64], source: int) -> NDArray[np.float64]:
+def _at_rate(samples: NDArray[np.float64], source: int, rate: int) -> NDArray[np.float64]:
     """Resampled by the Fourier transform: nothing above half the lower rate is left to fold back."""
-    count = round(len(samples) * RATE / source)
+    count = round(len(samples) * rate / source)
     spectrum = np.fft.rfft(samples)
     wanted = count // 2 + 1
     spectrum = spectrum[:wanted] if wanted <= len(spectrum) else np.pad(spectrum, (0, wanted - len(spectrum)))

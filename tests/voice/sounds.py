@@ -3,32 +3,17 @@
 from __future__ import annotations
 
 import io
-import shutil
-import subprocess
 import wave
 from collections.abc import Sequence
-from functools import cache
 
 import numpy as np
 
-from tests.services.availability import missing
-
-RATE = 16_000
+from tests.services.speech import RATE, pcm, samples_of
 
 
-@cache
 def spoken(text: str, voice: str = "en-us", rate: int = RATE) -> bytes:
     """16-bit mono."""
-    if shutil.which("espeak-ng") is None:
-        missing("no espeak-ng: install it (Debian: apt install espeak-ng)")
-    said = subprocess.run(
-        ["espeak-ng", "-v", voice, "-s", "150", "--stdout", text], capture_output=True, check=True, timeout=30
-    )
-    with wave.open(io.BytesIO(said.stdout), "rb") as file:
-        samples = np.frombuffer(file.readframes(file.getnframes()), dtype="<i2").astype(np.float32)
-        given = file.getframerate()
-    places = np.arange(int(len(samples) * rate / given)) * given / rate
-    return np.interp(places, np.arange(len(samples)), samples).astype("<i2").tobytes()
+    return pcm(samples_of(text, voice, rate=rate))
 
 
 def silence(seconds: float, rate: int = RATE) -> bytes:

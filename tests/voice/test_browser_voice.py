@@ -54,7 +54,7 @@ def test_an_answer_is_interrupted(tmp_path: Path, driver: Playwright, said: list
         again = arrived(page, "turn", interrupted)["came"]
         silent = max(at for at, level in levels(page) if at < again and level > _AUDIBLE)
         assert silent > begun
-        assert silent - interrupted < (120 if quick else 250)
+        assert silent - interrupted < (500 if quick else 1_500), "ten times what it takes on an idle machine"
         expect(page.get_by_role("log").locator(".cut")).to_have_count(1)
 
 

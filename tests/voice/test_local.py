@@ -14,7 +14,7 @@ from state.errors import EngineUnavailable
 from tests.acceptance.command_line import installation
 from tests.voice.sounds import loudness, script
 from voice.choices import Choices
-from voice.chronicle import Chronicle, Happening
+from voice.chronicle import Chronicle, Entry
 from voice.desk import Speaker
 from voice.sessions import Means, Session
 from voice.transports.local import PortAudio, local_ends
@@ -57,10 +57,10 @@ class Desk:
 
 async def test_a_question_is_heard_and_answered_aloud(means: Means) -> None:
     desk = Desk(script(1.0, *["atlas, what is the status?", 6.0] * 5))
-    events: list[Happening] = []
+    events: list[Entry] = []
     spoken = asyncio.Event()
 
-    def told(happening: Happening) -> None:
+    def told(happening: Entry) -> None:
         events.append(happening)
         if happening["event"] == "speech-stopped":
             spoken.set()

@@ -18,7 +18,7 @@ from tests.services.speech import RATE, VOICES, spoken
 from tests.voice.corpus import OTHER
 from tests.voice.room import Loudspeaker, Record
 from voice.choices import Choices
-from voice.chronicle import Chronicle, Happening
+from voice.chronicle import Chronicle, Entry
 from voice.desk import Speaker
 from voice.outlet import Outlet
 from voice.pipeline import Ends
@@ -85,9 +85,9 @@ def resident() -> int:
 
 async def listened(
     means: Means, pieces: Iterator[bytes], minutes: float, choices: Choices, record: Record
-) -> list[Happening]:
+) -> list[Entry]:
     """What happened meanwhile."""
-    happened: list[Happening] = []
+    happened: list[Entry] = []
     before = asyncio.all_tasks()
     microphone = FastMicrophone(pieces)
     session = Session(

@@ -23,6 +23,7 @@ from voice.engines.heard import Heard
 _SECONDS = 20.0
 """After which it has hung, and is ended."""
 _LONGEST = 32_000 * 60
+"""Bytes of an utterance that are listened to."""
 
 
 class _Asked(TypedDict):
@@ -42,11 +43,13 @@ class Apart:
 
     async def hear(self, audio: bytes, runs: Collection[str] = (), plans: Collection[str] = ()) -> Heard:
         """The command that was said. `EngineUnavailable`: what is missing, or that the process died of it."""
+        audio = audio[:_LONGEST]
         answer = await self._ask({"what": "hear", "bytes": len(audio), "runs": [*runs], "plans": [*plans]}, audio)
         return Heard(str(answer["text"]), float(answer["confidence"]))
 
     async def is_wake_word(self, audio: bytes) -> bool:
         """Whether what was spotted is it."""
+        audio = audio[:_LONGEST]
         answer = await self._ask({"what": "judge", "bytes": len(audio), "runs": [], "plans": []}, audio)
         return bool(answer["is_it"])
 
@@ -68,9 +71,9 @@ class Apart:
 
     async def _exchange(self, asked: _Asked, audio: bytes) -> dict[str, Any]:
         async with self._turn:
-            process = await self._started()
             whole = False
             try:
+                process = await self._started()
                 answer = await asyncio.wait_for(_asked(process, asked, audio), _SECONDS)
                 whole = True
             except (OSError, ValueError, TimeoutError, asyncio.IncompleteReadError):
@@ -143,7 +146,7 @@ def serve(given: BinaryIO, made: BinaryIO) -> None:
     worker: _Worker | None = None
     while line := given.readline():
         asked: _Asked = json.loads(line)
-        audio = given.read(min(asked["bytes"], _LONGEST))
+        audio = given.read(asked["bytes"])
         try:
             worker = worker or _Worker()
             answer = worker.answer(asked, audio)

@@ -16,6 +16,8 @@ _SHORTEST_SECONDS, _LONGEST_SECONDS = 0.5, 6.0
 """Of voice in an utterance that may be such a command."""
 _SHIFTS = (0, 64)
 """Samples by which the decoder's frames begin later; it matters."""
+_MOST_BYTES = int(12 * _RATE) * 2
+"""Kept, however little of it is voice."""
 _ABOVE = 3.0
 """Times the background that voice is louder."""
 _SOFTEST = 60.0
@@ -45,6 +47,7 @@ class CalledCommands:
         level = float(np.sqrt(np.mean(samples**2)))
         seconds = len(samples) / _RATE
         self._audio.extend(audio)
+        del self._audio[:-_MOST_BYTES]
         self._floor = max(1.0, min(level, self._floor * _RISE ** (seconds / 0.02)))
         if level > max(_SOFTEST, _ABOVE * self._floor):
             self._voice_seconds += seconds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Protocol
 
 import numpy as np
@@ -11,8 +12,12 @@ from state.errors import EngineUnavailable
 from voice.engines.heard import Heard
 from voice.engines.utterances import UtteranceSTT
 
+log = logging.getLogger(__name__)
+
 _LONGEST_SECONDS = 12.0
 """A longer utterance is no command: its end is not kept."""
+LONGEST_OF_WORDS_SECONDS = 30.0
+"""Of an utterance in one's own words that are kept: as much as Whisper takes."""
 _RECOGNITION_SECONDS = 1.0
 _MOST_WAITING = 8
 """Utterances; what is said while so many wait to be recognised is not."""
@@ -89,6 +94,9 @@ class CommandSTT(UtteranceSTT):
             return await self._recogniser.hear(utterance)
         except EngineUnavailable as error:
             return error
+        except Exception:
+            log.exception("an utterance could not be recognised")
+            return EngineUnavailable("what was said could not be recognised", "Say it again.")
 
     async def _work(self) -> None:
         while True:

@@ -7,9 +7,10 @@ import contextlib
 import os
 import shutil
 import signal
+import subprocess
 from collections.abc import AsyncGenerator, AsyncIterator
 
-from pipecat.frames.frames import Frame
+from pipecat.frames.frames import ErrorFrame, Frame
 from pipecat.services.settings import TTSSettings
 from pipecat.services.tts_service import TTSService
 
@@ -21,6 +22,9 @@ PROGRAM = "espeak-ng"
 _VOICES: dict[Language, str] = {"en": "en-us", "zh": "cmn"}
 _WORDS_A_MINUTE = 165
 _CHUNK_BYTES = 4_096
+_END_SECONDS = 1.0
+_PATIENCE_SECONDS = 10.0
+"""For the next piece on a busy machine; see `voice.engines.piper_speech`."""
 
 
 def installed() -> bool:
@@ -36,6 +40,10 @@ class EspeakSpeaking:
             raise EngineUnavailable(f"{setup.engine}/{setup.model}: {PROGRAM} has no models", f'Write "{PROGRAM}".')
         _needed()
         self._voice = setup.voice or None
+        if self._voice is not None and not _knows(self._voice):
+            raise EngineUnavailable(
+                f"{PROGRAM} has no voice {self._voice!r}", f"Choose one of `{PROGRAM} --voices`, or leave it out."
+            )
 
     def service(self, language: Language) -> EspeakTTS:
         """For one conversation."""
@@ -56,7 +64,8 @@ class EspeakTTS(TTSService):
         self._voice = voice or _VOICES[language]
         self._rate = rate
         super().__init__(
-            push_start_frame=True, push_stop_frames=True, stop_frame_timeout_s=2.0,
+            push_start_frame=True, push_stop_frames=True, stop_frame_timeout_s=_PATIENCE_SECONDS,
+            max_consecutive_zero_audio_contexts=0,
             settings=TTSSettings(model=None, voice=self._voice, language=None),
         )  # fmt: skip
 
@@ -79,12 +88,22 @@ class EspeakTTS(TTSService):
                 chunks, strip_wav_header=True, context_id=context_id
             ):
                 yield frame
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(program.wait(), _END_SECONDS)
         finally:
             if program.returncode is None:
                 # not `program.kill`: it looks for the end itself, and takes it from whoever waits for it
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(program.pid, signal.SIGKILL)
-            await program.wait()
+            returned = await program.wait()
+        if returned > 0:
+            problem = EngineUnavailable(f"{PROGRAM} ended with {returned}", "Try it in a terminal.")
+            yield ErrorFrame(f"{problem.message}. {problem.hint}", exception=problem)
+
+
+def _knows(voice: str) -> bool:
+    asked = [PROGRAM, "-q", "-v", voice, "--", "a"]
+    return subprocess.run(asked, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=10).returncode == 0
 
 
 def _needed() -> None:

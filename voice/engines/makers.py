@@ -111,7 +111,7 @@ def address(setup: Setup, otherwise: str, *, web_socket: bool = False) -> str:
         parts = urlsplit("")
     if not known:
         raise EngineUnavailable(
-            f"{setup.url!r} is no address of a server of {setup.engine}",
+            f"what [voice.urls] has for {setup.engine} is no address of a server",  # it may have a password in it
             f"Write it as http:// or https:// in [voice.urls] of atlas.toml, or leave {setup.engine} out there.",
         )
     safe = parts.scheme in ("https", "wss")

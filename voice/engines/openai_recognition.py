@@ -15,7 +15,7 @@ from pipecat.services.openai.stt import OpenAISTTService
 from pipecat.transcriptions.language import Language as Spoken
 
 from state.errors import EngineUnavailable
-from voice.engines.commands import CommandSTT
+from voice.engines.commands import LONGEST_OF_WORDS_SECONDS, CommandSTT
 from voice.engines.heard import Heard
 from voice.engines.makers import Maker, address, key_of
 from voice.engines.openai_speech import GROQ, GROQ_URL, OPENAI, OPENAI_URL
@@ -77,7 +77,9 @@ class OpenAIRecognition:
         if self._model.startswith("gpt-transcribe"):
             settings.keywords = ["Atlas", *commands.plans]
         asked = _Service(self._key, self._url, self._client, settings)
-        return CommandSTT(Transcriber(self.maker, asked), early=False, seconds=_ANSWER_SECONDS)
+        return CommandSTT(
+            Transcriber(self.maker, asked), early=False, longest=LONGEST_OF_WORDS_SECONDS, seconds=_ANSWER_SECONDS
+        )
 
     async def ready(self) -> None:
         """See `Part`."""

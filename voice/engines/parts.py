@@ -28,7 +28,7 @@ class Wanted:
     wake_word: str = "pocketsphinx"
     voice: str = ""
     models: Path = Path("models")
-    urls: Mapping[str, str] = field(default_factory=dict[str, str])
+    urls: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     environ: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
 
 
@@ -41,7 +41,7 @@ class Setup:
     model: str
     voice: str
     models: Path
-    url: str | None
+    url: str | None = field(repr=False)
     environ: Mapping[str, str] = field(repr=False)
     apart: Apart
 

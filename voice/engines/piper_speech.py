@@ -100,6 +100,7 @@ class PiperTTS(TTSService):
         self._shared = voice
         super().__init__(
             push_start_frame=True, push_stop_frames=True, stop_frame_timeout_s=_PATIENCE_SECONDS,
+            max_consecutive_zero_audio_contexts=0,
             settings=TTSSettings(model=None, voice=None, language=None),
         )  # fmt: skip
 

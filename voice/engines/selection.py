@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from importlib import import_module
 from typing import cast
@@ -38,6 +38,8 @@ WAKE_WORD = {
     "sherpa-onnx": "sherpa_wake:SherpaWakeWords",
 }
 """Each by its name; loaded when it is wanted, since some need packages that need not be there."""
+_SERVERS = ("cartesia", "deepgram", "elevenlabs", "groq", "openai")
+"""Those that are reached by a network."""
 _PACKAGES = {"deepgram": "deepgram-sdk"}
 """Names under which what is imported is installed, where they are others."""
 
@@ -47,6 +49,9 @@ class ChosenEngines:
 
     def __init__(self, wanted: Wanted | None = None) -> None:
         wanted = wanted or Wanted()
+        for engine in wanted.urls:
+            if engine not in _SERVERS:
+                raise EngineUnavailable(f"[voice.urls]: there is no server of {engine!r}", _hint(engine, _SERVERS))
         apart = Apart()
         self._recognition = cast(Recognition, _made("recognition", wanted.recognition, RECOGNITION, wanted, apart))
         self._speech = cast(Speaking, _made("speech", wanted.speech, SPEECH, wanted, apart))
@@ -73,14 +78,15 @@ class ChosenEngines:
             await part.close()
 
 
+def _hint(name: str, known: Iterable[str]) -> str:
+    near = get_close_matches(name.casefold(), known, n=1)
+    return f'Did you mean "{near[0]}"?' if near else f"There are {', '.join(sorted(known))}."
+
+
 def _made(kind: str, name: str, known: Mapping[str, str], wanted: Wanted, apart: Apart) -> Part:
     engine, _, model = name.partition("/")
     if engine not in known:
-        near = get_close_matches(engine, known, n=1)
-        raise EngineUnavailable(
-            f"[voice] {kind}: there is no engine {engine!r}",
-            f'Did you mean "{near[0]}"?' if near else f"There are {', '.join(sorted(known))}.",
-        )
+        raise EngineUnavailable(f"[voice] {kind}: there is no engine {engine!r}", _hint(engine, known))
     module, _, made = known[engine].partition(":")
     setup = Setup(engine, model, wanted.voice, wanted.models, wanted.urls.get(engine), wanted.environ, apart)
     try:

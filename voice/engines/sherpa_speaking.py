@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from pipecat.frames.frames import ErrorFrame, Frame
+from pipecat.frames.frames import ErrorFrame, Frame, TTSAudioRawFrame
 from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.services.settings import TTSSettings
 from pipecat.services.tts_service import TTSService
@@ -25,6 +25,9 @@ from voice.intents import Language
 _THREADS = 2
 _PIECE = 4_410
 """Bytes: a tenth of a second, or so."""
+_PATIENCE_SECONDS = 10.0
+"""For a sentence, which comes when all of it is made."""
+_SILENCE_SECONDS = 0.1
 
 
 class SherpaSpeaking:
@@ -80,7 +83,8 @@ class SherpaTTS(TTSService):
         self._speaker = speaker
         self._espeak = espeak
         super().__init__(
-            push_start_frame=True, push_stop_frames=True, stop_frame_timeout_s=2.0,
+            push_start_frame=True, push_stop_frames=True, stop_frame_timeout_s=_PATIENCE_SECONDS,
+            max_consecutive_zero_audio_contexts=0,
             settings=TTSSettings(model=None, voice=str(speaker), language=None),
         )  # fmt: skip
 
@@ -90,18 +94,22 @@ class SherpaTTS(TTSService):
 
     async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
         """See `TTSService`. Nothing more is made once this generator has ended, however that ends, but for the rest of
-        a sentence that is being made."""
-        making = _Making(self._held)
+        a sentence that is being made. Text that has no sound is a short silence, so that it is over at once."""
+        making, spoke = _Making(self._held), False
         try:
             for sentence in sentences(text):
                 spoken = await phonemes(sentence, self._espeak) if self._espeak else ""
                 if self._espeak and not spoken:
                     continue
+                spoke = True
                 sound = making.sound(sentence, manner(self._speaker, spoken))
                 async for frame in self._stream_audio_frames_from_iterator(
                     sound, in_sample_rate=self._held.model.sample_rate, context_id=context_id
                 ):
                     yield frame
+            if not spoke:
+                rate = self._held.model.sample_rate
+                yield TTSAudioRawFrame(bytes(int(rate * _SILENCE_SECONDS) * 2), rate, 1, context_id)
         except EngineUnavailable as error:
             yield ErrorFrame(f"{error.message}. {error.hint}".strip(), exception=error)
         finally:

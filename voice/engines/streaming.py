@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from pipecat.utils.time import time_now_iso8601
 from state.errors import EngineUnavailable
 from voice.engines.heard import Heard
 from voice.engines.utterances import UtteranceSTT
+
+log = logging.getLogger(__name__)
 
 LONGEST_SECONDS = 60.0
 """Of an utterance that are listened to, and of audio that may wait for it."""
@@ -105,6 +108,10 @@ class StreamingSTT(UtteranceSTT):
         except EngineUnavailable as error:
             listening.failed = True
             await self.push_error(f"{error.message}. {error.hint}".strip(), exception=error)
+        except Exception:
+            listening.failed = True
+            log.exception("an utterance could not be recognised")
+            await self.push_error("what was said could not be recognised")
         if isinstance(heard, Heard):
             await self._tell(heard)
         elif heard and heard != listening.words and listening.number == self._number:

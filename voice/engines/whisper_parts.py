@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from state.errors import EngineUnavailable
-from voice.engines.commands import CommandSTT
+from voice.engines.commands import LONGEST_OF_WORDS_SECONDS, CommandSTT
 from voice.engines.heard import Heard
 from voice.engines.parts import Setup
 from voice.intents import Language
@@ -59,7 +59,7 @@ class WhisperRecognition:
     def service(self, language: Language, commands: PhraseCommands) -> CommandSTT:
         """For one conversation."""
         del commands
-        return CommandSTT(_Recogniser(self, language), early=False, seconds=_SECONDS)
+        return CommandSTT(_Recogniser(self, language), early=False, longest=LONGEST_OF_WORDS_SECONDS, seconds=_SECONDS)
 
     async def ready(self) -> None:
         """See `Part`."""

@@ -13,6 +13,11 @@ const REFUSALS = {
   NotReadableError: ["The microphone is in use, or broken", "Close what else uses it, and try again."],
 };
 
+const NO_WAY = "It goes by UDP, straight to the server: see “Talking to it” in its documentation. It is tried again.";
+
+// Whether it is no use to try again: a proxy's own errors, and what is only too much just now, are not the end.
+const final = ({status}) => status === 501 || (status >= 400 && status < 500 && ![408, 429].includes(status));
+
 export class Refused extends Error {
   constructor(message, hint) {
     super(message);
@@ -39,7 +44,8 @@ export class Call {
     this.stream = stream;
     this.wish = wish;
     this.told = told;
-    this.over = false;
+    this.over = this.wasLive = false;
+    this.ended = new Promise((resolve) => (this.finish = resolve));
     this.peer = null;
     this.number = 0;
     this.asked = new Map();
@@ -52,20 +58,22 @@ export class Call {
       try {
         await this.connect();
         tries = 0;
+        this.wasLive = true;
         this.told("state", "live");
         await this.lost;
       } catch (error) {
         if (this.over) break;
-        if (error instanceof Problem && error.status && ![429, 503].includes(error.status)) {
+        if (final(error)) {
           this.told("trouble", error);
           break;
         }
-        if (error.status === 429) this.told("trouble", error);
+        if (error.status === 429 || !(error instanceof Problem || this.wasLive)) this.told("trouble", error);
       }
       this.hangUp();
       tries += 1;
       if (!this.over) this.told("state", "lost");
-      if (!this.over) await wait(Math.min(LONGEST_WAIT_MS, 500 * 2 ** Math.min(tries, 6)) * (0.75 + Math.random() / 2));
+      const pause = Math.min(LONGEST_WAIT_MS, 500 * 2 ** Math.min(tries, 6)) * (0.75 + Math.random() / 2);
+      if (!this.over) await Promise.race([wait(pause), this.ended]);
     }
     this.hangUp();
     this.told("state", "over");
@@ -73,7 +81,15 @@ export class Call {
 
   end() {
     this.over = true;
+    this.finish();
     this.lose?.();
+  }
+
+  // What comes of it, unless the call is ended meanwhile.
+  unlessEnded(promise) {
+    const ended = this.ended.then(() => Promise.reject(new Error("the call was ended")));
+    ended.catch(() => {});
+    return Promise.race([promise, ended]);
   }
 
   hear(on) {
@@ -96,7 +112,7 @@ export class Call {
   }
 
   async connect() {
-    const {ice_servers: servers} = await get("/voice/api/setup");
+    const {ice_servers: servers} = await this.unlessEnded(get("/voice/api/setup"));
     const peer = new RTCPeerConnection({iceServers: servers.map((urls) => ({urls}))});
     this.peer = peer;
     this.lost = new Promise((resolve) => (this.lose = resolve));
@@ -110,7 +126,7 @@ export class Call {
     const ready = new Promise((resolve) => {
       channel.onmessage = (event) => this.take(event.data, resolve);
     });
-    await this.offer(peer);
+    await this.unlessEnded(this.offer(peer));
     await this.within(open);
     this.pinging = setInterval(() => channel.readyState === "open" && channel.send("ping"), PING_MS);
     channel.send("ping");
@@ -142,10 +158,10 @@ export class Call {
 
   async within(promise) {
     const lost = this.lost.then(() => Promise.reject(new Error("the connection was lost")));
-    const late = wait(CONNECT_MS).then(() => Promise.reject(new Error("there is no way to the server")));
+    const late = wait(CONNECT_MS).then(() => Promise.reject(new Refused("There is no way for sound to the server", NO_WAY)));
     late.catch(() => {});
     lost.catch(() => {});
-    return Promise.race([promise, lost, late]);
+    return this.unlessEnded(Promise.race([promise, lost, late]));
   }
 
   watch(peer) {

@@ -1,6 +1,6 @@
 // The page for talking: who is logged in, the call, what is said.
 import {get, post, whenLoggedOut} from "/static/api.js";
-import {Trouble} from "/static/bits.js";
+import {Trouble, unfocused} from "/static/bits.js";
 import {Login, Theme, known, linked, wear} from "/static/frame.js";
 import {html, render, useEffect, useRef, useState} from "/static/html.js";
 import {Call, microphone} from "./call.js";
@@ -9,11 +9,19 @@ import {beginning, passed, told} from "./story.js";
 import {Controls, Settings, TalkButton, Transcript, remembered} from "./parts.js";
 
 const STATES = {
-  idle: "not connected", connecting: "connecting…", live: "connected", lost: "connection lost, trying again…", over: "not connected",
+  idle: "not connected", asking: "waits for the browser's permission…", connecting: "connecting…", live: "connected", lost: "connection lost, trying again…", over: "not connected",
 };
 const NOW = {
   asleep: "waits for “Atlas”, or the talk button", awake: "listens", hearing: "hears you", thinking: "thinks", speaking: "speaks",
 };
+const QUICK_MS = 200; // of sound that is on its way when somebody interrupts
+
+// What goes on, for the state's line: who does not hear says so.
+function standing({now}, {mode}, muted, held) {
+  if (now === "speaking" || now === "thinking") return NOW[now];
+  if (muted) return "the microphone is off";
+  return mode === "hold" && !held ? "hold the button to talk" : NOW[now];
+}
 
 // The same for this tab as long as it is there: the server tells what was missed.
 function conversation() {
@@ -35,42 +43,56 @@ function Talk({who}) {
   const [stream, setStream] = useState(null);
   const [held, setHeld] = useState(false);
   const [muted, setMuted] = useState(false);
-  const call = useRef(null), sound = useRef(null), now = useRef({});
+  const call = useRef(null), sound = useRef(null), now = useRef({}), speaking = useRef(false), quiet = useRef(0), card = useRef(null);
   now.current = {settings, held, muted};
 
   useEffect(() => {
     get("/voice/api/setup").catch(setTrouble); // the server makes ready meanwhile
     const timer = setInterval(() => setStory((before) => passed(before, Date.now())), 500);
-    return () => (clearInterval(timer), call.current?.end());
+    return () => (clearInterval(timer), clearTimeout(quiet.current), call.current?.end());
   }, []);
+  useEffect(() => void (unfocused() && state !== "idle" && card.current.querySelector("button.main")?.focus()), [state]);
   useEffect(() => call.current?.hear(!muted && (settings.mode === "wake" || held)), [muted, held, settings.mode, stream, state]);
 
   const silence = (on) => {
+    clearTimeout(quiet.current);
+    if (on) quiet.current = setTimeout(() => silence(false), QUICK_MS);
     for (const track of sound.current.srcObject?.getAudioTracks() ?? []) track.enabled = !on;
   };
   const takes = {
-    state: setState,
+    state: (found) => {
+      setState(found);
+      if (found === "live") setTrouble(null);
+      else setHeld(false);
+    },
     trouble: setTrouble,
     sound: (found) => {
       sound.current.srcObject = found;
-      sound.current.play().catch(() => setTrouble(new Error("This browser plays no sound yet: press any button of the page.")));
+      sound.current.play().catch((error) => {
+        if (error.name !== "NotAllowedError") return;
+        setTrouble(new Error("This browser plays no sound yet: press anywhere on the page."));
+        document.addEventListener("pointerdown", () => sound.current?.play().then(() => setTrouble(null), () => {}), {once: true});
+      });
     },
     message: ({type, data}) => {
-      if (type === "bot-interrupted" && now.current.settings.quick) silence(true);
+      if (type === "bot-interrupted" && speaking.current && now.current.settings.quick) silence(true);
       if (type === "bot-started-speaking") silence(false);
+      if (type === "bot-started-speaking" || type === "bot-stopped-speaking") speaking.current = type === "bot-started-speaking";
       if (type === "server-message") setStory((before) => told(before, data, Date.now()));
       if (type === "error") setStory((before) => told(before, {event: "error", text: data.error}, Date.now()));
     },
   };
   const start = async () => {
     setTrouble(null);
-    setState("connecting");
+    setHeld(false);
+    setState("asking");
     try {
       const heard = await microphone({echo: !settings.headphones});
       heard.getAudioTracks()[0].onended = () => {
         setTrouble(new Error("The microphone was taken away. Start again when it is back."));
         call.current?.end();
       };
+      setState("connecting");
       const wish = {conversation: conversation(), language: settings.language};
       const made = new Call(heard, wish, (kind, given) => call.current === made && takes[kind](given));
       call.current = made;
@@ -87,7 +109,7 @@ function Talk({who}) {
   const ask = (name, data) => call.current?.ask(name, data).catch((error) => setTrouble(error));
   const hold = (pressed) => {
     setHeld(pressed);
-    ask("talk", {pressed});
+    call.current?.ask("talk", {pressed}).catch((error) => pressed && setTrouble(error));
   };
   const mute = () => {
     setMuted(!muted);
@@ -102,10 +124,10 @@ function Talk({who}) {
   };
   const live = state === "live", open = stream !== null && state !== "over";
   return html`
-    <section class="card voice">
+    <section class="card voice" ref=${card}>
       <div class="row spread">
         <h1>Talk</h1>
-        <span class=${`live ${live ? "on" : state === "lost" ? "off" : ""}`} role="status">${STATES[state]}${live ? html`, <span class="now">${NOW[story.now]}</span>` : null}</span>
+        <span class=${`live ${live ? "on" : state === "lost" ? "off" : ""}`} role="status">${STATES[state]}${live ? html`, <span class="now">${standing(story, settings, muted, held)}</span>` : null}</span>
       </div>
       <${Trouble} error=${trouble} close=${() => setTrouble(null)} />
       ${who.scope === "read" ? html`<p class="quiet">Your token may only look: ask what you like, nothing will be changed.</p>` : null}
@@ -113,11 +135,11 @@ function Talk({who}) {
         ? html`<${TalkButton} held=${held} live=${live && !muted} hold=${hold} now=${story.now} />
             <${Meter} stream=${stream} />
             <${Controls} live=${live} muted=${muted} mute=${mute} detail=${(more) => ask("detail", {more})} end=${() => call.current.end()} />`
-        : html`<button class="main start" onClick=${start} disabled=${state === "connecting"}>Start talking</button>`}
+        : html`<button class="main start" onClick=${start} disabled=${state === "connecting" || state === "asking"}>Start talking</button>`}
       <${Settings} settings=${settings} choose=${choose} />
       <audio ref=${sound} autoplay aria-hidden="true"></audio>
     </section>
-    <${Transcript} story=${story} />
+    <${Transcript} story=${story} hint=${settings.mode === "hold" ? "hold the button and say “what is the status?”" : "say “Atlas, what is the status?”"} />
   `;
 }
 
@@ -126,9 +148,13 @@ function App() {
   const [refused, setRefused] = useState(null);
   useEffect(() => {
     whenLoggedOut(() => setWho(null));
-    const token = linked("/voice");
-    const entering = token ? post("/api/session", {token}).then(setWho, setRefused) : Promise.resolve();
-    entering.then(known).then((found) => setWho((before) => before ?? found));
+    const enter = async () => {
+      const token = linked("/voice");
+      if (token) await post("/api/session", {token}).then(setWho, setRefused);
+    };
+    addEventListener("hashchange", enter);
+    enter().then(known).then((found) => setWho((before) => before ?? found));
+    return () => removeEventListener("hashchange", enter);
   }, []);
   if (who === undefined) return null;
   if (who === null) return html`<${Login} done=${setWho} refused=${refused} />`;

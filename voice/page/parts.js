@@ -1,7 +1,7 @@
 // Parts of the page for talking.
 import {html, useEffect, useRef, useState} from "/static/html.js";
 
-const KEPT = "voice", TAIL_MS = 250;
+const KEPT = "voice", TAIL_MS = 250, NEAR_PX = 40;
 const USUAL = {mode: "hold", language: "en", quick: true, headphones: false};
 
 // Settings, kept by this browser.
@@ -37,16 +37,21 @@ export function TalkButton({held, live, hold, now}) {
     clearTimeout(timer.current);
     timer.current = setTimeout(() => hold((down.current = false)), TAIL_MS); // of the last word
   };
-  useEffect(() => void (!live && down.current && hold((down.current = false))), [live]);
+  useEffect(() => {
+    if (live) return;
+    clearTimeout(timer.current);
+    if (down.current) hold((down.current = false));
+  }, [live]);
+  useEffect(() => () => clearTimeout(timer.current), []);
   const keys = new Set([" ", "Enter"]);
   const key = (act) => (event) => {
     if (!keys.has(event.key)) return;
     event.preventDefault();
     if (!event.repeat) act();
   };
-  const clicked = (event) => event.detail === 0 && event.pointerType === "" && (down.current ? release() : press());
+  const clicked = (event) => event.detail === 0 && !event.pointerType && (down.current ? release() : press());
   return html`<button
-    class=${`main talk-button ${held ? "held" : ""}`} aria-pressed=${held} disabled=${!live}
+    class=${`main talk-button ${held ? "held" : ""}`} aria-pressed=${held} aria-disabled=${!live}
     onPointerDown=${(event) => (event.currentTarget.setPointerCapture(event.pointerId), press())}
     onPointerUp=${release} onPointerCancel=${release} onKeyDown=${key(press)} onKeyUp=${key(release)} onBlur=${release}
     onClick=${clicked} onContextMenu=${(event) => event.preventDefault()}
@@ -86,27 +91,28 @@ export function Settings({settings, choose}) {
       ${box("headphones", "I wear headphones (no echo to cancel)")}
       ${box("quick", "fall silent at once when interrupted")}
     </div>
-    <p class="quiet">Another language, or headphones, count from the next start on.</p>
+    <p class="quiet">Another language, or headphones, end the conversation: start again.</p>
   </details>`;
 }
 
 const NAMES = {you: "you", atlas: "Atlas", progress: "news", note: "", error: "trouble"};
 
-export function Transcript({story}) {
-  const end = useRef(null);
+export function Transcript({story, hint}) {
+  const end = useRef(null), follows = useRef(true);
   useEffect(() => {
     const list = end.current;
-    list.scrollTop = list.scrollHeight;
+    if (follows.current) list.scrollTop = list.scrollHeight;
   }, [story.number, story.hearing]);
+  const scrolled = ({currentTarget: list}) => (follows.current = list.scrollHeight - list.scrollTop - list.clientHeight < NEAR_PX);
   return html`<section class="card" aria-label="transcript">
     <h2>What is said</h2>
-    <div class="transcript" ref=${end} tabindex="0" role="log" aria-label="what is said">
+    <div class="transcript" ref=${end} onScroll=${scrolled} tabindex="0" role="log" aria-label="what is said">
       <ol>
         ${story.entries.map((entry) => html`<${Entry} key=${entry.id} entry=${entry} />`)}
       </ol>
       ${story.hearing ? html`<p class="quiet hearing"><span class="who">you</span> ${story.hearing}…</p>` : null}
     </div>
-    ${story.entries.length ? null : html`<p class="quiet">Nothing yet. Try “Atlas, what is the status?”</p>`}
+    ${story.entries.length ? null : html`<p class="quiet">Nothing yet: ${hint}</p>`}
   </section>`;
 }
 

@@ -1,6 +1,6 @@
 // What is known of a conversation, made of the messages that come. No browser in here.
 
-const KEPT = 200, AWAKE_MS = 8000;
+const KEPT = 200, AWAKE_MS = 8000, THINKING_MS = 30000;
 const add = (story, entry) => ({
   ...story,
   number: story.number + 1,
@@ -14,7 +14,9 @@ const change = (story, who, changed) => {
 const noted = (story, text) => (story.entries.at(-1)?.text === text ? story : add(story, {who: "note", text}));
 
 // `now`: asleep (waits for its name), awake, hearing (somebody speaks), thinking, speaking.
-export const beginning = {entries: [], number: 0, now: "asleep", until: 0, hearing: "", speaking: false, hello: null};
+export const beginning = {entries: [], number: 0, now: "asleep", until: 0, hearing: "", speaking: false, listens: false, hello: null};
+
+const SILENT = new Set(["Quiet", "Backchannel"]); // what nothing is said to
 
 const FAINT = 0.1; // what was heard so unsurely was something else
 
@@ -23,17 +25,20 @@ const EVENTS = {
   wake: (story, data, time) => ({...noted(story, data.by === "button" ? "talk button" : "heard its name"), now: "awake", until: time + AWAKE_MS}),
   "turn-started": (story) => ({...story, now: "hearing"}),
   hearing: (story, data) => ({...story, hearing: data.text}),
-  turn: (story, data) => ({
+  turn: (story, data, time) => ({
     ...(data.text ? add(story, {who: "you", text: data.confidence < FAINT ? "(not understood)" : data.text}) : story),
-    hearing: "", now: data.text ? "thinking" : "awake",
+    hearing: "", now: data.text ? "thinking" : "awake", until: time + (data.text ? THINKING_MS : AWAKE_MS),
   }),
-  backchannel: (story, data) => add(story, {who: "note", text: `“${data.text}” did not interrupt`}),
+  intent: (story, data, time) => (SILENT.has(data.intent) ? {...story, now: "awake", until: time + AWAKE_MS} : story),
+  backchannel: (story, data) => ({...add(story, {who: "note", text: `“${data.text}” did not interrupt`}), hearing: ""}),
+  "onset-over": (story, data) => (data.confirmed ? story : {...story, hearing: ""}),
   saying: (story, data) => add(story, {who: "atlas", text: data.text, kind: data.kind}),
   "speech-started": (story, data) => ({
     ...(data.latency === undefined ? story : change(story, "you", {latency: data.latency})),
-    speaking: true, now: "speaking",
+    // news are told to whoever is there: who has not just talked is not listened to after them
+    speaking: true, now: "speaking", listens: data.latency !== undefined || (story.now === "speaking" ? story.listens : story.now !== "asleep"),
   }),
-  "speech-stopped": (story, data, time) => ({...story, speaking: false, now: "awake", until: time + AWAKE_MS}),
+  "speech-stopped": (story, data, time) => ({...story, speaking: false, now: story.listens ? "awake" : "asleep", until: time + AWAKE_MS}),
   interrupted: (story) => (story.speaking ? {...change(story, "atlas", {cut: true}), speaking: false} : story),
   progress: (story, data) => add(story, {who: "progress", text: data.text, kind: data.kind, run: data.run}),
   error: (story, data) => add(story, {who: "error", text: data.text}),
@@ -41,4 +46,4 @@ const EVENTS = {
 };
 
 export const told = (story, data, time) => EVENTS[data.event]?.(story, data, time) ?? story;
-export const passed = (story, time) => (story.now === "awake" && time > story.until ? {...story, now: "asleep"} : story);
+export const passed = (story, time) => (["awake", "thinking"].includes(story.now) && time > story.until ? {...story, now: "asleep"} : story);

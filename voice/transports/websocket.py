@@ -41,17 +41,24 @@ class PatientSocket(WebSocket):
                 await super().send_bytes(data)
         except TimeoutError:
             log.info("a client that listens did not read for %g s and was cut off", self._stalled)
-            if abort := cast("dict[str, Any]", self.scope.get("state", {})).get(ABORT):
-                abort()
+            self._abort()
             raise WebSocketDisconnect(1006) from None
         except WebSocketDisconnect:  # whoever reads is told as well
             return
+
+    def _abort(self) -> None:
+        if abort := cast("dict[str, Any]", self.scope.get("state", {})).get(ABORT):
+            abort()
 
     async def close(self, code: int = 1000, reason: str | None = None) -> None:
         """See `WebSocket`; the first time, if the client is still there."""
         if self.application_state == WebSocketState.CONNECTED and self.client_state == WebSocketState.CONNECTED:
             short = (reason or "").encode()[:_REASON_BYTES].decode(errors="ignore")
-            await super().close(code, short)
+            try:
+                async with asyncio.timeout(self._stalled):
+                    await super().close(code, short)
+            except TimeoutError:
+                self._abort()
 
 
 class SocketLine:
@@ -63,7 +70,10 @@ class SocketLine:
 
     def ends(self, outlet: Outlet) -> Ends:
         """See `Line`."""
-        params = FastAPIWebsocketParams(**sound(outlet), serializer=ClientFrames(self._refuse), allowed_origins=[])
+        params = FastAPIWebsocketParams(
+            **sound(outlet), serializer=ClientFrames(self._refuse), allowed_origins=[],
+            audio_out_write_timeout_secs=3 * STALLED_SECONDS,  # else Pipecat's own may come first, and makes it mute
+        )  # fmt: skip
         transport = FastAPIWebsocketTransport(self._socket, params)
 
         @transport.event_handler("on_client_disconnected")

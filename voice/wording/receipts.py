@@ -12,12 +12,12 @@ from voice.intents import Language
 from voice.saying import Saying
 from voice.wording.spoken import ENDS, aloud, listed, spoken, tidy
 
-_TEXT = 200
+LONGEST_TEXT = 200
 """Characters of what is read back before somebody says yes to it."""
 
 Receipt = Literal[
     "started", "started_plan", "starting", "stopped", "stopped_all", "cancelled", "paused", "resumed", "retrying",
-    "answered", "quiet", "more_detail", "less_detail", "nothing_changed",
+    "answered", "quiet", "more_detail", "less_detail", "nothing_changed", "left_waiting",
     "nothing_to_stop", "nothing_to_pause", "nothing_to_resume", "nothing_to_retry", "nothing_to_repeat",
     "nothing_running", "nothing_asked", "already_answered", "already_over", "no_such_run", "no_such_choice",
     "no_such_plan",
@@ -44,6 +44,7 @@ RECEIPTS: Mapping[Language, Mapping[Receipt, str]] = {
         "more_detail": "I will tell you more.",
         "less_detail": "I will tell you less.",
         "nothing_changed": "All right, I changed nothing.",
+        "left_waiting": "All right, the question waits.",
         "nothing_to_stop": "There is nothing to stop.",
         "nothing_to_pause": "There is nothing to pause.",
         "nothing_to_resume": "Nothing is paused.",
@@ -96,6 +97,7 @@ RECEIPTS: Mapping[Language, Mapping[Receipt, str]] = {
         "more_detail": "我会说得更详细。",
         "less_detail": "我会说得简短些。",
         "nothing_changed": "好的，什么都没有改变。",
+        "left_waiting": "好的，问题先留着。",
         "nothing_to_stop": "没有可以停止的任务。",
         "nothing_to_pause": "没有可以暂停的任务。",
         "nothing_to_resume": "没有暂停的任务。",
@@ -150,7 +152,7 @@ def receipt(
     said = RECEIPTS[language][which].format(
         name=aloud(name, language),
         names=listed(names, language, "," if which == "which_run" else "and"),
-        text=spoken(text, language, _TEXT).rstrip(ENDS),
+        text=spoken(text, language, LONGEST_TEXT).rstrip(ENDS),
         answer=spoken(answer, language).rstrip(ENDS),
         count=count,
     )

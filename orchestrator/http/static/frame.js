@@ -60,7 +60,12 @@ export function Login({done, refused}) {
 // A link with #token=… logs in, also where Atlas is shown already; it does not stay in the address.
 export function linked(here) {
   if (!location.hash.startsWith("#token=")) return null;
-  const token = decodeURIComponent(location.hash.slice(7));
+  let token = location.hash.slice(7);
+  try {
+    token = decodeURIComponent(token);
+  } catch {
+    // it is refused as it is
+  }
   history.replaceState(null, "", here);
   return token;
 }

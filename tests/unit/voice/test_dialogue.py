@@ -105,7 +105,8 @@ def test_an_intent_in_a_situation(intent: Intent, situation: Situation, memory: 
 CHANGES: list[Intent] = [
     intents.StartGoal("fix it"), intents.StartPlan("nightly"), intents.Stop("everything"), intents.Cancel("docs"),
     intents.Hold("docs"), intents.Retry(), intents.Approve(), intents.Reject(), intents.Choose(1),
-    intents.Answer("blue"), intents.Yes(), intents.Talk("delete all"),
+    intents.Answer("blue"), intents.Yes(), intents.No(), intents.Talk("delete all"), intents.Cancel(scope="everything"),
+    intents.Hold(scope="everything"), intents.Everything(), intents.Detail(more=False),
 ]  # fmt: skip
 
 
@@ -117,7 +118,7 @@ def test_nobody_changes_anything_without_the_wake_word(intent: Intent) -> None:
     assert decide(Heard(intent, woken=False), GATES, asked)[0] == asked
 
 
-@pytest.mark.parametrize("intent", [each for each in CHANGES if not isinstance(each, intents.Yes | intents.Talk)])
+@pytest.mark.parametrize("intent", [each for each in CHANGES if not isinstance(each, intents.Detail | intents.Talk)])
 def test_who_is_not_sure_what_was_said_asks_and_a_yes_does_it(intent: Intent) -> None:
     known = Memory(PARSER, "q-deploy")
     memory, said = decide(Heard(intent, "something like it", confidence=0.3), GATES, known)
@@ -147,9 +148,85 @@ def test_of_several_runs_one_is_named_by_its_name_or_its_number_or_all_are_meant
     assert acts(intents.Yes(), TWO, again) == [ChangeRuns("cancel", (DOCS,))]
 
 
+def test_what_was_heard_unsurely_is_decided_on_when_it_is_confirmed() -> None:
+    memory, _ = decide(Heard(intents.Cancel("docs"), "cancel docs", confidence=0.3), TWO, Memory())
+    memory, said = decide(Heard(intents.Yes()), TWO, memory)
+    assert said == [Tell("sure_cancel", names=("docs",))]
+    assert acts(intents.Yes(), TWO, memory) == [ChangeRuns("cancel", (DOCS,))]
+    memory, _ = decide(Heard(intents.Stop(), "stop", confidence=0.3), TWO, Memory())
+    memory, said = decide(Heard(intents.Yes()), TWO, memory)
+    assert said == [Tell("which_run", names=("parser", "docs"))]
+    memory, said = decide(Heard(intents.Choose(2), "two", confidence=0.3), TWO, memory)
+    assert said == [Tell("not_sure", text="two")]
+    assert acts(intents.Yes(), TWO, memory) == [ChangeRuns("stop", (DOCS,))]
+
+
+def test_a_yes_that_is_unsure_is_asked_about_once() -> None:
+    memory, _ = decide(Heard(intents.Cancel("docs")), TWO, Memory())
+    memory, said = decide(Heard(intents.Yes(), "yes", confidence=0.3), TWO, memory)
+    assert said == [Tell("not_sure", text="yes")]
+    memory, said = decide(Heard(intents.Yes(), "yes", confidence=0.3), TWO, memory)
+    assert said == [ChangeRuns("cancel", (DOCS,))]
+    memory, _ = decide(Heard(intents.Cancel("docs")), TWO, Memory())
+    assert decide(Heard(intents.No(), "no", confidence=0.3), TWO, memory)[1] == [Tell("nothing_changed")]
+
+
+@pytest.mark.parametrize("between", [intents.Status(), intents.StartGoal("fix it"), intents.Stop(run="docs")])
+def test_a_question_was_just_read_until_somebody_wants_something_else(between: Intent) -> None:
+    heard = Memory(question="q-deploy")
+    after, _ = decide(Heard(between), GATE, heard)
+    assert acts(intents.Yes(), GATE, after) == [Tell("sure_approve", text="Do deploy?")]
+    for passing in (intents.Repeat(), intents.Help(), intents.Choose(9)):
+        after, _ = decide(Heard(passing), GATE, heard)
+        assert acts(intents.Yes(), GATE, after) == [AnswerQuestion("q-deploy", "approve")]
+    after, said = decide(Heard(intents.Choose(9)), GATE, Memory())
+    assert said == [Tell("no_such_choice", count=2)]
+    assert acts(intents.Yes(), GATE, after) == [Tell("sure_approve", text="Do deploy?")]
+
+
+def test_who_puts_it_off_answers_nothing() -> None:
+    after, said = decide(Heard(intents.Later()), GATE, Memory(question="q-deploy"))
+    assert said == [Tell("left_waiting")]
+    assert acts(intents.No(), GATE, after) == [Tell("sure_reject", text="Do deploy?")]
+    asked, _ = decide(Heard(intents.Cancel("docs")), TWO, Memory())
+    after, said = decide(Heard(intents.Later()), TWO, asked)
+    assert said == [Tell("nothing_changed")]
+    assert acts(intents.Yes(), TWO, after) == [Tell("nothing_asked")]
+
+
+def test_which_run_is_answered_by_its_name_or_by_all_of_them() -> None:
+    free = Situation(GATES.runs, GATES.questions, free_speech=True)
+    asked, said = decide(Heard(intents.Yes()), free, Memory())
+    assert said == [Tell("which_question", names=("parser", "docs"))]
+    after, said = decide(Heard(intents.Talk("docs")), free, asked)
+    assert said == [Tell("sure_approve", text="Do merge?")]
+    assert acts(intents.Yes(), free, after) == [AnswerQuestion("q-merge", "yes")]
+    assert acts(intents.Everything(), free, asked) == [Tell("which_question", names=("parser", "docs"))]
+    two = Situation([run("docs one"), run("docs two")])
+    asked, said = decide(Heard(intents.Status("docs")), two, Memory())
+    assert said == [Tell("which_run", names=("docs one", "docs two"))]
+    assert acts(intents.Talk("docs two"), two, asked) == [TellStatus(Run("id-docs two"))]
+    assert acts(intents.Everything(), two, asked) == [TellStatus(None)]
+    asked, _ = decide(Heard(intents.Cancel()), TWO, Memory())
+    after, said = decide(Heard(intents.Everything()), TWO, asked)
+    assert said == [Tell("sure_cancel_all", names=("parser", "docs"))]
+    assert acts(intents.Yes(), TWO, after) == [ChangeRuns("cancel", (PARSER, DOCS), all=True)]
+
+
+def test_questions_of_one_run_are_read_when_it_is_not_clear_which_is_meant() -> None:
+    both = Situation([run("parser")], [question("deploy", "approve", "reject"), question("merge", "yes", "no")])
+    assert acts(intents.Approve(), both) == [ReadQuestions()]
+
+
+def test_a_choice_may_be_said_in_its_own_words_when_it_was_read() -> None:
+    free = Situation(GATE.runs, [question("deploy", "push it", "hold")], free_speech=True)
+    assert acts(intents.Talk("Push it."), free, Memory(question="q-deploy")) == [AnswerQuestion("q-deploy", "push it")]
+    assert acts(intents.Talk("Push it."), free, Memory()) == [Tell("sure_start", text="Push it")]
+
+
 ANY = st.sampled_from(
     [*CHANGES, intents.Status(), intents.Stop(), intents.No(), intents.Repeat(), intents.Help(), intents.Quiet(),
-     intents.Backchannel(), intents.Resume(), intents.Questions(), intents.Detail(more=True)]
+     intents.Backchannel(), intents.Resume(), intents.Questions(), intents.Detail(more=True), intents.Later()]
 )  # fmt: skip
 
 
@@ -163,6 +240,6 @@ def test_whatever_is_said_changes_come_from_what_was_woken_and_sure(
         memory, done = decide(Heard(intent, "words", woken=woken, confidence=confidence), GATES, memory)
         if any(isinstance(act, ChangeRuns | Start | StartNamed | AnswerQuestion) for act in done):
             assert woken
-            assert confidence == 1.0 or isinstance(intent, intents.Yes)
+            assert confidence == 1.0 or (isinstance(intent, intents.Yes) and before.asked is not None)
             if any(isinstance(act, ChangeRuns) and act.change == "cancel" for act in done):
                 assert before.asked is not None

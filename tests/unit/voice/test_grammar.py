@@ -21,6 +21,7 @@ from voice.intents import (
     Hold,
     Intent,
     Language,
+    Later,
     No,
     Questions,
     Quiet,
@@ -121,7 +122,7 @@ OTHER_WORDS: list[tuple[Intent, str]] = [
     (Choose(number=20), "option twenty|二十|选二十号"),
     (Answer(text="use the old one"), "my answer is use the old one|reply with use the old one"),
     (Yes(), "yes|Yeah.|yep|yes please|sure|do it|of course|是的|对|好的|可以|没错"),
-    (No(), "no|nope|no thank you|not now|don't|不|不要|不用了|算了"),
+    (No(), "no|nope|no thank you|not that|don't|不|不要|不用了|不必"),
     (Repeat(), "repeat that|pardon?|what did you say|once more|再说一次|你刚才说什么|没听清"),
     (Detail(more=True), "tell me more|more details|be more detailed|详细点|更多细节|多说一点"),
     (Detail(more=False), "less detail|be brief|keep it short|简短一点|少说点|说重点"),
@@ -215,6 +216,60 @@ OPEN = [
     "修复失败的解析器测试",
     "选十",
 ]
+NO_GOALS = (
+    """
+test one two three|start from the beginning|run that by me again|move to the next question|start with the first question
+check with me first|check this out|deploy to staging failed|search results look wrong|run number three is stuck
+just pick one|choose one for me
+""".replace("\n", "|")
+    .strip("|")
+    .split("|")
+)
+NO_CHINESE_GOALS = [
+    "测试跑完了吗",
+    "测试跑完没有",
+    "构建通过了吗",
+    "更新数据库成功了吗",
+    "测试为什么失败",
+    "部署什么时候开始",
+    "发布日期是哪天",
+    "部署有问题",
+    "运行正常",
+    "我要两个",
+]
+GOALS = (
+    """
+fix the tests that failed|find out why the tests failed|clean up the parser|ensure the tests are green
+找出测试为什么失败|修复失败的测试|检查为什么构建失败
+""".replace("\n", "|")
+    .strip("|")
+    .split("|")
+)
+PUT_OFF = (
+    """
+not now|no, not yet|never mind|forget it|i'm not sure|let me think
+算了|不确定|先不要|以后再说|就这样吧|让我想想
+""".replace("\n", "|")
+    .strip("|")
+    .split("|")
+)
+
+
+@pytest.mark.parametrize("text", [*NO_GOALS, *NO_CHINESE_GOALS])
+def test_what_people_say_to_each_other_starts_nothing(text: str) -> None:
+    assert understand(text) is None
+
+
+@pytest.mark.parametrize("text", GOALS)
+def test_goals_may_have_a_question_in_them(text: str) -> None:
+    assert understand(text) == StartGoal(text)
+
+
+@pytest.mark.parametrize("text", PUT_OFF)
+def test_to_put_it_off_is_no_answer(text: str) -> None:
+    assert understand(text) == Later()
+
+
 UNKNOWN = ["status of", "what is", "cancel the", "start the plan", "choose", "", "atlas", "取", "选第"]
 
 

@@ -152,3 +152,14 @@ def test_whatever_happens_no_news_is_lost(acts: list[str]) -> None:
     speech.drop()
     texts(speech)
     assert sorted(each.text for each in news.told) == sorted(each.text for each in given_)
+
+
+def test_who_listens_is_told_of_what_was_noticed() -> None:
+    speech, noticed = Speech(), list[str]()
+    speech.noticed = lambda saying: noticed.append(saying.text)
+    speech.say(Saying("One. Two.", "answer"), Saying("Three.", "answer"))
+    first = out(speech)
+    assert noticed == []
+    speech.done(first.number)
+    texts(speech)
+    assert noticed == ["One. Two.", "Three."]

@@ -1,0 +1,157 @@
+"""What a "yes" is an answer to, and what was heard of what was said: on a real pipeline, with words that are given."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncGenerator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pipecat.frames.frames import OutputAudioRawFrame
+
+from orchestrator import asking
+from orchestrator.cli.compose import House
+from roles.models.connect import Provider, connect
+from roles.models.port import ChatModel
+from tests.services.model_server import ModelServer, model_server
+from tests.services.model_wires import Answer, Call, Say
+from tests.voice.listening import Prompted
+from tests.voice.room import Room, room
+from voice.choices import Choices
+from voice.sessions import Means
+
+ASKING = """
+atlas: 1
+name: release
+todos:
+  - {id: gate, ask: Push to production?, choices: [approve, reject]}
+"""
+REMARK = "the parser dislikes empty lines"
+
+
+@pytest.fixture
+def prompted() -> Prompted:
+    return Prompted()
+
+
+@pytest.fixture
+def means(home: House, prompted: Prompted) -> Means:
+    return Means(home.service, home.store, prompted.engines, Choices(wake="always", chimes=False))
+
+
+async def asks(home: House) -> None:
+    await home.service.submit(asking.plan_of(ASKING), None, by="somebody")
+
+
+async def says(there: Room, prompted: Prompted, *lines: str) -> dict[str, Any]:
+    """One after the other; what is said after the last."""
+    told: dict[str, Any] = {}
+    for line in lines:
+        prompted.lines.append(line)
+        said = await there.speak(line)
+        taken = await there.until("intent", after=said.onset)
+        told = await there.until("saying", after=taken["when"])
+        await there.until("speech-stopped", after=told["when"])
+    return told
+
+
+async def test_yes_is_no_answer_to_a_question_that_was_read_before_something_else(
+    home: House, means: Means, prompted: Prompted
+) -> None:
+    await asks(home)
+    async with room(means) as there:
+        told = await says(there, prompted, "are there any questions", "what is the status", "sounds good")
+        assert "re you sure" in str(told["text"])
+        assert await home.service.questions()
+        told = await says(there, prompted, "yes")
+        assert "Noted" in str(told["text"])
+        assert not await home.service.questions()
+
+
+async def test_be_quiet_ends_what_nobody_asked_for(home: House, means: Means, prompted: Prompted) -> None:
+    async with room(means) as there:
+        await asks(home)
+        told = await there.until("saying", where=lambda each: "Push" in each["text"], seconds=20)
+        await there.until("speech-started", after=told["when"] - 1)
+        prompted.lines.append("be quiet")
+        said = await there.speak("be quiet")
+        await there.until("intent", after=said.onset, where=lambda each: each["intent"] == "Quiet")
+        await says(there, prompted, "what is the status")
+        again = [each for each in there.of("saying", after=said.end) if "Push to" in each["text"]]
+        assert again == []
+
+
+async def test_what_left_nobody_has_heard_and_is_told_when_somebody_can(
+    home: House, means: Means, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with room(means) as there:
+        writes, away = there.loudspeaker.write_audio_frame, True
+
+        async def write(frame: OutputAudioRawFrame) -> bool:
+            return False if away else await writes(frame)
+
+        monkeypatch.setattr(there.loudspeaker, "write_audio_frame", write)
+        await asks(home)
+        told = await there.until("saying", where=lambda each: "Push" in each["text"], seconds=20)
+        await there.until("saying", after=told["when"], where=lambda each: "Push" in each["text"])
+        assert there.loudspeaker.last_heard(0.0) is None
+        away = False
+        back = time.monotonic()
+        await there.until("speech-stopped", after=back + 0.5)
+        assert there.loudspeaker.first_heard(back) is not None
+
+
+async def test_a_short_question_over_speech_is_taken_soon(home: House, means: Means, prompted: Prompted) -> None:
+    async with room(means) as there:
+        prompted.lines.extend(["help", "why is that"])
+        await there.speak("help")
+        await there.until("speech-started")
+        said = await there.speak("why")
+        turn = await there.until("turn", after=said.end)
+        assert turn["when"] - said.end < 4.5, "Pipecat's own watchdog, after five seconds, ended the turn"
+
+
+@pytest.fixture
+async def talker(home: House, prompted: Prompted) -> AsyncGenerator[tuple[Means, ModelServer]]:
+    with model_server() as maker:
+        provider = Provider(kind="openai", base_url=f"{maker.url}/v1", style="chat")
+        model = connect("local/talker", {}, Path("/"), {"local": provider})
+
+        async def models() -> Sequence[ChatModel]:
+            return [model]
+
+        yield Means(home.service, home.store, prompted.engines, Choices(wake="always", chimes=False), models), maker
+        await model.close()
+
+
+async def test_what_was_not_read_back_yet_is_not_started_by_a_yes(
+    home: House, talker: tuple[Means, ModelServer], prompted: Prompted
+) -> None:
+    means, maker = talker
+    proposal = Call("propose_goal", json.dumps({"goal": "make the parser accept empty lines"}))
+    long = "That is so, since it was written for a format that had none of them. Shall I look closer at it?"
+    maker.will(Answer((Say(long), proposal)))
+    prompted.lines.extend([REMARK, "yes"])
+    async with room(means) as there:
+        await there.speak(REMARK)
+        began = await there.until("speech-started")
+        await there.speak("yes")
+        taken = await there.until("intent", after=began["when"], where=lambda each: each["intent"] == "Yes")
+        told = await there.until("saying", after=taken["when"])
+        assert "tart" not in told["text"]
+        assert not await home.service.runs()
+
+
+async def test_a_goal_too_long_to_be_heard_is_refused(
+    home: House, talker: tuple[Means, ModelServer], prompted: Prompted
+) -> None:
+    means, maker = talker
+    goals = ["make the parser accept empty lines, " * 20, "make the parser accept empty lines"]
+    maker.will(*(Answer((Call("propose_goal", json.dumps({"goal": goal})),)) for goal in goals))
+    async with room(means) as there:
+        told = await says(there, prompted, REMARK)
+        assert goals[1] in str(told["text"])
+        assert "200 characters" in str(maker.last.body["messages"][-1]["content"])
+        assert not await home.service.runs()
