@@ -74,9 +74,9 @@ class Chimes(FrameProcessor):
 
     async def _sound(self, chime: Chime) -> None:
         samples = tone(chime, self._rate)
-        self._outlet.lay_over(samples)
 
         async def carry() -> None:  # something has to leave, for it to be laid over
+            self._outlet.lay_over(samples)
             silence = bytes(2 * len(samples))
             await self.push_frame(OutputAudioRawFrame(audio=silence, sample_rate=self._rate, num_channels=1))
 

@@ -54,7 +54,7 @@ async def test_who_interrupts_hears_another(chiming: Means) -> None:
         over = await there.until("onset-over", after=began)
         assert over["confirmed"]
         await asyncio.sleep(0.4)
-        assert 450 < pitch(heard(there, over["when"] + 0.03)) < 600
+        assert 450 < pitch(heard(there, over["when"] + 0.15)) < 600
 
 
 async def test_an_error_is_heard(chiming: Means) -> None:
