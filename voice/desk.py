@@ -10,7 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from orchestrator import asking
 from orchestrator.service import Service
@@ -39,6 +39,8 @@ from voice.wording.spoken import sentence
 from voice.wording.status import asks, status, status_of_all
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 AT_ONCE_SECONDS = 0.15
 """What takes longer is said to be under way, and its end is told when it has come."""
@@ -99,7 +101,7 @@ class Desk:
         self._later = later
         self._model = model
         self._free_speech = free_speech
-        self._under_way: set[asyncio.Task[Saying]] = set()
+        self._under_way: set[asyncio.Future[Any]] = set()
 
     async def situation(self) -> Situation:
         """As it is now. `StoreError`: the database is away."""
@@ -212,7 +214,8 @@ class Desk:
         return Run(made.run, plan.name)
 
     async def _change(self, act: ChangeRuns) -> list[Saying]:
-        outcomes = await asyncio.gather(*(self._changed(act, run) for run in act.runs), return_exceptions=True)
+        changing = asyncio.gather(*(self._changed(act, run) for run in act.runs), return_exceptions=True)
+        outcomes = await self._surely(changing)
         done: list[str] = []
         wrong: list[Saying] = []
         for run, outcome in zip(act.runs, outcomes, strict=True):
@@ -226,6 +229,13 @@ class Desk:
                 raise outcome
         which: Receipt = "stopped_all" if act.all and act.change == "stop" else _DONE[act.change]
         return ([self._tell(which, names=done)] if done else []) + wrong[:1]
+
+    async def _surely(self, doing: Awaitable[T]) -> T:
+        """What was asked for is done, also when who asked hangs up meanwhile."""
+        done = asyncio.ensure_future(doing)
+        self._under_way.add(done)
+        done.add_done_callback(self._under_way.discard)
+        return await asyncio.shield(done)
 
     async def _changed(self, act: ChangeRuns, run: Run) -> None:
         by = self._speaker.name
@@ -248,7 +258,7 @@ class Desk:
         memory = replace(memory, question=None)
         self._unasked.withdraw_question(act.question)
         try:
-            await self._service.answer(act.question, act.value, self._speaker.name)
+            await self._surely(self._service.answer(act.question, act.value, self._speaker.name))
         except Conflict:
             return Done(memory, [self._tell("already_answered")])
         return Done(memory, [self._tell("answered", answer=act.value)])

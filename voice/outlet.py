@@ -47,8 +47,9 @@ class Outlet(BaseAudioFilter):
         self._wanted = 0.0
 
     def open(self) -> None:
-        """What comes now is heard."""
-        self._wanted = 1.0
+        """What comes now is heard; as quietly as what was before it, if somebody may be speaking."""
+        if self._wanted == 0.0:
+            self._wanted = 1.0
 
     def lay_over(self, sound: NDArray[np.int16]) -> None:
         """This is heard besides whatever leaves next, in place of what was laid over before."""

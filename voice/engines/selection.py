@@ -93,6 +93,8 @@ def _made(kind: str, name: str, known: Mapping[str, str], wanted: Wanted, apart:
         return getattr(import_module(f"voice.engines.{module}"), made)(setup)
     except AtlasError as error:
         raise EngineUnavailable(f"[voice] {kind}: {error.message}", error.hint) from error
+    except OSError as error:
+        raise EngineUnavailable(f"[voice] {kind}: {error}", "Check who may read it.") from error
     except ImportError as error:
         package = (error.name or "").partition(".")[0]
         raise EngineUnavailable(
