@@ -72,6 +72,8 @@ def decide(heard: Heard, situation: Situation, memory: Memory) -> Decision:
         return memory, [Tell("not_understood") if heard.woken else GoOn()]
     if isinstance(intent, intents.Backchannel):
         return memory, [GoOn()]
+    if isinstance(intent, intents.Repeat):  # of what was asked, too, which may be answered then
+        return memory, [SayAgain()]
     if not heard.woken:
         return memory, _unwoken(intent, situation, memory)
     if heard.confidence < SURE and isinstance(intent, _UNSURE) and not _said_again(intent, memory.asked):

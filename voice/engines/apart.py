@@ -40,6 +40,7 @@ class Apart:
         self._process: asyncio.subprocess.Process | None = None
         self._turn = asyncio.Lock()
         self._exchanges: set[asyncio.Task[dict[str, Any]]] = set()
+        self._going_on: asyncio.Task[Any] | None = None
 
     async def hear(self, audio: bytes, runs: Collection[str] = (), plans: Collection[str] = ()) -> Heard:
         """The command that was said. `EngineUnavailable`: what is missing, or that the process died of it."""
@@ -63,14 +64,21 @@ class Apart:
         await self._end()
 
     async def _ask(self, asked: _Asked, audio: bytes) -> dict[str, Any]:
-        """Who no longer wants the answer leaves the process as it is: it serves others."""
+        """Who no longer wants the answer leaves the process as it is, which serves others; what has not been asked yet
+        is not."""
         exchange = asyncio.create_task(self._exchange(asked, audio))
         self._exchanges.add(exchange)
         exchange.add_done_callback(self._exchanges.discard)
-        return await asyncio.shield(exchange)
+        try:
+            return await asyncio.shield(exchange)
+        except asyncio.CancelledError:
+            if exchange is not self._going_on:
+                exchange.cancel()
+            raise
 
     async def _exchange(self, asked: _Asked, audio: bytes) -> dict[str, Any]:
         async with self._turn:
+            self._going_on = asyncio.current_task()
             whole = False
             try:
                 process = await self._started()

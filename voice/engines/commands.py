@@ -57,7 +57,7 @@ class CommandSTT(UtteranceSTT):
 
     def _begun(self, before: bytes) -> None:
         self._utterance = bytearray(before)
-        self._early = None
+        self._take_back()
         self._loudest = self._voice_seconds = self._quiet_seconds = 0.0
 
     def _more(self, audio: bytes) -> None:
@@ -70,6 +70,20 @@ class CommandSTT(UtteranceSTT):
         self._said.put_nowait(None if full else self._early or bytes(self._utterance))
         self._early = None
 
+    def _take_back(self) -> None:
+        """What was asked for early: it went on, and nobody wants to know."""
+        early, self._early = self._early, None
+        if early is not None:
+            early.cancel()
+
+    async def cleanup(self) -> None:
+        """See `FrameProcessor`. Nothing is recognised any more."""
+        await super().cleanup()
+        self._take_back()
+        while not self._said.empty():
+            if isinstance(said := self._said.get_nowait(), asyncio.Task):
+                said.cancel()
+
     def _maybe_over(self, utterance: bytearray, audio: bytes) -> None:
         """Begins to recognise it when it may be over; when it goes on, nobody looks at that."""
         samples = np.frombuffer(audio, dtype="<i2").astype(np.float32)
@@ -78,7 +92,8 @@ class CommandSTT(UtteranceSTT):
         self._loudest = max(self._loudest, level)
         if level > _QUIET * self._loudest:
             self._voice_seconds += seconds
-            self._quiet_seconds, self._early = 0.0, None
+            self._quiet_seconds = 0.0
+            self._take_back()
             return
         self._quiet_seconds += seconds
         if (

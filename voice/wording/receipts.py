@@ -17,7 +17,7 @@ LONGEST_TEXT = 200
 
 Receipt = Literal[
     "started", "started_plan", "starting", "stopped", "stopped_all", "cancelled", "paused", "resumed", "retrying",
-    "answered", "quiet", "more_detail", "less_detail", "nothing_changed", "left_waiting",
+    "answered", "more_detail", "less_detail", "nothing_changed", "left_waiting",
     "nothing_to_stop", "nothing_to_pause", "nothing_to_resume", "nothing_to_retry", "nothing_to_repeat",
     "nothing_running", "nothing_asked", "already_answered", "already_over", "no_such_run", "no_such_choice",
     "no_such_plan",
@@ -40,7 +40,6 @@ RECEIPTS: Mapping[Language, Mapping[Receipt, str]] = {
         "resumed": "Going on with {names}.",
         "retrying": "Trying {names} again.",
         "answered": "Noted: {answer}.",
-        "quiet": "All right. The work goes on.",
         "more_detail": "I will tell you more.",
         "less_detail": "I will tell you less.",
         "nothing_changed": "All right, I changed nothing.",
@@ -93,7 +92,6 @@ RECEIPTS: Mapping[Language, Mapping[Receipt, str]] = {
         "resumed": "{names}继续进行。",
         "retrying": "正在重试{names}。",
         "answered": "已记下：{answer}。",
-        "quiet": "好的，工作会继续。",
         "more_detail": "我会说得更详细。",
         "less_detail": "我会说得简短些。",
         "nothing_changed": "好的，什么都没有改变。",

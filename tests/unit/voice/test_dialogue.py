@@ -17,6 +17,7 @@ from voice.acts import (
     Hush,
     ReadQuestions,
     Run,
+    SayAgain,
     Start,
     StartNamed,
     Tell,
@@ -131,6 +132,9 @@ def test_who_is_not_sure_what_was_said_asks_and_a_yes_does_it(intent: Intent) ->
 def test_a_cancel_is_done_by_a_yes_and_by_nothing_else() -> None:
     memory, _ = decide(Heard(intents.Cancel("docs")), TWO, Memory())
     assert acts(intents.Yes(), TWO, memory) == [ChangeRuns("cancel", (DOCS,))]
+    again, done = decide(Heard(intents.Repeat()), TWO, memory)
+    assert done == [SayAgain()]
+    assert acts(intents.Yes(), TWO, again) == [ChangeRuns("cancel", (DOCS,))]
     for other in (intents.No(), intents.Status(), intents.Approve(), intents.Help()):
         after, done = decide(Heard(other), TWO, memory)
         assert not any(isinstance(act, ChangeRuns) for act in done)
