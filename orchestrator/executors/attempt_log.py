@@ -86,8 +86,9 @@ class AttemptLog:
             data = bytes(self._buffer)
             if not data:
                 return
-            self._buffer.clear()
             await self._store.append(self._name, self._stored, data)
+            # Only now: if this was cancelled, what it was about to store is stored with what came since.
+            del self._buffer[: len(data)]
             self._stored += len(data)
             await self._reporter.log(self._stored, _last_lines(data))
 

@@ -18,7 +18,8 @@ from tests.services.model_wires import Answer, error_body
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "fix-a-bug"
 SCRIPTED = ("--model", "scripted/script.yaml")
-SLOWER = 0.25
+LONG_SECONDS = 1.5
+"""Several times what the tree takes to show what happened."""
 
 
 @pytest.fixture
@@ -39,6 +40,14 @@ def said(text: str, *patterns: str) -> None:
         found = re.compile(pattern, re.MULTILINE).search(text, at)
         assert found, f"{pattern!r} is not in what follows {text[:at][-200:]!r}:\n{text[at:]}"
         at = found.end()
+
+
+def slowed(script: str, *replies: str) -> str:
+    """The script, with replies that begin so only after a while: what was before is to be seen meanwhile."""
+    for reply in replies:
+        assert script.count(f"      - {reply}") == 1, reply
+        script = script.replace(f"      - {reply}", f"      - delay: {LONG_SECONDS}\n        {reply}")
+    return script
 
 
 def test_in_a_pipe_there_is_a_line_for_each_thing_that_happens(atlas: Atlas, example: Path) -> None:
@@ -92,8 +101,9 @@ def test_programs_get_every_event_and_what_it_cost(atlas: Atlas, example: Path) 
 @pytest.mark.parametrize("columns", [80, 120])
 def test_on_a_terminal_the_tree_shows_who_works_at_what(atlas: Atlas, example: Path, columns: int) -> None:
     script = (example / "script.yaml").read_text()
-    slow = re.sub(r"^      - (text|calls):", rf"      - delay: {SLOWER}\n        \1:", script, flags=re.MULTILINE)
-    (example / "slow.yaml").write_text(slow)
+    (example / "slow.yaml").write_text(
+        slowed(script, "text: parse()", "text: It must add", "calls:\n          - name: diagnosis")
+    )
     seen = watched(atlas, "run", "plan.yaml", "--model", "scripted/slow.yaml", columns=columns, cwd=example)
     assert seen.code == 0, seen.last
     everything = "\n".join(seen.screens)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mcp.server import MCPServer
 
 Traces = Callable[[], Awaitable[set[str]]]
-_LARGE = 200_000_000
+_LARGE = 260_000_000
 _LITTLE_CPU = 0.01
 """Of a core: what is large takes long to be copied."""
 

@@ -138,16 +138,17 @@ async def test_a_connection_is_dropped(area: Area, transport: Transport, era: Er
 @everywhere
 async def test_a_deadline_passes(area: Area, transport: Transport, era: Era) -> None:
     async with connected(area, transport, era) as server:
-        for seconds in (area.seconds, 10 * area.seconds):
+        for seconds in (area.seconds, 2 * area.seconds, 4 * area.seconds):
             async with area.calls() as calls:
                 asking = [asyncio.create_task(server.call_tool(call.tool, call.within(seconds))) for call in calls]
                 begun = await asyncio.gather(*(under_way([call], asking) for call in calls), return_exceptions=True)
                 await over(asking, seconds)
+                if any(begun):  # this machine is too busy to begin them all in so short a time
+                    continue
                 for call, each in zip(calls, asking, strict=True):
                     assert "was stopped after" in said(each.result())
                     await assert_gone(call)
                     await at_once(call, lambda tool, arguments: called(server, tool, **arguments))
-            if not any(begun):  # else this machine is too busy to begin them all in so short a time
                 return
         raise AssertionError(begun)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 import pytest
@@ -40,3 +41,27 @@ async def test_a_log_of_exactly_that_size_is_whole() -> None:
         for size in (LOG_BYTES, 0):
             await log.take(bytes(size))
     assert kept.data == bytes(LOG_BYTES)
+
+
+class Slow(Kept):
+    """Its storing takes until it is told to go on, and may be cut off."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.storing, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def append(self, name: str, offset: int, data: bytes) -> None:
+        self.storing.set()
+        await self.go_on.wait()
+        await super().append(name, offset, data)
+
+
+@pytest.mark.parametrize("later", [b"", b" and the end"])
+async def test_a_command_that_ends_while_its_log_is_stored_loses_nothing(later: bytes) -> None:
+    kept = Slow()
+    async with AttemptLog("log", kept, kept, {}) as log:  # type: ignore[arg-type]
+        await log.take(b"the beginning")
+        await asyncio.wait_for(kept.storing.wait(), 30)  # as it does every now and then
+        await log.take(later)
+        kept.go_on.set()
+    assert kept.data == b"the beginning" + later
