@@ -101,7 +101,7 @@ class Enforcing:
         match decision:
             case Continue(prompt, _, after) if after:
                 stop = {**position["stop"], "kind": "wait", "after": max(after, position["stop"].get("after", 0.0))}
-                return {**fresh, "exit": "end", "say": prompt, "stop": stop}
+                return {"quiet": 0, "exit": "end", "say": prompt, "stop": stop}  # what moved is judged next time
             case Continue(prompt, _, _):
                 return {**fresh, "exit": "hephaestus", "say": prompt}
             case Done():
@@ -110,7 +110,8 @@ class Enforcing:
                 oracle = DUTIES["diagnose"]
                 return {**fresh, **turn_to(position, oracle.name, oracle.role, prompt), "exit": "oracle"}
             case Wait(reason, prompt, _):
-                return {**fresh, "exit": "end", "say": prompt, "stop": {"kind": "wait", "after": 0.0, "detail": reason}}
+                stop = {"kind": "wait", "after": 0.0, "detail": reason}
+                return {"quiet": 0, "exit": "end", "say": prompt, "stop": stop}
             case Stop(state, reason, _):
                 kind = "blocked" if state == "blocked" else "failed"
                 cause = "model" if position["ended"] in ("unavailable", "overflow") else "stuck"

@@ -51,7 +51,10 @@ class Hints:
         """Look for what happened, until cancelled."""
 
         async def look() -> None:
-            self._tell(await self._store.read(self._look))
+            newest, changed = await self._store.read(self._look)
+            if self._watchers:  # only what was read to its end is known
+                self._known = newest
+            self._tell(changed)
 
         await whenever_changed(
             self._store, self._watched, look, gather=_GATHER_SECONDS, who="who watches all runs"
@@ -75,18 +78,18 @@ class Hints:
         """The runs that are open or have ended lately, as far as somebody watches."""
         return list(self._known or ())
 
-    def _look(self, session: Session) -> list[RunView] | None:
-        """None at the first look: what was missed before it is not known."""
+    def _look(self, session: Session) -> tuple[dict[str, int], list[RunView] | None]:
+        """Newest event numbers, and what has changed; None at the first look, since before it nothing is known."""
         newest = reading.stirring(session, SINK_SECONDS)
-        before, self._known = self._known, newest
+        before = self._known
         if before is None:
-            return None
+            return newest, None
         changed = [run for run, last in newest.items() if before.get(run) != last][:PAGE]
         for run in newest.keys() - set(changed):
             if before.get(run) != newest[run]:  # next time
                 newest[run] = -1
         budgets = agent_reading.budgets(session, changed)
-        return [run_view(row, budgets.get(row.id)) for row in reading.these_runs(session, changed)]
+        return newest, [run_view(row, budgets.get(row.id)) for row in reading.these_runs(session, changed)]
 
     def _tell(self, changed: Sequence[RunView] | None) -> None:
         news = [_RESYNC] if changed is None else [_as_event(view) for view in changed]

@@ -49,6 +49,12 @@ def settlement(claim: Claimed, result: Result, by: str = "") -> Command:
             return AskPerson(claim.todo, claim.fence, result.key, result.text, result.choices)
         case Failure():
             wait = RetryPolicy.of(claim.document).wait(claim.attempt)
-            return Fail(claim.todo, claim.fence, result.reason, result.detail, wait, result.evidence, result.outputs)
+            detail = _storable(result.detail)
+            return Fail(claim.todo, claim.fence, result.reason, detail, wait, result.evidence, result.outputs)
         case Blockage():
-            return Block(claim.todo, claim.fence, result.reason, result.detail)
+            return Block(claim.todo, claim.fence, result.reason, _storable(result.detail))
+
+
+def _storable(text: str) -> str:
+    """It may name a file whose name is no text."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "\N{SYMBOL FOR NULL}")

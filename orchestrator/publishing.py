@@ -16,6 +16,8 @@ from state.tables import ArtifactRow
 
 log = logging.getLogger(__name__)
 
+_LATE_SECONDS = 10.0
+
 
 class Publisher:
     """Copies what the manifest says from where it was staged to where people look. Repeatable."""
@@ -29,8 +31,10 @@ class Publisher:
         await self._publish(await self._dispatch.store.read(lambda session: reading.artifacts(session, claim.todo)))
 
     async def everything(self, run: str | None = None) -> None:
-        """Publish what is known not to be published, of one run or of all."""
-        await self._publish(await self._dispatch.store.read(lambda session: reading.unpublished(session, run)))
+        """Publish what is known not to be published, of one run, or of all what its own worker should have published
+        long ago."""
+        seconds = 0.0 if run else _LATE_SECONDS
+        await self._publish(await self._dispatch.store.read(lambda session: reading.unpublished(session, run, seconds)))
 
     async def _publish(self, rows: Sequence[ArtifactRow]) -> None:
         for row in rows:

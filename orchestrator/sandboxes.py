@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -96,6 +97,7 @@ class Sandboxes:
         self._docker: Containers | None = None
         self._trouble: str | None = "not looked for"
         self._warned = False
+        self._looking = asyncio.Lock()
 
     async def sandbox(self, request: Request) -> tuple[Sandbox, str | None]:
         """The sandbox for a command and the image to name; the errors of `choose` when there is none."""
@@ -111,7 +113,9 @@ class Sandboxes:
         return self._host, request.image
 
     async def _look_for_docker(self) -> None:
-        if self._docker is None:
+        async with self._looking:  # one for all: only that one is told that this worker lives
+            if self._docker is not None:
+                return
             try:
                 self._docker = await self._connect()
                 self._trouble = None

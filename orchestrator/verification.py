@@ -10,6 +10,8 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from mcp_servers.storage.copying import digest_file
+from mcp_servers.storage.threads import completed, in_thread
 from mcp_servers.storage.trees import copy_tree
 from orchestrator.executors.attempt_log import AttemptLog, CommandOutput
 from orchestrator.executors.workplace import WORKDIR, Workplace, remove_directory
@@ -32,7 +34,7 @@ async def verify(
         try:
             gathered.append(await _check(workplace, item, copy, run, log, by))
         finally:
-            remove_directory(copy)
+            await completed(in_thread(lambda stop, copy=copy: remove_directory(copy)))
         if not gathered[-1].passed:
             break
     return gathered
@@ -42,7 +44,7 @@ async def _check(workplace: Workplace, item: VerifySpec, copy: Path, run: Run, l
     start = time.monotonic()
     if item.file is not None:
         found = workplace.find_file(item.file)
-        digest = _file_digest(found) if found else ""
+        digest = (await in_thread(lambda stop: digest_file(found, stop)))[0] if found else ""
         said = f"{found.stat().st_size} bytes" if found else "missing, empty, or not a regular file"
         return evidence(item.item(), found is not None, None, None, said, digest, by, time.monotonic() - start)
     await copy_tree(workplace.directory, copy / WORKDIR)
@@ -66,8 +68,3 @@ def evidence(
         subject="", item=item, item_hash=hashlib.sha256(item.encode()).hexdigest(), passed=passed, command=command,
         exit_code=exit_code, output_tail=tail, digest=digest, verifier=by, seconds=seconds,
     )  # fmt: skip
-
-
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"

@@ -272,7 +272,9 @@ class Worker:
                     self._waking.event.set()  # what takes its place may be claimed in the same transaction
                 with_outputs, again = await self._settle(claim, result)
                 running.phase = "working" if again else "settling"
-                result = await self._judged(claim, again) if again and not running.stopped else None
+                if again and running.stopped:  # noticed now: meanwhile it could have been settled
+                    raise asyncio.CancelledError
+                result = await self._judged(claim, again) if again else None
             running.phase = "settled"
             if with_outputs and self._publish and not running.stopped:
                 with tracing.span("atlas.publish"):

@@ -13,7 +13,7 @@ from typing import Literal
 from roles.house_tools import ITEMS, Checklist
 
 FREEZES_AFTER = 3
-"""Turns of the model after which the list is frozen, set or not."""
+"""Turns of the model after which a list that was set is frozen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def change(items: Items, call: Checklist, turn: int) -> Change:
 
 
 def _set(items: Items, call: Checklist, turn: int) -> Change:
-    if turn > FREEZES_AFTER or any(item.state != "open" for item in items.items):
+    if (turn > FREEZES_AFTER and items.items) or any(item.state != "open" for item in items.items):
         return Change(items, f"the checklist is frozen; complete, split or drop items\n{items.shown()}", failed=True)
     if not call.items:
         return Change(items, "items: at least one", failed=True)

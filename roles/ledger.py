@@ -4,18 +4,20 @@ its reply is recorded in the transaction that settles it, so that nobody asks ag
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, Decimal
 
+from mcp_servers.storage.threads import completed
 from roles.conversation import encode_blocks
 from roles.models.chain import Outcome as CallOutcome
 from roles.models.port import Reply, Request, Text, Usage
 from roles.models.prices import PriceTable
 from roles.record import Record, check
 from state.agent_commands import Remember, ReserveCall, Said, SettleCall, Standing
-from state.commands import Refused
+from state.commands import Command, Outcome, Refused
 from state.errors import BudgetExhausted, ModelRejected
 from state.failpoints import failpoint
 from state.records import new_id
@@ -51,7 +53,7 @@ class TurnLedger:
             call = new_id()
             reserve = ReserveCall(call, claim.todo, claim.fence, self.role, model, tokens, nano)
             remember = Remember(claim.todo, claim.fence, said=self.before)
-            outcome, remembered = await self.record.commit([reserve, remember])
+            outcome, remembered = await self._committed(call, [reserve, remember])
             if isinstance(outcome, Refused) and outcome.code in ("budget", "budget_busy"):
                 busy = outcome.code == "budget_busy"
                 if busy and await self.wait():
@@ -64,6 +66,21 @@ class TurnLedger:
             self.record.keep(self.before)
             failpoint("agent.call_reserved")
             return TurnCall(self, call, model)
+
+    async def _committed(self, call: str, commands: Sequence[Command]) -> list[Outcome]:
+        """The outcomes. Who is cancelled meanwhile leaves no reservation: nothing is sent under it."""
+        outcomes: list[Outcome] = []
+
+        async def commit() -> None:
+            outcomes.extend(await self.record.commit(commands))
+
+        try:
+            await completed(commit())
+        except asyncio.CancelledError:
+            if outcomes and not isinstance(outcomes[0], Refused):
+                await completed(self.record.write([SettleCall(call, "stopped")]))
+            raise
+        return outcomes
 
 
 @dataclass(slots=True)

@@ -157,8 +157,17 @@ class Record:
 
     async def _write_pending(self) -> None:
         if taken := self.take():
-            for outcome in await self.write(taken):
+            for outcome in await self._written(taken, taken):
                 check(outcome)
+
+    async def _written(self, taken: list[Command], commands: Sequence[Command]) -> list[Outcome]:
+        """The outcomes of the commands, among which is what was `taken`: it is pending again if that is cut off. What
+        arrived all the same may be told twice."""
+        try:
+            return await self.write(commands)
+        except BaseException:
+            self.pending[:0] = taken
+            raise
 
     async def _arrived(self) -> None:
         while (task := self.writing) is not None:
@@ -170,7 +179,7 @@ class Record:
         """Carry these out, after what is pending; their outcomes. `LeaseLost` for what was pending."""
         await self._arrived()
         taken = self.take()
-        outcomes = await self.write([*taken, *commands])
+        outcomes = await self._written(taken, [*taken, *commands])
         for outcome in outcomes[: len(taken)]:
             check(outcome)
         return outcomes[len(taken) :]

@@ -150,14 +150,14 @@ class Houseman:
             return _no(f"it is not a plan yet:\n{judged.problems}")
         known = outcome_of(now)
         kept: dict[str, Any] = {**known, "plan": judged.plan, "hash": judged.hash, "findings": []}
-        stop = {"duty": "review_plan", "say": _AGAIN}
+        stop = {"duty": "review_plan", "say": f"{_AGAIN}\n\n{as_data('the plan to review', judged.plan)}"}
         return Ruling(
             f"it is a plan; Metis reviews it (sha256 {judged.hash[:12]})", exit="metis", stop=stop,
             standing={"outcome": json.dumps(kept)},
         )  # fmt: skip
 
 
-_AGAIN = "Prometheus has submitted another plan."
+_AGAIN = "Prometheus has submitted another plan. Answer with `verdict` on this one."
 
 
 def outcome_of(now: Standing) -> dict[str, Any]:

@@ -128,7 +128,7 @@ class Complete:
     fence: int
     evidence: Sequence[Evidence]
     outputs: Sequence[Output] = ()
-    head: tuple[str | None, str] | None = None
+    head: tuple[str | None, str | None] | None = None
 
 
 @dataclass(slots=True)

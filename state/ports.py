@@ -267,7 +267,7 @@ class Worked:
 
     evidence: list[Evidence]
     outputs: list[Output] = field(default_factory=list[Output])
-    head: tuple[str | None, str] | None = None
+    head: tuple[str | None, str | None] | None = None
     again: Callable[[], Awaitable[Result]] | None = None
 
 

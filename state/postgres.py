@@ -18,7 +18,7 @@ from state.group_commit import GroupCommit
 from state.migrations import HEAD, READ_VERSION, VERSION_TABLE, check_version, driver_url, upgrade
 from state.postgres_listener import PostgresListener
 from state.postgres_sql import TABLES, run_sql
-from state.postgres_writer import PostgresWriter, connect, postgres_failure, unavailable
+from state.postgres_writer import SIGNS_OF_LIFE, PostgresWriter, connect, postgres_failure, unavailable
 from state.readers import READERS, Readers
 from state.records import new_id
 
@@ -95,5 +95,9 @@ def _read_engine(url: str) -> Engine:
         max_overflow=0,
         pool_pre_ping=True,
         isolation_level="REPEATABLE READ",
-        connect_args={"application_name": "atlas", "options": "-c default_transaction_read_only=on"},
+        connect_args={
+            "application_name": "atlas",
+            "options": "-c default_transaction_read_only=on",
+            **SIGNS_OF_LIFE,
+        },
     )

@@ -41,7 +41,11 @@ log = logging.getLogger(__name__)
 _AGAIN = 5
 """How often a batch is carried out before a deadlock with another program counts as busy."""
 _FATE_SECONDS = 10.0
-_DEFAULTS = "connect_timeout=10 application_name=atlas"
+SIGNS_OF_LIFE = {
+    "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 10_000,
+}  # fmt: skip
+"""A server that is gone without a word is noticed in about ten seconds; one that takes its time is not cut off."""
+_DEFAULTS = make_conninfo("connect_timeout=10 application_name=atlas", **SIGNS_OF_LIFE)
 SETTINGS = {
     "lock_timeout": f"{BUSY_SECONDS:.0f}s",
     # a process that is stopped in the middle of a transaction must not stop all others

@@ -225,10 +225,12 @@ def manifest(session: Session, run: str, remote: str) -> ArtifactRow | None:
     return session.exec(query.order_by(col(ArtifactRow.at).desc()).limit(1)).first()
 
 
-def unpublished(session: Session, run: str | None = None) -> Sequence[ArtifactRow]:
-    """Outputs whose canonical copy is not known to exist. What a later attempt left instead of them is not among
-    them."""
+def unpublished(session: Session, run: str | None = None, seconds: float = 0.0) -> Sequence[ArtifactRow]:
+    """Outputs whose canonical copy is not known to exist, since so many `seconds`. What a later attempt left instead of
+    them is not among them."""
     query = select(ArtifactRow).where(col(ArtifactRow.published_at).is_(None), _of_the_last_attempt()).limit(PAGE)
+    if seconds:
+        query = query.where(ArtifactRow.at <= now(session) - seconds)
     return session.exec(query.where(ArtifactRow.run_id == run) if run else query).all()
 
 
@@ -380,11 +382,18 @@ class Told(NamedTuple):
 def events_of(
     session: Session, news: Sequence[News], limit: int = PAGE, types: Sequence[str] | None = None
 ) -> list[Told]:  # fmt: skip
-    """What there is to tell, run after run (by id), of each in order; at most `limit` events. `types`: of no others."""
+    """What there is to tell, run after run (by id), of each in order; at most `limit` events, and of no run more than
+    its share. `types`: of no others, of any run as many as there are."""
     if not news:
         return []
     table = cast(Table, inspect(Event).local_table)
-    wanted = or_(*(and_(table.c.run_id == each.run, table.c.seq > each.after) for each in news))
+    share = max(1, limit // len(news)) if types is None else max(each.last for each in news)  # numbers have no gaps
+    wanted = or_(
+        *(
+            and_(table.c.run_id == each.run, table.c.seq.between(each.after + 1, min(each.last, each.after + share)))
+            for each in news
+        )
+    )
     query = core_select(*(table.c[name] for name in Told._fields)).where(wanted)
     if types is not None:
         query = query.where(table.c.type.in_(types))

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import logging
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,11 +18,13 @@ from orchestrator.agents.workspace import Workspace
 from orchestrator.verification import evidence
 from roles.record import check
 from state.agent_commands import Remember
-from state.errors import ModelError
+from state.errors import AtlasError, LeaseLost, StoreError
 from state.failpoints import failpoint
 from state.ports import Failure, Reporter, Result, Worked
 from state.records import Evidence
 from state.touches import matches
+
+log = logging.getLogger(__name__)
 
 _OUTSIDE_SHOWN = 10
 
@@ -54,7 +57,7 @@ class Finishing:
         failpoint("agent.merged")
         await self.report.verifying()
         changed = await repository.here.diff(head, merged.oid)
-        gathered = [self._within(changed)]
+        gathered = [self._within(*await repository.here.changed_paths(head, merged.oid))]
         if gathered[0].passed:
             items = [item for item in self.prover.spec.verify if item.review is None]
             gathered += await self.prover.prove(merged.oid, items)
@@ -70,7 +73,7 @@ class Finishing:
 
     async def _settled(self, before: str | None, head: str, merged: Merged, gathered: list[Evidence]) -> Result:
         if merged.unchanged:
-            return Worked(gathered, head=(before, head) if before else None)
+            return Worked(gathered, head=(before, before))
         claim = self.drive.claim
         pack = await self.workspace.repository.publish(merged.oid, head)
         *_, outcome = await self.drive.dispatch.surely([Remember(claim.todo, claim.fence, packs=[pack])])
@@ -110,8 +113,10 @@ class Finishing:
         self.desk.records = await asyncio.to_thread(self._told)
         try:
             await self.drive.run("distil", "distil")
-        except ModelError:
-            return
+        except (LeaseLost, StoreError):
+            raise
+        except AtlasError as error:
+            log.warning("%s: no notes: %s", self.drive.claim.key, error)
 
     async def _others_follow(self) -> bool:
         from sqlmodel import col, select
@@ -134,17 +139,18 @@ class Finishing:
         claim = self.drive.claim
         return f"{claim.key}\n\nAtlas-Run: {claim.run}\nAtlas-Todo: {claim.todo}\n"
 
-    def _within(self, changed: Diff) -> Evidence:
+    def _within(self, changed: list[str], too_many: bool) -> Evidence:
         """Whether all that was changed may be."""
         touches = self.prover.spec.touches
-        outside = [each.path for each in changed.files if not matches(touches, each.path)]
+        outside = [path for path in changed if not matches(touches, path)]
         more = f" and {len(outside) - _OUTSIDE_SHOWN} more" if len(outside) > _OUTSIDE_SHOWN else ""
         shown = ", ".join(outside[:_OUTSIDE_SHOWN]) + more
-        tail = f"changed outside of touches: {shown}" if outside else f"{len(changed.files)} files changed"
-        listing = json.dumps(sorted(each.path for each in changed.files))
-        digest = hashlib.sha256(listing.encode()).hexdigest()
+        tail = f"changed outside of touches: {shown}" if outside else f"{len(changed)} files changed"
+        if too_many and not outside:
+            tail = f"more files changed than can be looked at, which are {len(changed)}"
+        digest = hashlib.sha256(json.dumps(sorted(changed)).encode()).hexdigest()
         item = json.dumps({"touches": list(touches)}, ensure_ascii=False)
-        return evidence(item, not outside, None, None, tail, f"sha256:{digest}", self.prover.by, 0.0)
+        return evidence(item, not outside and not too_many, None, None, tail, f"sha256:{digest}", self.prover.by, 0.0)
 
 
 def _not_verified(gathered: list[Evidence]) -> Failure:

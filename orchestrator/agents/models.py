@@ -34,7 +34,7 @@ class Models:
         self._environ = with_files(environ, key_variables(self._providers))
         self._default = list(default)
         self._loaded: set[str] = set()
-        self._connected: dict[tuple[str, Path], ChatModel] = {}
+        self._connected: dict[tuple[str, Path | None], ChatModel] = {}
         limits = {label: provider.concurrency for label, provider in self._providers.items()}
         self._turns = {label: asyncio.Semaphore(limit) for label, limit in limits.items() if limit}
 
@@ -83,7 +83,7 @@ class Models:
         return any(self._environ.get(name) for name in (provider.key_variable, provider.token_variable) if name)
 
     def _connect(self, name: str, directory: Path) -> ChatModel:
-        key = (name, directory)
+        key = (name, directory if _scripted([name]) else None)  # nothing else is read from there
         if key not in self._connected:
             model = connect(name, self._environ, directory, self._providers)
             turns = self._turns.get(name.partition("/")[0])

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mcp_servers.storage.threads import completed, in_thread
 from orchestrator.agents.workspace import Repository
 from orchestrator.executors.attempt_log import AttemptLog
 from orchestrator.executors.workplace import Workplace, remove_directory
@@ -70,4 +71,4 @@ class Prover:
                     found += await verify(place, (item,), check, self.log, self.by)
                 return found
         finally:
-            remove_directory(scratch)
+            await completed(in_thread(lambda stop: remove_directory(scratch)))

@@ -91,12 +91,12 @@ class LocalWork:
         service, shop = self._house.service, self._shop
         worker = shop.worker(self._house, placement=local_placement(shop.liveness.boot), slots=slots, run=self._run.id)
         interruption = Interruption(shop.sandboxes.kill_all)
+        standing = await service.standing(self._run.id)
+        picture = Picture.of(standing.run, standing.todos)
         heartbeat = shop.heartbeat(worker)
         sweeping = asyncio.create_task(shop.sweeper.run())
         working = asyncio.create_task(worker.run())
         stopping = asyncio.create_task(interruption.wait())
-        standing = await service.standing(self._run.id)
-        picture = Picture.of(standing.run, standing.todos)
         try:
             with watch(picture, as_lines_of_json=self._json, out=self._out) as view:
                 watching = asyncio.create_task(self._watch(view, worker))
@@ -120,7 +120,8 @@ class LocalWork:
                 return False
             return (await self._house.service.run(self._run.id)).state in RUN_ENDED | RUN_WAITING
 
-        await follow(self._house.service, view, self._run.id, self._after, at_rest)
+        # The worker outlives a database that is away: so does who watches it.
+        await follow(self._house.service, view, self._run.id, self._after, at_rest, patient=True)
 
     async def _conclude(self, interrupted: int | None) -> int:
         """Say how it ended and how to go on."""
@@ -165,6 +166,10 @@ async def serve_queue(
             await working
         finally:
             await ended(*aside, stopping, intake)
+            if not working.done():  # cancelled: what is in progress is given back while there is something to tell
+                LastResort(_ENDING_SECONDS, shop.sandboxes.kill_all)
+                await worker.drain(0.0)
+                await working
             await heartbeat.close()
     return 0
 

@@ -62,7 +62,8 @@ class AgentExecutor:
         self._around = around
         self._thinking = thinking
 
-    async def execute(self, claim: Claimed, report: Reporter) -> Result:
+    async def execute(self, claim: Claimed, report: Reporter, logged: int = 0) -> Result:
+        """`logged`: bytes that the attempt's log has already."""
         around = self._around
         row = await around.store.read(lambda session: session.get(Run, claim.run))
         run = RunSpec.from_json(row.spec if row else "{}")
@@ -71,14 +72,14 @@ class AgentExecutor:
         try:
             async with asyncio.timeout(claim.timeout + BELT_SECONDS), AsyncExitStack() as stack:
                 stack.push_async_callback(asyncio.to_thread, remove_directory, scratch)
-                attempt = await _Attempt.open(around, self._thinking, claim, report, run, scratch, stack)
+                attempt = await _Attempt.open(around, self._thinking, claim, report, run, scratch, stack, logged)
                 result = await attempt.carry_out()
         except TimeoutError:
             return Failure("timeout", f"not done within {claim.timeout:g} s")
         except AtlasError as error:
             return as_result(error)
         if isinstance(result, Worked):  # all that it worked with is closed: it is taken up as after a death
-            result.again = partial(self.execute, claim, report)
+            result.again = partial(self.execute, claim, report, attempt.prover.log.stored)
         return result
 
 
@@ -95,7 +96,7 @@ class _Attempt:
     @classmethod
     async def open(
         cls, around: Surroundings, thinking: Thinking, claim: Claimed, report: Reporter, run: RunSpec, scratch: Path,
-        stack: AsyncExitStack,
+        stack: AsyncExitStack, logged: int,
     ) -> _Attempt:  # fmt: skip
         spec = AgentSpec.from_json(claim.document)
         if run.repository is None:
@@ -108,7 +109,7 @@ class _Attempt:
             claim.run, run.repository, around.store, around.artifacts, thinking.repositories
         )
         workspace = await _workspace(around, record, repository, scratch / "work")
-        log = AttemptLog(f"{claim.run}/{claim.todo}/{claim.fence}", around.artifacts, report, {})
+        log = AttemptLog(f"{claim.run}/{claim.todo}/{claim.fence}", around.artifacts, report, {}, logged)
         by = f"{sandbox.kind} sandbox of worker {around.boot[-8:]}"
         prover = Prover(
             repository, spec, sandbox, image, scratch, await stack.enter_async_context(log),

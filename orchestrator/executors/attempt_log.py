@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
 from orchestrator.executors.captured_output import CapturedOutput
 from orchestrator.secrets import Redactor
+from state.errors import LeaseLost
 from state.limits import EVIDENCE_TAIL, LOG_BYTES, LOG_CHUNK, LOG_LINE_CHARACTERS, LOG_TAIL_LINES
 from state.ports import ArtifactStore, Reporter, Stream
+
+log = logging.getLogger(__name__)
 
 _FLUSH_SECONDS = 0.5
 
@@ -25,17 +29,20 @@ class AttemptLog:
     """Takes the output of an attempt's commands, one after the other, in the order it comes.
 
     ``async with``: what is buffered is stored every half second and at the end. A log longer than `limits.LOG_BYTES`
-    is cut, and says so; the digest covers everything. `name` is the log's in the artifact store.
+    is cut, and says so; the digest covers everything. What can't be stored just now is kept and tried again, until the
+    buffer is full or the attempt ends. `name` is the log's in the artifact store, which has `stored` bytes of it.
     """
 
-    def __init__(self, name: str, store: ArtifactStore, reporter: Reporter, secrets: Mapping[str, str]) -> None:
+    def __init__(
+        self, name: str, store: ArtifactStore, reporter: Reporter, secrets: Mapping[str, str], stored: int = 0
+    ) -> None:
         self._name = name
         self._store = store
         self._reporter = reporter
         self._secrets = secrets
         self._buffer = bytearray()
-        self._stored = 0
-        self._taken = 0
+        self._stored = stored
+        self._taken = stored
         self._lock = asyncio.Lock()
         self._flusher: asyncio.Task[None] | None = None
         self._failure: Exception | None = None
@@ -52,6 +59,11 @@ class AttemptLog:
             await asyncio.gather(self._flusher, return_exceptions=True)
         if kind is None or issubclass(kind, Exception):
             await self._flush()
+
+    @property
+    def stored(self) -> int:
+        """Bytes of it that the artifact store has."""
+        return self._stored
 
     def command(self, stdout: CapturedOutput | None = None) -> CommandOutput:
         """The output of the next command goes here; its standard output to `stdout`, too."""
@@ -71,13 +83,19 @@ class AttemptLog:
             await self._flush()
 
     async def _flush_now_and_then(self) -> None:
+        troubled = False
         while True:
             await asyncio.sleep(_FLUSH_SECONDS)
             try:
                 await self._flush()
-            except Exception as error:  # told to the command's output when it comes, and at the end
+                troubled = False
+            except LeaseLost as error:  # told to the command's output when it comes, and at the end
                 self._failure = error
                 return
+            except Exception as error:
+                if not troubled:
+                    log.warning("the log %s can't be stored; it is tried again: %s", self._name, error)
+                troubled = True
 
     async def _flush(self) -> None:
         async with self._lock:

@@ -56,6 +56,8 @@ _KEPT_RUNS = 1_000
 """Whose specifications a worker remembers."""
 BELT_SECONDS = 10.0
 """Past the timeout: what hangs outside the sandbox is ended too."""
+_STUCK_SECONDS = 2.0
+"""Past the timeout, at which a command that verifies is killed and says so: what is not done by then is late."""
 _LEFTOVER_SECONDS = 8.0
 """Past the timeout, and before that: for what a failed attempt leaves."""
 
@@ -98,7 +100,7 @@ class TaskExecutor:
             async with asyncio.timeout(claim.timeout + BELT_SECONDS):
                 return await attempt.carry_out()
         except TimeoutError:
-            return Failure("timeout", f"not done within {claim.timeout:g} s (inputs, command and outputs together)")
+            return Failure("timeout", _late(claim))
         except AtlasError as error:
             return as_result(error)
         except OSError as error:
@@ -224,6 +226,17 @@ class _Attempt:
         gathered = [of_command(item, spec.command, ended, output, by)]
         if not gathered[0].passed:
             return _failed(ended, gathered)
+        try:
+            async with asyncio.timeout(self._end + _STUCK_SECONDS - time.monotonic()):
+                return await self._judge(gathered, workplace, sandbox, log, by)
+        except TimeoutError:
+            return Failure("timeout", _late(self._claim), _on_subject(gathered, self._tree))
+
+    async def _judge(
+        self, gathered: list[Evidence], workplace: Workplace, sandbox: Sandbox, log: AttemptLog, by: str
+    ) -> Result:
+        """The command has done its part; `gathered` grows by what is found."""
+        spec = self._spec
 
         async def check(argv: tuple[str, ...], directory: Path, write: WriteOutput) -> Exit:
             return await self._sandboxed(sandbox, workplace, argv, directory, write, {})
@@ -273,6 +286,10 @@ class _Attempt:
         if ended.cause == "lease":
             raise LeaseLost(f"{self._claim.key}: this worker's lease ran out while it worked")
         return ended
+
+
+def _late(claim: Claimed) -> str:
+    return f"not done within {claim.timeout:g} s (inputs, command and outputs together)"
 
 
 def _on_subject(gathered: list[Evidence], tree: str, staged: list[Output] | None = None) -> list[Evidence]:

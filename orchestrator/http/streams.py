@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Protocol
 
 from starlette.responses import Response
 
+from orchestrator.http.access import STILL
 from orchestrator.tasks import ended
 from state.errors import StoreError
 
@@ -93,7 +95,8 @@ class EventStream(Response):
         ]  # fmt: skip
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         async with self._opening as source:
-            sending = asyncio.create_task(_send_all(source, send, self._streams.stalled))
+            still = scope.get("state", {}).get(STILL)
+            sending = asyncio.create_task(_send_all(source, send, self._streams.stalled, still))
             there = await self._streams.carry(sending, receive)
         if not sending.cancelled() and (error := sending.exception()):
             if not isinstance(error, TimeoutError):
@@ -106,10 +109,18 @@ class EventStream(Response):
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _send_all(source: Source, send: Send, stalled: float) -> None:
+async def _send_all(
+    source: Source, send: Send, stalled: float, still: Callable[[], Awaitable[bool]] | None = None
+) -> None:
+    """Until there is no more, or the reader's secret does not count any more (`still`)."""
     await _sent(send, _RETRY, stalled)
+    asked = time.monotonic()
     while True:
         try:
+            if still and time.monotonic() - asked >= HEARTBEAT_SECONDS:
+                if not await still():
+                    return
+                asked = time.monotonic()
             async with asyncio.timeout(HEARTBEAT_SECONDS):
                 events = await source.next()
         except TimeoutError:

@@ -9,13 +9,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Protocol
 
+from sqlmodel import Session
+
+from mcp_servers.storage.threads import completed
 from orchestrator.views import EventView, event_view
 from state import reading
 from state.commands import AdvanceSink, Refused, TakeSink
 from state.errors import AtlasError, SinkAway, StoreError
-from state.limits import PAGE
 from state.ports import Store
 
 log = logging.getLogger(__name__)
@@ -28,6 +31,7 @@ _GATHER_SECONDS = 0.1
 """What happens meanwhile is told together: each telling costs two commits, which claims would wait for."""
 _CAUGHT_UP_SECONDS = 60.0
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 60.0
+_RELEASE_SECONDS = 2.0
 
 
 class Sink(Protocol):
@@ -118,13 +122,20 @@ class Teller:
         self._hold = SinkHold(store, sink.name, boot, lease)
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Until cancelled; then another one may tell at once."""
+        try:
+            await self._tell()
+        finally:
+            with suppress(ToldElsewhere, AtlasError, TimeoutError):
+                await completed(asyncio.wait_for(self._hold.release(), _RELEASE_SECONDS))
+
+    async def _tell(self) -> None:
         number, wait = 0, _FIRST_WAIT
         while True:
             try:
-                told = await self.round()
+                more = await self.round()
                 wait = _FIRST_WAIT
-                if told == PAGE:
+                if more:
                     continue
             except ToldElsewhere:
                 await asyncio.sleep(_POLL_SECONDS)
@@ -142,13 +153,16 @@ class Teller:
             number = await self._changed(number)
             await asyncio.sleep(_GATHER_SECONDS)
 
-    async def round(self) -> int:
-        """Tell what there is to tell now, or a part of it; how many events that were."""
+    async def round(self) -> bool:
+        """Tell what there is to tell now, or a part of it; whether there is more."""
         await self._hold.keep()
         name, since, batch = self._sink.name, self._hold.since, self._sink.batch
-        rows = await self._store.read(
-            lambda session: reading.events_of(session, reading.news(session, name, since, _RUNS))
-        )
+
+        def look(session: Session) -> tuple[list[reading.News], list[reading.Told]]:
+            news = reading.news(session, name, since, _RUNS)
+            return news, reading.events_of(session, news)
+
+        news, rows = await self._store.read(look)
         events = [event_view(row) for row in rows]
         for start in range(0, len(events), batch):
             part = events[start : start + batch]
@@ -157,7 +171,8 @@ class Teller:
             await self._hold.advance({event.run: event.seq for event in part})
         if not events:
             await self._hold.settle()
-        return len(events)
+        told = {event.run: event.seq for event in events}
+        return any(told.get(each.run, each.after) < each.last for each in news)
 
     async def _changed(self, number: int) -> int:
         try:

@@ -4,7 +4,7 @@ The routing key is the event's type (``run.state``, ``todo.state``, ``question.a
 JSON as everywhere, and `message_id` is ``<run>/<number>``: the same one may come twice.
 
 What nobody has bound a queue for is not worth the work of a message: of such a type only the first event at a time is
-sent, and once somebody gets it, so are the others.
+sent, and once somebody gets it, so are the others, each after what happened before it.
 """
 
 from __future__ import annotations
@@ -31,17 +31,24 @@ class TopicSink:
 
     async def tell(self, events: Sequence[EventView]) -> None:
         """See the port: they have been taken when the broker has confirmed them."""
-        types, some = set[str](), list[EventView]()
+        part, types, silent = list[EventView](), set[str](), set[str]()
         for each in events:
-            if each.type not in self._unheard or each.type not in types:
-                some.append(each)
-            types.add(each.type)
-        unheard = await self._publish(some)
-        if len(some) < len(events) and self._unheard & types - unheard:  # somebody listens now: all again, in order
-            unheard = await self._publish(events)
-        self._unheard = self._unheard - types | unheard
+            if each.type in self._unheard and each.type in types:  # does anybody get the first? Before it, not after
+                silent |= await self._publish(part)
+                part, types = [], set[str]()
+            if each.type not in silent:
+                part.append(each)
+                types.add(each.type)
+        if part:
+            await self._publish(part)
 
     async def _publish(self, events: Sequence[EventView]) -> set[str]:
+        """The types of these that nobody gets."""
+        unheard = await self._sent(events)
+        self._unheard = self._unheard - {each.type for each in events} | unheard
+        return unheard
+
+    async def _sent(self, events: Sequence[EventView]) -> set[str]:
         messages = [Event(each.type, as_json(each).encode(), f"{each.run}/{each.seq}") for each in events]
         try:
             return await self._rabbit.publish_events(messages)

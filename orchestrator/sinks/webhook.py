@@ -9,12 +9,14 @@ once. Redirects are not followed.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
 import logging
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
@@ -30,6 +32,7 @@ log = logging.getLogger(__name__)
 GIVE_UP_SECONDS = 15 * 60.0
 """How long one event is sent again and again."""
 ANSWER_SECONDS = 10.0
+_REST_BYTES, _REST_SECONDS = 64 * 1024, 1.0
 _GONE = 410
 _PREFIX = "whsec_"
 _HINT = "Is its URL right, and does it answer with 2xx?"
@@ -81,17 +84,29 @@ class WebhookSink:
 
         id, body = f"{event.run}/{event.seq}", as_json(event).encode()
         try:
-            answer = await self._client.post(
-                self._webhook.url, content=body, headers=self._headers(id, body), timeout=ANSWER_SECONDS,
-                follow_redirects=False,
-            )  # fmt: skip
-        except httpx2.HTTPError as error:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                answer = await self._answer(id, body)
+        except (httpx2.HTTPError, TimeoutError) as error:
             self._not_taken(id, f"{type(error).__name__}: {error}" if str(error) else type(error).__name__, None)
             return
         if not answer.is_success:
             retry = answer.headers.get("retry-after", "")
             self._not_taken(id, f"status {answer.status_code}", float(retry) if retry.isdigit() else None)
         self._since = None
+
+    async def _answer(self, id: str, body: bytes) -> httpx2.Response:
+        """Its head is what counts; of what follows no more is read than leaves the connection to the next one."""
+        async with self._client.stream(
+            "POST", self._webhook.url, content=body, headers=self._headers(id, body), timeout=ANSWER_SECONDS,
+            follow_redirects=False,
+        ) as answer:  # fmt: skip
+            left = _REST_BYTES
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_REST_SECONDS):
+                    async for piece in answer.aiter_raw():
+                        if (left := left - len(piece)) < 0:
+                            break
+            return answer
 
     def _not_taken(self, id: str, why: str, after: float | None) -> None:
         now = time.monotonic()

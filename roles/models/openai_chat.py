@@ -204,11 +204,13 @@ class _Hearing:
             self._more_of_call(piece)
 
     def _more_of_call(self, piece: _CallPiece) -> None:
-        index = piece.index if piece.index is not None else max(0, len(self._calls) - 1)
-        call = self._at.get(index)
+        index = piece.index
+        call = self._at.get(index) if index is not None else next(reversed(self._calls), None)
         if call is None or (piece.id and call.id and piece.id != call.id):
-            call = self._at[index] = _Call(piece.id)
+            call = _Call(piece.id)
             self._calls.append(call)
+            if index is not None:
+                self._at[index] = call
         call.id = call.id or piece.id
         if function := piece.function:
             call.name = call.name or function.name

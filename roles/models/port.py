@@ -167,7 +167,7 @@ class Meter:
         if self._told and self._final:
             return self._told
         if not self._sent:
-            return Usage(estimated=True)
+            return Usage()
         known = self._told or Usage(input=-(-self._request.input_bytes() // _BYTES_PER_TOKEN))
         output = max(known.output, -(-self._heard // _BYTES_PER_TOKEN))
         return Usage(known.input, known.cached, known.written, output, estimated=True)

@@ -6,8 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from tests.agents.liars import LIARS, Liar
+from state.limits import DIFF_FILES
+from tests.agents.cast import DONE, runs
+from tests.agents.liars import LIARS, Liar, works
 from tests.agents.world import FILES, opened, todo
+
+
+async def test_a_change_behind_thousands_of_others_is_seen(tmp_path: Path) -> None:
+    """A listing of changes has a bound (`limits.DIFF_FILES`); what may be changed has none."""
+    many = f"mkdir a && cd a && seq {DIFF_FILES + 10} | xargs touch && cd .. && echo 'exit 0' > check.sh"
+    cast = works(runs(many), DONE)
+    async with opened(tmp_path, cast=cast) as world:
+        assert await world.play(todo(touches=["a/**"])) == "failed"
+        state, reason, detail = (await world.told())["fix"]
+        assert (state, reason) == ("failed", "verification")
+        assert "changed outside of touches: check.sh" in (detail or "")
 
 
 @pytest.mark.parametrize("liar", LIARS, ids=lambda liar: liar.name)

@@ -46,6 +46,16 @@ async def test_a_plan_is_drafted_reviewed_revised_and_carried_out(tmp_path: Path
         assert evidence[1].item["rounds"] == 2
 
 
+async def test_the_reviewer_sees_every_plan(tmp_path: Path) -> None:
+    drafts = [submits(agent(title=title)) for title in ("The first draft", "The second draft")]
+    cast = {"prometheus": acts(*drafts), "metis": acts(OBJECTS, APPROVED)}
+    async with opened(tmp_path, cast=cast) as world:
+        assert await world.play(goal=GOAL) == "completed", await world.told()
+        first, second = (heard.last for heard in world.stage.by("metis"))
+        assert "The first draft" in first
+        assert "The second draft" in second
+
+
 REFUSED: dict[str, tuple[Any, str]] = {
     "without verification": (submits(agent(verify=None)), "verify"),
     "verified by a reviewer alone": (submits(agent(verify=[{"review": "oracle"}])), "verify"),

@@ -82,6 +82,11 @@ ODD_CALLS: list[tuple[list[Json], list[tuple[str, Json]]]] = [
          {"index": 0, "id": "a", "function": {"name": "x", "arguments": ": 1}"}}],
         [("x", {"k": 1})],
     ),
+    (
+        [{"id": "a", "function": {"name": "x", "arguments": "{"}}, {"function": {"arguments": "}"}},
+         {"id": "b", "function": {"name": "y", "arguments": ""}}, {"function": {"arguments": '{"k": 2}'}}],
+        [("x", {}), ("y", {"k": 2})],
+    ),
 ]  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from orchestrator.sinks.webhook import Webhook, WebhookSink, signature
 from orchestrator.views import EventView
 from state.commands import Claimed, ClaimedMany, ClaimNext, Complete, NewTodo, SubmitRun
 from state.errors import SinkAway
+from state.limits import PAGE
 from state.ports import Store
 from state.records import QUEUE, Evidence
 from state.sqlite import SqliteStore
@@ -111,6 +112,30 @@ async def test_who_comes_next_goes_on_where_it_stands(store: SqliteStore) -> Non
     assert second.told["r"][0] == len(first.told["r"]) + 1
 
 
+async def test_a_teller_that_ends_leaves_the_sink_to_the_next_one(store: SqliteStore) -> None:
+    first, second = Listener(), Listener()
+    await submit(store, "r")
+    async with telling(store, first):
+        await until(lambda: bool(first.told["r"]))
+    await finish(store, "r")
+    last = await newest(store, "r")
+    async with telling(store, second, boot="w2"):
+        await until(lambda: second.told["r"][-1:] == [last])  # long before the first one's lease is over
+
+
+async def test_a_busy_run_does_not_hold_up_the_others(store: SqliteStore) -> None:
+    listener = Listener(batch=PAGE)
+    await submit(store, "busy", todos=PAGE)
+    await submit(store, "other")
+    teller = Teller(store, listener, "w1")
+    assert await teller.round()
+    assert listener.told["other"]
+    assert 0 < len(listener.told["busy"]) < PAGE
+    while await teller.round():
+        pass
+    assert listener.told["busy"] == list(range(1, await newest(store, "busy") + 1))
+
+
 async def test_two_workers_do_not_both_tell(store: SqliteStore) -> None:
     one, other = Listener(), Listener()
     async with telling(store, one), telling(store, other, boot="w2"):
@@ -200,6 +225,14 @@ async def test_a_run_is_told_to_an_endpoint_that_fails_now_and_then(store: Sqlit
     assert len(seqs) == last + 3
 
 
+async def test_an_answer_without_an_end_is_an_answer(endpoint: Receiver) -> None:
+    endpoint.endless = True
+    async with hook(endpoint.url) as sink:
+        for seq in (1, 2):
+            await asyncio.wait_for(sink.tell([event(seq)]), 60)
+    assert [json.loads(each.body)["seq"] for each in endpoint.received] == [1, 2]
+
+
 # --- topic -----------------------------------------------------------------------------------------------------------
 
 
@@ -234,6 +267,23 @@ async def test_who_begins_to_listen_misses_nothing_from_then_on(rabbit: Rabbit, 
         await message.ack()
         taken.append(json.loads(message.body)["seq"])
     assert list(dict.fromkeys(taken)) == list(range(9, 14))
+
+
+@pytest.mark.rabbitmq
+async def test_who_begins_to_listen_to_some_hears_them_in_order(rabbit: Rabbit, peer: Peer) -> None:
+    sink = TopicSink(rabbit)
+    some, all_of_them = [await peer.channel.declare_queue(exclusive=True) for _ in range(2)]
+    await some.bind(rabbit.topology.events, "a")
+    types = "abcbacbba"
+    await sink.tell([event(seq, type) for seq, type in enumerate(types, 1)])
+    await all_of_them.bind(rabbit.topology.events, "#")
+    await sink.tell([event(seq, type) for seq, type in enumerate(types, 11)])
+    taken: list[int] = []
+    while taken[-1:] != [10 + len(types)]:
+        message = await peer.take_from(all_of_them)
+        await message.ack()
+        taken.append(json.loads(message.body)["seq"])
+    assert taken == list(range(11, 11 + len(types)))
 
 
 @pytest.mark.rabbitmq

@@ -32,6 +32,8 @@ class Receiver:
     received: list[Received] = field(default_factory=list[Received])
     extra: str = ""
     """Header lines of each answer."""
+    endless: bool = False
+    """It answers with 200 and a body that has no end."""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError, asyncio.IncompleteReadError):
@@ -41,6 +43,12 @@ class Receiver:
                 headers = {name.lower(): value for name, value in lines}
                 body = await reader.readexactly(int(headers.get("content-length", "0")))
                 self.received.append(Received(headers, body))
+                if self.endless:
+                    writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n")
+                    while True:
+                        writer.write(b": still here\n\n")
+                        await writer.drain()
+                        await asyncio.sleep(0.05)
                 status = self.answers.pop(0) if self.answers else 204
                 if not status:
                     break

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from orchestrator.executors.attempt_log import AttemptLog
+from state.errors import RemoteUnavailable
 from state.limits import LOG_BYTES
 
 
@@ -56,6 +57,22 @@ class Slow(Kept):
         await super().append(name, offset, data)
 
 
+class Troubled(Kept):
+    """Its store is away so many times."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self.times = times
+        self.stored = asyncio.Event()
+
+    async def append(self, name: str, offset: int, data: bytes) -> None:
+        self.times -= 1
+        if self.times >= 0:
+            raise RemoteUnavailable("it is away", "Wait.")
+        await super().append(name, offset, data)
+        self.stored.set()
+
+
 @pytest.mark.parametrize("later", [b"", b" and the end"])
 async def test_a_command_that_ends_while_its_log_is_stored_loses_nothing(later: bytes) -> None:
     kept = Slow()
@@ -65,3 +82,29 @@ async def test_a_command_that_ends_while_its_log_is_stored_loses_nothing(later: 
         await log.take(later)
         kept.go_on.set()
     assert kept.data == b"the beginning" + later
+
+
+async def test_what_cannot_be_stored_for_a_while_is_stored_later(caplog: pytest.LogCaptureFixture) -> None:
+    kept = Troubled(times=2)
+    async with AttemptLog("log", kept, kept, {}) as log:  # type: ignore[arg-type]
+        await log.take(b"one ")
+        await asyncio.wait_for(kept.stored.wait(), 30)
+        await log.take(b"two")
+    assert kept.data == b"one two"
+    assert len(caplog.records) == 1
+
+
+async def test_what_cannot_be_stored_at_the_end_is_told() -> None:
+    kept = Troubled(times=1_000)
+    with pytest.raises(RemoteUnavailable):
+        async with AttemptLog("log", kept, kept, {}) as log:  # type: ignore[arg-type]
+            await log.take(b"one")
+
+
+async def test_a_second_part_goes_on_where_the_first_ended() -> None:
+    kept = Kept()
+    async with AttemptLog("log", kept, kept, {}) as log:  # type: ignore[arg-type]
+        await log.take(b"one ")
+    async with AttemptLog("log", kept, kept, {}, log.stored) as later:  # type: ignore[arg-type]
+        await later.take(b"two")
+    assert kept.data == b"one two"

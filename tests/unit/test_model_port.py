@@ -25,7 +25,7 @@ SOURCE = Source("maker", "model", "maker.example", "MAKER_KEY", "sk-secret")
 
 
 def test_a_meter_costs_nothing_before_it_was_sent() -> None:
-    assert Meter(REQUEST).usage == Usage(estimated=True)
+    assert Meter(REQUEST).usage == Usage(), "which is no estimate: nothing is withheld for it"
 
 
 def test_a_meter_estimates_until_it_is_told() -> None:

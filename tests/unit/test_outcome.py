@@ -46,3 +46,10 @@ def test_each_result_has_its_command() -> None:
     left = Output("(stdout)", "s3://b/log", "s3://b/.atlas/log", "sha256:0", 1, False, None)
     last = Failure("exit", "1", outputs=[left])
     assert settlement(claim(2, retries=2, backoff=1), last) == Fail("t", 3, "exit", "1", None, [], [left])
+
+
+@pytest.mark.parametrize("result", [Failure("output", "no file: a\udcff\0"), Blockage("input", "no file: a\udcff\0")])
+def test_a_name_that_is_no_text_can_be_told(result: Failure | Blockage) -> None:
+    command = settlement(claim(), result)
+    assert isinstance(command, Fail | Block)
+    assert command.detail == "no file: a?\N{SYMBOL FOR NULL}"

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import cast
+
 import pytest
 
-from orchestrator.sandboxes import Choice, Policy, Request, choose
+from mcp_servers.container.host import HostSandbox
+from orchestrator.sandboxes import Choice, Containers, Policy, Request, Sandboxes, choose
 from state.errors import ImageMissing, SandboxUnavailable
 from state.records import Provenance
 
@@ -74,3 +78,18 @@ def test_where_only_containers_are_allowed_nobody_gets_the_host(
         with pytest.raises(SandboxUnavailable, match=NONE) as caught:
             choose(Request(asked, image, provenance, True), policy, NONE)
         assert "sandbox: host" not in caught.value.hint
+
+
+async def test_the_engine_is_connected_once_however_many_ask() -> None:
+    """Only that one is told that the worker lives: what another runs would be ended after three seconds."""
+    connected: list[object] = []
+
+    async def connect() -> Containers:
+        await asyncio.sleep(0)
+        connected.append(found := cast("Containers", HostSandbox()))
+        return found
+
+    sandboxes = Sandboxes(HostSandbox(), connect, Policy())
+    found = await asyncio.gather(*(sandboxes.sandbox(Request("docker", IMAGE, "person")) for _ in range(4)))
+    assert len(connected) == 1
+    assert {id(sandbox) for sandbox, _ in found} == {id(connected[0])}

@@ -214,6 +214,27 @@ async def test_what_is_being_settled_stands(tmp_path: Path) -> None:
     assert rig.published == [], "that is left to whoever goes on"
 
 
+async def test_what_must_be_done_again_when_it_is_to_stop_is_given_back(tmp_path: Path) -> None:
+    """Its settlement was under way: it could have stood, but the run's head has moved."""
+
+    async def again() -> Result:
+        raise AssertionError("it was told to stop")
+
+    async def work(claim: Claimed) -> Result:
+        result = done()
+        result.head, result.again = ("elsewhere", "commit"), again
+        return result
+
+    rig = Rig(tmp_path / "a.db", Does(work), held=Complete)
+    await rig.submit()
+    await asyncio.wait_for(rig.dispatch.reached.wait(), PATIENCE)
+    draining = asyncio.create_task(rig.worker.drain(0.0))
+    rig.worker.lease_lost()
+    rig.dispatch.open.set()
+    await asyncio.wait_for(draining, PATIENCE)
+    assert await rig.end() == "ready"
+
+
 @pytest.mark.parametrize("outputs", [[], [OUTPUT]])
 async def test_a_settlement_that_nothing_can_follow_needs_no_place(tmp_path: Path, outputs: list[Output]) -> None:
     """Five places, six TODOs: the sixth is taken while the others are being settled, unless they have to be published

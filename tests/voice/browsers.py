@@ -35,7 +35,7 @@ _LISTENING = """() => {
   window.heard = {messages: [], loud: []};
   const open = RTCPeerConnection.prototype.createDataChannel;
   RTCPeerConnection.prototype.createDataChannel = function (...given) {
-    const channel = open.apply(this, given);
+    const channel = (heard.channel = open.apply(this, given));
     channel.addEventListener("message", ({data}) => heard.messages.push({at: performance.now(), ...JSON.parse(data)}));
     return channel;
   };
@@ -47,7 +47,7 @@ _LISTENING = """() => {
     const look = () => {
       analyser.getFloatTimeDomainData(samples);
       const level = Math.sqrt(samples.reduce((sum, each) => sum + each * each, 0) / samples.length);
-      heard.loud.push({at: performance.now(), level});
+      heard.loud.push({at: performance.now(), level: level * element.volume});
     };
     setInterval(look, 5);
   };
@@ -63,7 +63,7 @@ _MOUTH = """() => {
     context = new AudioContext({sampleRate: 48000});
     out = context.createMediaStreamDestination();
   };
-  navigator.mediaDevices.getUserMedia = async () => (ready(), out.stream.clone());
+  navigator.mediaDevices.getUserMedia = async () => (ready(), (heard.microphone = out.stream.clone()));
   window.say = async (wav) => {
     const sound = await context.decodeAudioData(Uint8Array.from(atob(wav), (each) => each.charCodeAt(0)).buffer);
     const source = new AudioBufferSourceNode(context, {buffer: sound});

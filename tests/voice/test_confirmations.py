@@ -77,6 +77,17 @@ async def test_yes_is_no_answer_to_a_question_that_was_read_before_something_els
         assert not await home.service.questions()
 
 
+async def test_yes_is_no_answer_to_what_was_read_long_ago(
+    home: House, means: Means, prompted: Prompted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("voice.conversation._FRESH_SECONDS", 0.0)
+    await asks(home)
+    async with room(means) as there:
+        told = await says(there, prompted, "are there any questions", "yes")
+        assert told["text"].startswith("Approve: Push")  # it is read, and asked about again
+        assert await home.service.questions()
+
+
 async def test_be_quiet_ends_what_nobody_asked_for(home: House, means: Means, prompted: Prompted) -> None:
     async with room(means) as there:
         await told_here(there)

@@ -4,6 +4,8 @@ import {Trouble, unfocused} from "/static/bits.js";
 import {Login, Theme, known, linked, wear} from "/static/frame.js";
 import {html, render, useEffect, useRef, useState} from "/static/html.js";
 import {Call, microphone} from "./call.js";
+import {Ducking} from "./ducking.js";
+import {Ears} from "./ears.js";
 import {Meter} from "./meter.js";
 import {beginning, passed, told} from "./story.js";
 import {Controls, Settings, TalkButton, Transcript, remembered} from "./parts.js";
@@ -41,9 +43,10 @@ function Talk({who}) {
   const [story, setStory] = useState(beginning);
   const [trouble, setTrouble] = useState(null);
   const [stream, setStream] = useState(null);
+  const [ears, setEars] = useState(null);
   const [held, setHeld] = useState(false);
   const [muted, setMuted] = useState(false);
-  const call = useRef(null), sound = useRef(null), now = useRef({}), speaking = useRef(false), quiet = useRef(0), card = useRef(null);
+  const call = useRef(null), sound = useRef(null), now = useRef({}), speaking = useRef(false), quiet = useRef(0), ducking = useRef(null), card = useRef(null);
   now.current = {settings, held, muted};
 
   useEffect(() => {
@@ -53,6 +56,19 @@ function Talk({who}) {
   }, []);
   useEffect(() => void (unfocused() && state !== "idle" && card.current.querySelector("button.main")?.focus()), [state]);
   useEffect(() => call.current?.hear(!muted && (settings.mode === "wake" || held)), [muted, held, settings.mode, stream, state]);
+
+  useEffect(() => {
+    if (!stream) return undefined;
+    const heard = new Ears(stream);
+    const made = new Ducking(heard, (part) => sound.current && (sound.current.volume = part));
+    ducking.current = made;
+    setEars(heard);
+    return () => {
+      made.end();
+      heard.close();
+      setEars(null);
+    };
+  }, [stream]);
 
   const silence = (on) => {
     clearTimeout(quiet.current);
@@ -75,6 +91,7 @@ function Talk({who}) {
       });
     },
     message: ({type, data}) => {
+      ducking.current?.take(type, data?.event, performance.now());
       if (type === "bot-interrupted" && speaking.current && now.current.settings.quick) silence(true);
       if (type === "bot-started-speaking") silence(false);
       if (type === "bot-started-speaking" || type === "bot-stopped-speaking") speaking.current = type === "bot-started-speaking";
@@ -133,7 +150,7 @@ function Talk({who}) {
       ${who.scope === "read" ? html`<p class="quiet">Your token may only look: ask what you like, nothing will be changed.</p>` : null}
       ${open
         ? html`<${TalkButton} held=${held} live=${live && !muted} hold=${hold} now=${story.now} />
-            <${Meter} stream=${stream} />
+            <${Meter} ears=${ears} />
             <${Controls} live=${live} muted=${muted} mute=${mute} detail=${(more) => ask("detail", {more})} end=${() => call.current.end()} />`
         : html`<button class="main start" onClick=${start} disabled=${state === "connecting" || state === "asking"}>Start talking</button>`}
       <${Settings} settings=${settings} choose=${choose} />

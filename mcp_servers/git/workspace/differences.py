@@ -15,6 +15,7 @@ from state.limits import DIFF_FILES, MB
 _OPTIONS = ("-r", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color", "--ignore-submodules=none")
 _PATCH = ("--patch", "--src-prefix=a/", "--dst-prefix=b/", "--unified=3", "--diff-algorithm=myers")
 _LISTING_BYTES = 8 * MB
+_ALL_BYTES = 64 * MB
 _BIG = "core.bigFileThreshold=4m"
 """Larger files are binary, to a diff."""
 _SECONDS = 120.0
@@ -47,6 +48,12 @@ async def changed_files(git: Git, old: str, new: str) -> tuple[list[ChangedFile]
             lines[path] = value
     files = [ChangedFile(shown(path), kind, *lines.get(path, (None, None))) for path, kind in status.items()]
     return files, stretch.more or len(files) > DIFF_FILES
+
+
+async def changed_paths(git: Git, old: str, new: str) -> tuple[list[str], bool]:
+    """(every path that differs, whether even this is not all)"""
+    listing = await _judging(git).page("diff-tree", *_OPTIONS, "--name-only", "-z", old, new, start=0, size=_ALL_BYTES)
+    return [shown(path) for path in listing.data.split(b"\0")[:-1]], listing.more
 
 
 async def count(git: Git, old: str, new: str) -> int:

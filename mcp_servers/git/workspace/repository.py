@@ -134,6 +134,12 @@ class RunRepository:
         _check(old, new)
         return await self.cache.sound(lambda: differences.compare(self.cache.git, old, new, limit))
 
+    async def changed_paths(self, old: str, new: str) -> tuple[list[str], bool]:
+        """(every path that differs between two commits, whether even this is not all): for who must see all of them,
+        which `diff` does not show."""
+        _check(old, new)
+        return await self.cache.sound(lambda: differences.changed_paths(self.cache.git, old, new))
+
     async def diff_delivered(self, commit: str, base: str, *, limit: int = DIFF_BYTES) -> Diff:
         """The same from `base` to what `deliverable` would take of `commit`."""
         _check(commit, base)
