@@ -35,7 +35,12 @@ class Receiver:
     endless: bool = False
     """It answers with 200 and a body that has no end."""
 
+    serving: set[asyncio.Task[Any]] = field(default_factory=set[asyncio.Task[Any]])
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if task := asyncio.current_task():
+            self.serving.add(task)
+            task.add_done_callback(self.serving.discard)
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
@@ -45,7 +50,7 @@ class Receiver:
                 self.received.append(Received(headers, body))
                 if self.endless:
                     writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n")
-                    while True:
+                    while not reader.at_eof():
                         writer.write(b": still here\n\n")
                         await writer.drain()
                         await asyncio.sleep(0.05)
@@ -65,3 +70,5 @@ async def receiver() -> AsyncGenerator[Receiver]:
     found.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hook"
     async with server:
         yield found
+        if found.endless:
+            await asyncio.wait(found.serving, timeout=30)  # whoever reads has gone
