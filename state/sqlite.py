@@ -16,7 +16,7 @@ from state.commit_signal import CommitSignal
 from state.errors import StoreError, StoreUnavailable
 from state.group_commit import GroupCommit
 from state.limits import BUSY_SECONDS
-from state.migrations import upgrade_sqlite
+from state.migrations import is_ready, upgrade_sqlite
 from state.readers import READERS, Readers
 from state.records import new_id
 from state.sqlite_writer import SqliteWriter, sqlite_failure
@@ -45,14 +45,15 @@ class SqliteStore:
 
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._turnstile = Turnstile(path)
+            self._turnstile = Turnstile(path, busy)
         except OSError as error:
             raise StoreUnavailable(
                 f"cannot open {path}: {error.strerror}", "Check the path and its permissions."
             ) from error
         try:
-            with self._turnstile:
-                upgrade_sqlite(path)
+            if not is_ready(path):
+                with self._turnstile:
+                    upgrade_sqlite(path)
             self._signal = CommitSignal()
             writer = SqliteWriter(path, self._turnstile, self._signal.grow, now=now, new_id=ids, busy=busy)
             self._writer = GroupCommit(writer)

@@ -23,6 +23,21 @@ VERSION_TABLE = "alembic_version"
 READ_VERSION = f"SELECT version_num FROM {VERSION_TABLE}"  # noqa: S608
 
 
+def is_ready(path: Path) -> bool:
+    """Whether the file is at `HEAD`, in WAL mode: then who opens it need not wait for who writes."""
+    try:
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=0.0)
+    except sqlite3.OperationalError:  # it is not there
+        return False
+    try:
+        (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+        return mode == "wal" and connection.execute(READ_VERSION).fetchone() == (HEAD,)
+    except sqlite3.Error:
+        return False
+    finally:
+        connection.close()
+
+
 def upgrade_sqlite(path: Path) -> None:
     """Make the file, or bring it to `HEAD`, in WAL mode. Cheap when there is nothing to do: no Alembic is imported.
 

@@ -6,9 +6,12 @@ import asyncio
 import logging
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
+import sys
 import threading
+import time
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -22,6 +25,7 @@ from state.errors import StoreBusy, StoreError, StoreFull, StoreUnavailable
 from state.migrations import upgrade
 from state.sqlite import SqliteStore
 from state.tables import Run
+from state.turnstile import Turnstile
 from tests.contract.store_world import submission, task
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,6 +79,84 @@ async def test_a_lock_is_not_waited_for_for_ever(tmp_path: Path) -> None:
     await store.apply([_run("r9")])
     assert await _names(store) == {"r9"}
     await store.close()
+
+
+async def test_a_process_that_is_stopped_while_it_writes_does_not_stop_the_others_without_a_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They can look at everything, and are told why they can't write; once it goes on, so do they."""
+    path = tmp_path / "atlas.db"
+    await SqliteStore(path).close()
+    stopped = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _WRITES, str(path), stdout=subprocess.PIPE, stdin=subprocess.PIPE
+    )
+    try:
+        assert stopped.stdout
+        assert await stopped.stdout.readline() == b"inside\n"
+        stopped.send_signal(signal.SIGSTOP)
+        monkeypatch.setattr("state.turnstile._SAY_SECONDS", 0.1)
+        store = SqliteStore(path, busy=0.5)
+        assert await _names(store) == set()
+        for name in ("r1", "r2"):
+            with pytest.raises(StoreBusy, match="another process has been writing"):
+                await store.apply([_run(name)])
+        assert "does not end; waiting" in caplog.text
+        other = SqliteStore(path)
+        later = asyncio.ensure_future(other.apply([_run("r3")]))
+        stopped.send_signal(signal.SIGCONT)
+        await stopped.communicate()
+        await later
+        await store.apply([_run("r4")])
+        assert await _names(store) == {"r3", "r4"}
+        await asyncio.gather(store.close(), other.close())
+    finally:
+        if stopped.returncode is None:
+            stopped.kill()
+            await stopped.wait()
+
+
+_WRITES = """
+import sys
+from pathlib import Path
+from state.turnstile import Turnstile
+with Turnstile(Path(sys.argv[1])):
+    print("inside", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_turn_that_nobody_waits_for_any_more_goes_to_the_next_one(tmp_path: Path) -> None:
+    path = tmp_path / "atlas.db"
+    first, second, third = Turnstile(path), Turnstile(path, busy=0.05), Turnstile(path)
+    with first:
+        for _ in range(2):
+            with pytest.raises(StoreBusy), second:
+                pass
+        second.close()
+    with third:
+        pass
+    with first:
+        pass
+    for each in (first, third):
+        each.close()
+
+
+async def test_many_threads_with_turnstiles_of_their_own_are_inside_one_at_a_time(tmp_path: Path) -> None:
+    inside, most = 0, 0
+
+    def write() -> None:
+        nonlocal inside, most
+        turnstile = Turnstile(tmp_path / "atlas.db")
+        for _ in range(100):
+            with turnstile:
+                inside += 1
+                most = max(most, inside)
+                time.sleep(0)
+                inside -= 1
+        turnstile.close()
+
+    await asyncio.gather(*(asyncio.to_thread(write) for _ in range(8)))
+    assert (inside, most) == (0, 1)
 
 
 async def test_readers_do_not_wait_for_a_writer(tmp_path: Path) -> None:
