@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -23,6 +24,9 @@ from state.sqlite_writer import SqliteWriter, sqlite_failure
 from state.turnstile import Turnstile
 
 T = TypeVar("T")
+
+_CLOSE_SECONDS = 5.0
+"""For what waits to be written; then another process that does not end is not waited for."""
 
 
 class SqliteStore:
@@ -85,7 +89,10 @@ class SqliteStore:
             await asyncio.get_running_loop().run_in_executor(None, self._close)
 
     def _close(self) -> None:
+        hurrying = threading.Timer(_CLOSE_SECONDS, self._turnstile.hurry)
+        hurrying.start()
         self._writer.close()
+        hurrying.cancel()
         self._readers.close()
         self._turnstile.close()
 

@@ -57,6 +57,12 @@ class Turnstile:
     ) -> None:
         fcntl.flock(self._room, fcntl.LOCK_UN)
 
+    def hurry(self) -> None:
+        """From another thread: whoever waits now, or later, does so no longer."""
+        self._busy = 0.0
+        if waiting := self._waiting:
+            waiting.hurry()
+
     def close(self) -> None:
         """A thread that still waits keeps the files, to the end of the process."""
         if self._waiting is None or self._waiting.ended:
@@ -85,18 +91,18 @@ class _Waiting:
         self._room = room
         self._lock = threading.Lock()
         self._wanted = True
-        self._ended = threading.Event()
+        self._ended = False
+        self._news = threading.Event()
         self._error: OSError | None = None
         threading.Thread(target=self._run, name="atlas-turnstile", daemon=True).start()
 
     def over(self, seconds: float, database: Path) -> bool:
         """Wait until it is our turn, so long at most; whether it is."""
-        if not self._ended.wait(min(_SAY_SECONDS, seconds)):
-            if seconds > _SAY_SECONDS:
-                log.warning("another process is writing to %s, and does not end; waiting", database)
-                self._ended.wait(seconds - _SAY_SECONDS)
-            with self._lock:
-                self._wanted = self._ended.is_set()
+        if not self._news.wait(min(_SAY_SECONDS, seconds)) and seconds > _SAY_SECONDS:
+            log.warning("another process is writing to %s, and does not end; waiting", database)
+            self._news.wait(seconds - _SAY_SECONDS)
+        with self._lock:
+            self._wanted = self._ended
         if self._error:
             raise self._error
         return self._wanted
@@ -104,12 +110,16 @@ class _Waiting:
     @property
     def ended(self) -> bool:
         """Whether its turn has come."""
-        return self._ended.is_set()
+        return self._ended
+
+    def hurry(self) -> None:
+        """Wait no longer."""
+        self._news.set()
 
     def again(self) -> bool:
         """Want it again; False when it has come and gone meanwhile."""
         with self._lock:
-            self._wanted = not self._ended.is_set()
+            self._wanted = not self._ended
             return self._wanted
 
     def _run(self) -> None:
@@ -124,4 +134,5 @@ class _Waiting:
         with self._lock:
             if not self._wanted and not self._error:
                 fcntl.flock(self._room, fcntl.LOCK_UN)
-            self._ended.set()
+            self._ended = True
+            self._news.set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import os
@@ -19,6 +20,7 @@ from state.records import QUEUE
 
 _PR_SET_DUMPABLE = 4
 _BROKER_SECONDS = 2.0
+_LOOK_SECONDS = 5.0
 """How long a command waits for the broker; without it everything is found by polling."""
 _YOUNG = 10_000
 """New objects after which the garbage collector looks at them. A process that works makes many that live for a step;
@@ -91,14 +93,16 @@ class House:
 
     async def look_round(self) -> None:
         """Hold the runs whose own process is gone, and give back what dead workers own. Everybody who looks does it:
-        there may be no worker that would. What can't be written now (a full disk) can still be looked at."""
+        there may be no worker that would. What can't be written now (a full disk, a process that was stopped while it
+        wrote) can still be looked at."""
         from orchestrator.sweeper import abandoned, take_back
         from state.errors import StoreError
 
-        with contextlib.suppress(StoreError):
-            if left := await abandoned(self.store, self.census):
-                await self.dispatch.apply(left)
-            await take_back(self.dispatch, self.census, by="")
+        with contextlib.suppress(StoreError, TimeoutError):
+            async with asyncio.timeout(_LOOK_SECONDS):
+                if left := await abandoned(self.store, self.census):
+                    await self.dispatch.apply(left)
+                await take_back(self.dispatch, self.census, by="")
 
 
 @dataclass(frozen=True, slots=True)

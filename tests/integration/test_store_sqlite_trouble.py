@@ -104,7 +104,7 @@ async def test_a_process_that_is_stopped_while_it_writes_does_not_stop_the_other
         other = SqliteStore(path)
         later = asyncio.ensure_future(other.apply([_run("r3")]))
         stopped.send_signal(signal.SIGCONT)
-        await stopped.communicate()
+        await stopped.communicate(b"")
         await later
         await store.apply([_run("r4")])
         assert await _names(store) == {"r3", "r4"}
