@@ -9,7 +9,7 @@ export function Meter({ears}) {
     if (!ears) return undefined;
     let frame = 0;
     const show = () => {
-      meter.current.value = Math.max(0, 1 - ears.level() / SILENT_DB);
+      if (meter.current) meter.current.value = Math.max(0, 1 - ears.level() / SILENT_DB);
       frame = requestAnimationFrame(show);
     };
     show();

@@ -98,12 +98,17 @@ export function Settings({settings, choose}) {
 const NAMES = {you: "you", atlas: "Atlas", progress: "news", note: "", error: "trouble"};
 
 export function Transcript({story, hint}) {
-  const end = useRef(null), follows = useRef(true);
+  const end = useRef(null), follows = useRef(true), top = useRef(0);
   useEffect(() => {
     const list = end.current;
     if (follows.current) list.scrollTop = list.scrollHeight;
   }, [story.number, story.hearing]);
-  const scrolled = ({currentTarget: list}) => (follows.current = list.scrollHeight - list.scrollTop - list.clientHeight < NEAR_PX);
+  const scrolled = ({currentTarget: list}) => {
+    // Who scrolls back reads; what is merely added moves nothing up.
+    if (list.scrollHeight - list.scrollTop - list.clientHeight < NEAR_PX) follows.current = true;
+    else if (list.scrollTop < top.current) follows.current = false;
+    top.current = list.scrollTop;
+  };
   return html`<section class="card" aria-label="transcript">
     <h2>What is said</h2>
     <div class="transcript" ref=${end} onScroll=${scrolled} tabindex="0" role="log" aria-label="what is said">
