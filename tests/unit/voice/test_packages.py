@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 LOCK = Path(__file__).resolve().parents[3] / "uv.lock"
 AUDIO = {
@@ -63,3 +68,18 @@ def large(found: set[str]) -> set[str]:
 
 def test_services_in_a_cloud_add_little() -> None:
     assert installed("voice-cloud") - installed("voice") == {"deepgram-sdk"}
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "sherpa_onnx"])
+def test_nothing_tells_its_makers_of_its_use(tmp_path: Path, engine: str) -> None:
+    """ONNX Runtime would: it keeps what is to be sent in the home directory, and who sends it in the temporary one. It
+    does not where ``CI`` is set."""
+    home, temporary = tmp_path / "home", tmp_path / "tmp"
+    own = {name: value for name, value in os.environ.items() if name not in ("CI", "ORT_DISABLE_TELEMETRY")}
+    for each in (home, temporary):
+        each.mkdir()
+    subprocess.run(
+        [sys.executable, "-c", f"import voice, {engine}"], check=True, cwd=LOCK.parent,
+        env={**own, "HOME": str(home), "TMPDIR": str(temporary), "PYTHONDONTWRITEBYTECODE": "1"},
+    )  # fmt: skip
+    assert [path for each in (home, temporary) for path in each.rglob("*")] == []
