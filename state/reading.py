@@ -388,12 +388,8 @@ def events_of(
         return []
     table = cast(Table, inspect(Event).local_table)
     share = max(1, limit // len(news)) if types is None else max(each.last for each in news)  # numbers have no gaps
-    wanted = or_(
-        *(
-            and_(table.c.run_id == each.run, table.c.seq.between(each.after + 1, min(each.last, each.after + share)))
-            for each in news
-        )
-    )
+    ranges = [(each.run, table.c.seq.between(each.after + 1, min(each.last, each.after + share))) for each in news]
+    wanted = or_(*(and_(table.c.run_id == run, numbers) for run, numbers in ranges))
     query = core_select(*(table.c[name] for name in Told._fields)).where(wanted)
     if types is not None:
         query = query.where(table.c.type.in_(types))
