@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from orchestrator.executors.attempt_log import AttemptLog
 from state.errors import RemoteUnavailable
 from state.limits import LOG_BYTES
+
+if TYPE_CHECKING:
+    from state.ports import ArtifactStore, Reporter
 
 
 class Kept:
@@ -26,10 +30,14 @@ class Kept:
         assert offset == len(self.data)
 
 
+def log_into(kept: Kept, stored: int = 0) -> AttemptLog:
+    return AttemptLog("log", cast("ArtifactStore", kept), cast("Reporter", kept), {}, stored)
+
+
 @pytest.mark.parametrize("pieces", [(LOG_BYTES, 1), (LOG_BYTES - 1, 2), (LOG_BYTES + 1,), (LOG_BYTES, 1, 1, 1)])
 async def test_a_log_that_is_cut_says_so_once(pieces: Sequence[int]) -> None:
     kept = Kept()
-    async with AttemptLog("log", kept, kept, {}) as log:  # type: ignore[arg-type]
+    async with log_into(kept) as log:
         for size in pieces:
             await log.take(bytes(size))
     assert kept.data[:LOG_BYTES] == bytes(LOG_BYTES)
@@ -38,7 +46,7 @@ async def test_a_log_that_is_cut_says_so_once(pieces: Sequence[int]) -> None:
 
 async def test_a_log_of_exactly_that_size_is_whole() -> None:
     kept = Kept()
-    async with AttemptLog("log", kept, kept, {}) as log:  # type: ignore[arg-type]
+    async with log_into(kept) as log:
         for size in (LOG_BYTES, 0):
             await log.take(bytes(size))
     assert kept.data == bytes(LOG_BYTES)
@@ -76,7 +84,7 @@ class Troubled(Kept):
 @pytest.mark.parametrize("later", [b"", b" and the end"])
 async def test_a_command_that_ends_while_its_log_is_stored_loses_nothing(later: bytes) -> None:
     kept = Slow()
-    async with AttemptLog("log", kept, kept, {}) as log:  # type: ignore[arg-type]
+    async with log_into(kept) as log:
         await log.take(b"the beginning")
         await asyncio.wait_for(kept.storing.wait(), 30)  # as it does every now and then
         await log.take(later)
@@ -86,7 +94,7 @@ async def test_a_command_that_ends_while_its_log_is_stored_loses_nothing(later: 
 
 async def test_what_cannot_be_stored_for_a_while_is_stored_later(caplog: pytest.LogCaptureFixture) -> None:
     kept = Troubled(times=2)
-    async with AttemptLog("log", kept, kept, {}) as log:  # type: ignore[arg-type]
+    async with log_into(kept) as log:
         await log.take(b"one ")
         await asyncio.wait_for(kept.stored.wait(), 30)
         await log.take(b"two")
@@ -97,14 +105,14 @@ async def test_what_cannot_be_stored_for_a_while_is_stored_later(caplog: pytest.
 async def test_what_cannot_be_stored_at_the_end_is_told() -> None:
     kept = Troubled(times=1_000)
     with pytest.raises(RemoteUnavailable):
-        async with AttemptLog("log", kept, kept, {}) as log:  # type: ignore[arg-type]
+        async with log_into(kept) as log:
             await log.take(b"one")
 
 
 async def test_a_second_part_goes_on_where_the_first_ended() -> None:
     kept = Kept()
-    async with AttemptLog("log", kept, kept, {}) as log:  # type: ignore[arg-type]
+    async with log_into(kept) as log:
         await log.take(b"one ")
-    async with AttemptLog("log", kept, kept, {}, log.stored) as later:  # type: ignore[arg-type]
+    async with log_into(kept, log.stored) as later:
         await later.take(b"two")
     assert kept.data == b"one two"
