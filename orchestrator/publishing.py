@@ -30,10 +30,10 @@ class Publisher:
         """Publish what this TODO has just ended with."""
         await self._publish(await self._dispatch.store.read(lambda session: reading.artifacts(session, claim.todo)))
 
-    async def everything(self, run: str | None = None) -> None:
-        """Publish what is known not to be published, of one run, or of all what its own worker should have published
-        long ago."""
-        seconds = 0.0 if run else _LATE_SECONDS
+    async def everything(self, run: str | None = None, *, late: float = _LATE_SECONDS) -> None:
+        """Publish what is known not to be published: of one run, or of all what its own worker should have published
+        `late` seconds ago."""
+        seconds = 0.0 if run else late
         await self._publish(await self._dispatch.store.read(lambda session: reading.unpublished(session, run, seconds)))
 
     async def _publish(self, rows: Sequence[ArtifactRow]) -> None:

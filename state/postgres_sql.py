@@ -190,9 +190,10 @@ CLAIMABLE_OF_FEW_UNLOCKED = _CLAIMABLE_OF_FEW.format(locks="FOR UPDATE SKIP LOCK
 """Of runs that nobody else has locked."""
 CLAIMABLE_OF_MANY = CLAIMABLE.format(
     # Hidden from the planner, which else might look through the index of claimable runs, once for each TODO.
-    ready="todo JOIN run", any_run=ANY_RUN, has_claimable=f"coalesce({HAS_CLAIMABLE}, false)",
-    placement="%(placement)s", now=_NOW, labels_fit=_LABELS_FIT, room_fits=_ROOM_FITS,
-    limit="%(limit)s::int", lane_free=LANE_FREE,
+    # And no index leads from a run to its TODOs by this, so that the search begins with TODOs, whatever is known.
+    ready="todo JOIN run ON run.id = todo.run_id || ''", any_run=ANY_RUN,
+    has_claimable=f"coalesce({HAS_CLAIMABLE}, false)", placement="%(placement)s", now=_NOW,
+    labels_fit=_LABELS_FIT, room_fits=_ROOM_FITS, limit="%(limit)s::int", lane_free=LANE_FREE,
 )  # fmt: skip
 
 

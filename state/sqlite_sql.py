@@ -138,7 +138,7 @@ _CLAIMABLE_OF_RUN = CLAIMABLE_OF_RUN.format(
     run=":run", now=":now", labels_fit=_LABELS_FIT, room_fits=_ROOM_FITS, limit=":limit", lane_free=LANE_FREE
 )
 _CLAIMABLE = CLAIMABLE.format(
-    ready="todo INDEXED BY todo_next CROSS JOIN run", any_run=ANY_RUN, placement=":placement",
+    ready="todo INDEXED BY todo_next CROSS JOIN run ON run.id = todo.run_id", any_run=ANY_RUN, placement=":placement",
     has_claimable=HAS_CLAIMABLE, now=":now", labels_fit=_LABELS_FIT, room_fits=_ROOM_FITS, limit=":limit",
     lane_free=LANE_FREE,
 )  # fmt: skip

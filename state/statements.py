@@ -279,7 +279,7 @@ WHERE todo.run_id = {run} AND todo.state = 'ready' AND todo.not_before <= {now} 
 ORDER BY todo.priority DESC, todo.id LIMIT {limit}
 """
 CLAIMABLE = """
-SELECT todo.id, todo.run_id FROM {ready} ON run.id = todo.run_id
+SELECT todo.id, todo.run_id FROM {ready}
 WHERE todo.state = 'ready' AND todo.{any_run} AND todo.not_before <= {now} AND {labels_fit} AND {room_fits}
   AND {lane_free} AND run.placement = {placement} AND {has_claimable}
 ORDER BY todo.priority DESC, todo.id LIMIT {limit}

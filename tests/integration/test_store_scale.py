@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 import time
+from collections.abc import Awaitable, Callable
 from itertools import count
 from pathlib import Path
 
@@ -96,24 +97,39 @@ class ExplainedPostgres:
     later = rows
 
 
-async def _known_while_empty(url: str) -> None:
-    """What the planner knows of a queue that was full once: a moment later, it may be full again."""
+async def _fill(url: str, runs: int, todos: int) -> None:
     store = PostgresStore(url)
-    await store.apply([submission(*(task(f"a{n:03}") for n in range(500)))])
+    for _ in range(runs):
+        await store.apply([submission(*(task(f"a{n:03}") for n in range(todos)))])
     await store.close()
     statement(url, "ANALYZE")
+
+
+async def _known_while_empty(url: str) -> None:
+    """What the planner knows of a queue that was full once: a moment later, it may be full again."""
+    await _fill(url, 1, 500)
     clear(url)
     statement(url, "ANALYZE")
 
 
+async def _known_before(url: str) -> None:
+    """What it knows of the rows of tables of whose size it knows nothing."""
+    await _fill(url, 40, 3)
+    statement(url, f"TRUNCATE {', '.join(each.name for each in Run.metadata.sorted_tables)}")
+
+
+async def _unknown(url: str) -> None:
+    await _known_before(url)
+    statement(url, "DELETE FROM pg_statistic")
+
+
 @pytest.mark.postgres
-@pytest.mark.parametrize("known", [False, True])
-async def test_no_statement_of_the_hot_path_scans_a_postgresql_table(known: bool, postgres_cleared: str) -> None:
-    if known:
-        await _known_while_empty(postgres_cleared)
-    else:  # nor what the server has noted of the rows of other tests
-        statement(postgres_cleared, f"TRUNCATE {', '.join(each.name for each in Run.metadata.sorted_tables)}")
-    conninfo = make_url(postgres_cleared).set(drivername="postgresql").render_as_string(hide_password=False)
+@pytest.mark.parametrize("prepare", [_unknown, _known_before, _known_while_empty])
+async def test_no_statement_of_the_hot_path_scans_a_postgresql_table(
+    prepare: Callable[[str], Awaitable[None]], postgres_database: str
+) -> None:
+    await prepare(postgres_database)
+    conninfo = make_url(postgres_database).set(drivername="postgresql").render_as_string(hide_password=False)
     with psycopg.connect(conninfo) as plain:
         for name, value in SETTINGS.items():
             plain.execute("SELECT set_config(%s, %s, false)", (name, value))
