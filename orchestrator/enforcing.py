@@ -131,9 +131,9 @@ def counters_of(record: Record) -> Counters:
     )  # fmt: skip
 
 
-def waiting(after: float, why: str) -> str:
-    """What watchers are told while a model is away."""
-    return f"waits {after:g} s for the model: {why}"[:_TOLD].rstrip(": ")
+def waiting(after: float, why: str, what: str = "the model") -> str:
+    """What watchers are told while it is away."""
+    return f"waits {after:g} s for {what}: {why}"[:_TOLD].rstrip(": ")
 
 
 def _words(decision: Decision, why: str) -> str:

@@ -28,7 +28,7 @@ from roles.role import DUTIES
 from roles.rulings import Houseman
 from roles.thinking import Thinker
 from state.commands import Claimed
-from state.errors import LeaseLost
+from state.errors import LeaseLost, RemoteUnavailable
 from state.ports import Asked, Blockage, Deferral, Failure, Result, Store
 from state.tables import Run
 
@@ -92,7 +92,11 @@ class Drive:
             with suppress(LeaseLost):
                 await completed(self.record.flush())
         final = await self.graph.aget_state(config)
-        return await self._backed_off(final.values["at"]["stop"])
+        stop: Stop = final.values["at"]["stop"]
+        if stop["kind"] != "unavailable":
+            return stop
+        # a role that the enforcer does not watch
+        return await backed_off(self.record, self.bounds, stop, "the model", "could not answer")
 
     async def _standing(self) -> RunStanding:
         """Of the run, by what people and budgets have said."""
@@ -100,19 +104,6 @@ class Drive:
         if run.cancelled:
             return "cancelled"
         return "budget_exhausted" if run.budget_exhausted else "held" if run.held else "going"
-
-    async def _backed_off(self, stop: Stop) -> Stop:
-        """When a model was away from a role that the enforcer does not watch: wait longer each time, not for ever."""
-        if stop["kind"] != "unavailable":
-            return stop
-        errors = self.record.standing.errors + 1
-        after = max(stop["after"], min(self.bounds.backoff * 2 ** (errors - 1), BACKOFF_LIMIT))
-        told = ("todo.progress", json.dumps({"text": waiting(after, str(stop["detail"]))}))
-        await self.record.remember(standing=self.record.stands(errors=errors), events=[told])
-        if errors > ERRORS:
-            detail = f"the model could not answer {errors} times in a row: {stop['detail']}"
-            return {"kind": "blocked", "reason": "model", "detail": detail}
-        return {**stop, "kind": "wait", "after": after}
 
 
 @dataclass(slots=True)
@@ -132,6 +123,27 @@ class Patiently:
         self.number = await self.store.changed(self.number, _BUSY_SECONDS)
         await asyncio.sleep(_BUSY_PAUSE)
         return True
+
+
+async def backed_off(record: Record, bounds: Bounds, stop: Stop, what: str, could_not: str) -> Stop:
+    """Something outside was away; the stop has the `detail` and seconds to wait at least (`after`). Wait longer each
+    time, not for ever."""
+    errors = record.standing.errors + 1
+    after = max(stop["after"], min(bounds.backoff * 2 ** (errors - 1), BACKOFF_LIMIT))
+    told = ("todo.progress", json.dumps({"text": waiting(after, str(stop["detail"]), what)}))
+    await record.remember(standing=record.stands(errors=errors), events=[told])
+    if errors > ERRORS:
+        detail = f"{what} {could_not} {errors} times in a row: {stop['detail']}"
+        return {"kind": "blocked", "reason": "model", "detail": detail}
+    return {**stop, "kind": "wait", "after": after}
+
+
+async def storage_away(dispatch: Dispatch, claim: Claimed, bounds: Bounds, error: RemoteUnavailable) -> Result:
+    """The attempt could not go on without it: it goes on later, where it stood."""
+    record = await take_up(dispatch, claim)
+    away: Stop = {"detail": str(error), "after": 0.0}
+    stop = await backed_off(record, bounds, away, "the object store", "could not be used")
+    return Deferral("waiting", stop["after"]) if stop["kind"] == "wait" else Blockage("store", stop["detail"])
 
 
 def _untraced() -> AbstractContextManager[None]:

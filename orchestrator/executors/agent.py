@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.agents.bounds import Bounds
-from orchestrator.agents.driving import Drive, result_of, take_up
+from orchestrator.agents.driving import Drive, result_of, storage_away, take_up
 from orchestrator.agents.finishing import Finishing
 from orchestrator.agents.house_desk import HouseDesk
 from orchestrator.agents.models import Models
@@ -29,7 +29,7 @@ from roles.models.prices import PriceTable
 from roles.record import Record
 from state.agent_tables import AgentRow
 from state.commands import Claimed
-from state.errors import AtlasError, InputError
+from state.errors import AtlasError, InputError, RemoteUnavailable
 from state.ports import Failure, Reporter, Result, Worked
 from state.tables import Run
 
@@ -76,6 +76,8 @@ class AgentExecutor:
                 result = await attempt.carry_out()
         except TimeoutError:
             return Failure("timeout", f"not done within {claim.timeout:g} s")
+        except RemoteUnavailable as error:
+            return await storage_away(self._thinking.dispatch, claim, self._thinking.bounds, error)
         except AtlasError as error:
             return as_result(error)
         if isinstance(result, Worked):  # all that it worked with is closed: it is taken up as after a death

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlmodel import Session
 
-from orchestrator.agents.driving import result_of, take_up
+from orchestrator.agents.driving import result_of, storage_away, take_up
 from orchestrator.agents.house_desk import HouseDesk
 from orchestrator.agents.records import rendered
 from orchestrator.agents.workspace import Repository
@@ -30,7 +30,7 @@ from orchestrator.verification import evidence
 from roles.rulings import outcome_of
 from state import reading
 from state.commands import Claimed, NewTodo
-from state.errors import AtlasError
+from state.errors import AtlasError, RemoteUnavailable
 from state.ports import Asked, Failure, Planned, Reporter, Result
 from state.records import Evidence
 from state.tables import Run
@@ -64,6 +64,8 @@ class PlanExecutor:
                 return result_of(stop) or await _Frozen(claim, desk, run, document, around.boot).result()
         except TimeoutError:
             return Failure("timeout", f"no plan within {claim.timeout:g} s")
+        except RemoteUnavailable as error:
+            return await storage_away(self._thinking.dispatch, claim, self._thinking.bounds, error)
         except AtlasError as error:
             return as_result(error)
 

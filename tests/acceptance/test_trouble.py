@@ -17,9 +17,9 @@ from tests.acceptance.command_line import COMMAND, Atlas, installation, wait_unt
 from tests.acceptance.effects import Effects
 from tests.acceptance.invariants import assert_sound
 from tests.acceptance.processes import assert_nothing_left
-from tests.services.availability import missing
 from tests.services.ports import free_port
 from tests.services.s3 import S3Service, moto_process
+from tests.services.small_disk import fill, small_disk
 
 _LOCKED_SECONDS = float(os.environ.get("ATLAS_TEST_LOCKED_SECONDS", "6"))
 
@@ -96,22 +96,10 @@ def test_locked_database_is_waited_for(atlas: Atlas, effects: Effects) -> None:
     assert_nothing_left(atlas)
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Generator[Path]:
-    """A file system of 24 MB."""
-    if os.geteuid() != 0:
-        missing("mounting a small file system takes root")
-    directory = tmp_path / "disk"
-    directory.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(directory)], check=False, capture_output=True, text=True
-    )
-    if mounted.returncode != 0:
-        missing(f"no small file system: {mounted.stderr}")
-    try:
+@pytest.fixture(name="small_disk")
+def _small_disk(tmp_path: Path) -> Generator[Path]:
+    with small_disk(tmp_path / "disk") as directory:
         yield directory
-    finally:
-        subprocess.run(["umount", "--lazy", str(directory)], check=True)
 
 
 def test_full_disk_loses_nothing(small_disk: Path, tmp_path: Path) -> None:
@@ -120,18 +108,7 @@ def test_full_disk_loses_nothing(small_disk: Path, tmp_path: Path) -> None:
         todos = [effects.todo(f"t{number:02d}", [f"t{number - 1:02d}"] if number else [], 0.1) for number in range(12)]
         running = atlas.start("run", atlas.plan(todos))
         wait_until(lambda: len(effects.ends()) >= 2, "it is going")
-        ballast = small_disk / "ballast"
-        with ballast.open("wb", buffering=0) as file:
-            try:
-                while True:
-                    file.write(bytes(1 << 16))
-            except OSError:
-                pass
-            while True:  # to the last byte
-                try:
-                    file.write(b"x" * 512)
-                except OSError:
-                    break
+        ballast = fill(small_disk)
         wait_until(lambda: "no room left" in running.err or not running.alive, "it notices")
         ballast.unlink()
         ended = running.ended()

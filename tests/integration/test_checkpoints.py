@@ -31,7 +31,7 @@ from tests.integration.checkpointed_graph import counting_graph, go_on, settings
 
 ROOT = Path(__file__).resolve().parents[2]
 STEPS = 200
-KILLS = 15
+KILLS = min(int(os.environ.get("ATLAS_CHAOS_TRIALS", "6")), 15)
 
 
 def ignore(number: int) -> None:

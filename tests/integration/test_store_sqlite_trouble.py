@@ -27,6 +27,7 @@ from state.sqlite import SqliteStore
 from state.tables import Run
 from state.turnstile import Turnstile
 from tests.contract.store_world import submission, task
+from tests.services.small_disk import small_disk
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -199,18 +200,10 @@ async def test_a_reader_cannot_write(tmp_path: Path) -> None:
     await store.close()
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Generator[Path]:
-    """A file system of two megabytes."""
-    directory = tmp_path / "disk"
-    directory.mkdir()
-    argv = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(directory)]
-    if shutil.which("mount") is None or subprocess.run(argv, check=False, capture_output=True).returncode:
-        pytest.skip("no file system can be mounted here")
-    try:
+@pytest.fixture(name="small_disk")
+def _small_disk(tmp_path: Path) -> Generator[Path]:
+    with small_disk(tmp_path / "disk", megabytes=2) as directory:
         yield directory
-    finally:
-        subprocess.run(["umount", "-l", str(directory)], check=True)
 
 
 async def test_a_full_disk_loses_nothing_and_heals(small_disk: Path) -> None:

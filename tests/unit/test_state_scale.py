@@ -74,16 +74,16 @@ def cost(work: Callable[[], MemoryStore]) -> float:
         gc.enable()
 
 
-def grows(work: Callable[[int], MemoryStore]) -> float:
-    """How many times as much a TODO of a large plan costs; 10 if the cost is quadratic. The best of three: a shared
-    machine's speed changes by half from one second to the next."""
-    return min((cost(lambda: work(LARGE)) / LARGE) / (cost(lambda: work(SMALL)) / SMALL) for _ in range(3))
+def grows(work: Callable[[int], MemoryStore]) -> bool:
+    """A TODO of a large plan costs much more; ten times as much if the cost is quadratic. Once in three times is not
+    enough: a shared machine's speed changes by half from one second to the next."""
+    return all((cost(lambda: work(LARGE)) / LARGE) / (cost(lambda: work(SMALL)) / SMALL) > FACTOR for _ in range(3))
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_cost_of_a_todo_does_not_grow_with_the_plan(shape: Callable[[int], list[NewTodo]]) -> None:
     assert carry_out(shape(SMALL)).run(RUN)["state"] == "completed"
-    assert grows(lambda size: carry_out(shape(size))) <= FACTOR
+    assert not grows(lambda size: carry_out(shape(size)))
 
 
 def _reopened(size: int) -> MemoryStore:
@@ -98,7 +98,7 @@ def _reopened(size: int) -> MemoryStore:
 
 
 def test_a_cascade_of_skips_and_back_is_linear() -> None:
-    assert grows(_reopened) <= FACTOR
+    assert not grows(_reopened)
 
 
 def test_ten_thousand_that_do_not_apply() -> None:

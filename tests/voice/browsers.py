@@ -133,13 +133,13 @@ def say(page: Page, *parts: str | float) -> float:
     return began + 1_000 * float(loud[0]) / _RATE
 
 
-def ask(page: Page, text: str = "atlas, what is the status?") -> float:
+def ask(page: Page, text: str = "atlas, what is the status?", intent: str = "Status") -> float:
     """Says it until it is understood, as people do: a wake word is missed now and then. When it began (ms)."""
     for _ in range(_TIMES):
         onset = say(page, text)
         deadline = time.monotonic() + _ONCE_SECONDS
         while time.monotonic() < deadline:
-            if any(each["event"] == "intent" and each["came"] > onset for each in events(page)):
+            if any(each.get("intent") == intent and each["came"] > onset for each in events(page)):
                 return onset
             page.wait_for_timeout(50)
     raise AssertionError(f"not understood: {events(page)}")

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, Playwright
 
 from tests.http.pages import plan, said
 from tests.http.server import served, submitted
-from tests.voice.browsers import arrived, ask, driver, levels, say, set_up, start, talking
+from tests.voice.browsers import arrived, ask, driver, events, levels, say, set_up, start, talking, waited
 from tests.voice.room import Record
 
 pytestmark = [pytest.mark.browser, pytest.mark.long]
@@ -20,6 +20,8 @@ _QUIETER = 0.35
 """Of the loudest before; speech is made five times quieter."""
 _SHORT, _BEFORE = 120.0, 1_000.0
 """ms: a pause between two words is shorter than the first."""
+_SETTLED = 1_200.0
+_STATES = [f"{what}-{state}" for what in ("voice", "turn", "speech") for state in ("started", "stopped")]
 
 
 def quieter(found: Sequence[tuple[float, float]], onset: float) -> float | None:
@@ -33,14 +35,25 @@ def quieter(found: Sequence[tuple[float, float]], onset: float) -> float | None:
     return None
 
 
+def settled(page: Page, after: float) -> None:
+    """Nobody speaks and nothing is answered any more: neither has changed for a while."""
+
+    def look() -> bool:
+        found = [each for each in events(page) if each["event"] in _STATES]
+        last = {each["event"].split("-")[0]: each["event"] for each in found}
+        quiet: bool = page.evaluate("performance.now()") > max(found[-1]["came"], after) + _SETTLED
+        return quiet and all(each.endswith("-stopped") for each in last.values())
+
+    waited(page, look, "settled")
+
+
 def spoken_over(page: Page) -> float | None:
     """ms from the onset of a voice to quieter speech."""
     onset = ask(page)
     began = arrived(page, "speech-started", onset)["came"]
     page.wait_for_timeout(1_300)
     over = say(page, "wait a moment, that is not what I wanted to hear", 0.1)
-    arrived(page, "onset", began)
-    page.wait_for_timeout(3_500)
+    settled(page, arrived(page, "onset", began)["came"])
     at = quieter(levels(page), over)
     page.evaluate("heard.loud.length = 0")
     return None if at is None else at - over

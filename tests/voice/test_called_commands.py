@@ -61,6 +61,7 @@ async def called() -> AsyncGenerator[CalledCommands]:
     await apart.close()
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 async def test_commands_of_a_neural_voice(called: CalledCommands, record_property: Record) -> None:
     heard = [text for text in COMMANDS if await woken(called, joe(f"Atlas, {text}."))]

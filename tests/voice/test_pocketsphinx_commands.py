@@ -46,7 +46,7 @@ def test_commands_are_heard_through_noise(recognizer: CommandRecognizer, voice: 
     check(recognizer, voice, least=17, snr=20)
 
 
-@pytest.mark.parametrize("voice", VOICES[:2])
+@pytest.mark.parametrize("voice", [VOICES[0], pytest.param(VOICES[1], marks=pytest.mark.long)])
 def test_other_talk_is_nothing_grave(recognizer: CommandRecognizer, voice: str) -> None:
     got = {text: heard(recognizer, spoken(text, voice=voice)) for text in OTHER}
     assert not {text: intent for text, intent in got.items() if isinstance(intent, GRAVE)}
