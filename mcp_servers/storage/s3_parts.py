@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, cast
 
 from mcp_servers.storage.locations import Location
 from mcp_servers.storage.s3_calls import FilePart, S3Calls
+from mcp_servers.storage.s3_errors import answer_of
 from mcp_servers.storage.s3_new import NewObject
 from mcp_servers.storage.threads import Stop, completed, spread
 from state.errors import AtlasError, RemoteMissing
@@ -55,8 +56,7 @@ async def upload_in_parts(
         return {"ETag": etag, "PartNumber": number}
 
     def finish(client: S3Client) -> str:
-        with new.condition.kept(target.url):
-            return client.complete_multipart_upload(**new.completion_request(begun[0], parts))["ETag"]
+        return _complete(client, new, begun[0], parts, size)
 
     try:
         await calls.call(target.url, "writing", begin, answered=True)
@@ -66,6 +66,23 @@ async def upload_in_parts(
         for upload in begun:
             await completed(_abort(calls, target, upload, error))
         raise
+
+
+def _complete(client: S3Client, new: NewObject, upload: str, parts: list[CompletedPartTypeDef], size: int) -> str:
+    from botocore.exceptions import ClientError
+
+    target = new.location
+    try:
+        with new.condition.kept(target.url):
+            return client.complete_multipart_upload(**new.completion_request(upload, parts))["ETag"]
+    except ClientError as error:
+        if new.condition.tries == 1 or answer_of(error)[1] != "NoSuchUpload":
+            raise
+        # An earlier try of this broke off unanswered; if it was carried out, the object is there.
+        found = client.head_object(Bucket=target.bucket, Key=target.key)
+        if found["ContentLength"] != size or not found["ETag"].strip('"').endswith(f"-{len(parts)}"):
+            raise
+        return found["ETag"]
 
 
 def sending(target: Location, descriptor: int) -> MakePart:

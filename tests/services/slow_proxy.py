@@ -16,6 +16,8 @@ class SlowProxy:
     stall_after: int | None = None
     lose: int = 0
     """So many answers never arrive: the connection ends instead."""
+    lost: bytes = b""
+    """Only of those with this in it."""
     hold: asyncio.Event | None = None
     """Answers wait for it."""
     port: int = 0
@@ -62,7 +64,7 @@ class SlowProxy:
             while data := await there.read(1 << 16):
                 if self.hold:
                     await self.hold.wait()
-                if self.lose and not data.startswith(b"HTTP/1.1 100"):
+                if self.lose and self.lost in data and not data.startswith(b"HTTP/1.1 100"):
                     self.lose -= 1
                     writer.close()
                     return
