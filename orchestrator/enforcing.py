@@ -125,7 +125,10 @@ class Enforcing:
 def counters_of(record: Record) -> Counters:
     """Columns of the attempt; an attempt that has none begins with all its credit."""
     now = record.standing
-    begun = any(asdict(now)[name] for name in _COUNTERS) or (now.outcome is not None and "decision" in now.outcome)
+    # errors are also counted where no enforcer watches
+    begun = any(asdict(now)[name] for name in _COUNTERS if name != "errors") or (
+        now.outcome is not None and "decision" in now.outcome
+    )
     return Counters(
         now.continuations, now.fruitless, now.credit if begun else CREDIT, now.consultations, now.errors
     )  # fmt: skip

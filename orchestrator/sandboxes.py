@@ -98,6 +98,7 @@ class Sandboxes:
         self._trouble: str | None = "not looked for"
         self._warned = False
         self._looking = asyncio.Lock()
+        self._looks = 0
 
     async def sandbox(self, request: Request) -> tuple[Sandbox, str | None]:
         """The sandbox for a command and the image to name; the errors of `choose` when there is none."""
@@ -113,14 +114,16 @@ class Sandboxes:
         return self._host, request.image
 
     async def _look_for_docker(self) -> None:
+        looks = self._looks
         async with self._looking:  # one for all: only that one is told that this worker lives
-            if self._docker is not None:
+            if self._docker is not None or self._looks > looks:  # somebody has meanwhile
                 return
             try:
                 self._docker = await self._connect()
                 self._trouble = None
             except SandboxUnavailable as error:
                 self._trouble = error.message
+            self._looks += 1
 
     # what the heartbeat needs, over all of them
 

@@ -18,7 +18,7 @@ from roles.models.port import Block, Text, ToolCall, ToolResult
 from roles.position import Frame, News, Position, Step, after, no_news
 from roles.record import Record
 from roles.role import DUTIES, Duty
-from roles.rulings import Houseman, Ruling, no_sandbox
+from roles.rulings import AWAY, Houseman, Ruling, no_sandbox, outcome_of
 from roles.thinking import CAPPED
 from roles.toolbox import Outcome, bounded
 from roles.untrusted import as_data
@@ -30,8 +30,8 @@ from state.failpoints import failpoint
 QUIET = 12
 """Calls in a row without anything new, after which the enforcer is asked."""
 _UNKNOWN = (
-    "This call was interrupted when its worker died. Its outcome is unknown: it may have had its effect, in part or "
-    "not at all. The files are as they were after the call before. Look before you repeat it."
+    "This call was interrupted: its worker died, or could not go on. Its outcome is unknown: it may have had its "
+    "effect, in part or not at all. The files are as they were after the call before. Look before you repeat it."
 )
 
 
@@ -108,7 +108,10 @@ class Actor:
             ruling = ruling.news_of("results")
         ruling = ruling.framed(as_data(f"{call.name} {_about(call)}", ruling.text))
         row = _row(place, call, "failed" if ruling.failed else "done", ruling, digest, snapshot)
-        standing = self._standing(snapshot=snapshot) if snapshot else self._standing()
+        changes: dict[str, object] = {"snapshot": snapshot} if snapshot else {}
+        if packs and AWAY in (known := outcome_of(self.record.standing)):
+            changes["outcome"] = json.dumps({name: each for name, each in known.items() if name != AWAY})
+        standing = self._standing(**changes)
         self.record.later(tools=[row], standing=standing, packs=packs, events=[self._event(duty, call, row.state)])
         return ruling
 

@@ -157,6 +157,8 @@ class Houseman:
         )  # fmt: skip
 
 
+AWAY = "away"
+"""In the outcome so far: how often the object store was, since something of the attempt was stored."""
 _AGAIN = "Prometheus has submitted another plan. Answer with `verdict` on this one."
 
 

@@ -25,7 +25,7 @@ from roles.models.prices import PriceTable
 from roles.position import Position, after, begin
 from roles.record import Record
 from roles.role import DUTIES
-from roles.rulings import Houseman
+from roles.rulings import AWAY, Houseman, outcome_of
 from roles.thinking import Thinker
 from state.commands import Claimed
 from state.errors import LeaseLost, RemoteUnavailable
@@ -95,8 +95,7 @@ class Drive:
         stop: Stop = final.values["at"]["stop"]
         if stop["kind"] != "unavailable":
             return stop
-        # a role that the enforcer does not watch
-        return await backed_off(self.record, self.bounds, stop, "the model", "could not answer")
+        return await self._backed_off(stop)
 
     async def _standing(self) -> RunStanding:
         """Of the run, by what people and budgets have said."""
@@ -104,6 +103,17 @@ class Drive:
         if run.cancelled:
             return "cancelled"
         return "budget_exhausted" if run.budget_exhausted else "held" if run.held else "going"
+
+    async def _backed_off(self, stop: Stop) -> Stop:
+        """A model was away from a role that the enforcer does not watch: wait longer each time, not for ever."""
+        errors = self.record.standing.errors + 1
+        after = max(stop["after"], min(self.bounds.backoff * 2 ** (errors - 1), BACKOFF_LIMIT))
+        told = ("todo.progress", json.dumps({"text": waiting(after, str(stop["detail"]))}))
+        await self.record.remember(standing=self.record.stands(errors=errors), events=[told])
+        if errors > ERRORS:
+            detail = f"the model could not answer {errors} times in a row: {stop['detail']}"
+            return {"kind": "blocked", "reason": "model", "detail": detail}
+        return {**stop, "kind": "wait", "after": after}
 
 
 @dataclass(slots=True)
@@ -125,25 +135,18 @@ class Patiently:
         return True
 
 
-async def backed_off(record: Record, bounds: Bounds, stop: Stop, what: str, could_not: str) -> Stop:
-    """Something outside was away; the stop has the `detail` and seconds to wait at least (`after`). Wait longer each
-    time, not for ever."""
-    errors = record.standing.errors + 1
-    after = max(stop["after"], min(bounds.backoff * 2 ** (errors - 1), BACKOFF_LIMIT))
-    told = ("todo.progress", json.dumps({"text": waiting(after, str(stop["detail"]), what)}))
-    await record.remember(standing=record.stands(errors=errors), events=[told])
-    if errors > ERRORS:
-        detail = f"{what} {could_not} {errors} times in a row: {stop['detail']}"
-        return {"kind": "blocked", "reason": "model", "detail": detail}
-    return {**stop, "kind": "wait", "after": after}
-
-
 async def storage_away(dispatch: Dispatch, claim: Claimed, bounds: Bounds, error: RemoteUnavailable) -> Result:
-    """The attempt could not go on without it: it goes on later, where it stood."""
+    """The attempt could not go on without the object store: it goes on later, where it stood; not for ever, if nothing
+    of it can be stored meanwhile."""
     record = await take_up(dispatch, claim)
-    away: Stop = {"detail": str(error), "after": 0.0}
-    stop = await backed_off(record, bounds, away, "the object store", "could not be used")
-    return Deferral("waiting", stop["after"]) if stop["kind"] == "wait" else Blockage("store", stop["detail"])
+    known = outcome_of(record.standing)
+    times = int(known.get(AWAY, 0)) + 1
+    after = min(bounds.backoff * 2 ** (times - 1), BACKOFF_LIMIT)
+    told = ("todo.progress", json.dumps({"text": waiting(after, str(error), "the object store")}))
+    await record.remember(standing=record.stands(outcome=json.dumps(known | {AWAY: times})), events=[told])
+    if times > ERRORS:
+        return Blockage("store", f"the object store could not be used {times} times in a row: {error}")
+    return Deferral("waiting", after)
 
 
 def _untraced() -> AbstractContextManager[None]:

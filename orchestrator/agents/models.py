@@ -64,7 +64,7 @@ class Models:
         """The names of a chain."""
         names = self.names_of(duty.role, named)
         if duty.name in REVIEWING and duty.role not in named:  # the others with a key can judge too
-            names += [name for name in self._with_keys() if name not in names and not _scripted(names)]
+            names += [name for name in self._with_keys() if name not in names and not any(map(self._scripted, names))]
         return names
 
     def names_of(self, role: str, named: Mapping[str, Sequence[str]]) -> list[str]:
@@ -82,8 +82,12 @@ class Models:
         provider = self._providers[label]
         return any(self._environ.get(name) for name in (provider.key_variable, provider.token_variable) if name)
 
+    def _scripted(self, name: str) -> bool:
+        provider = self._providers.get(name.partition("/")[0])
+        return provider is not None and provider.kind == "scripted"
+
     def _connect(self, name: str, directory: Path) -> ChatModel:
-        key = (name, directory if _scripted([name]) else None)  # nothing else is read from there
+        key = (name, directory if self._scripted(name) else None)  # nothing else is read from there
         if key not in self._connected:
             model = connect(name, self._environ, directory, self._providers)
             turns = self._turns.get(name.partition("/")[0])
@@ -101,7 +105,3 @@ def key_variables(providers: Mapping[str, Provider]) -> set[str]:
     """Where the keys of these are looked for."""
     named = ((provider.key_variable, provider.token_variable) for provider in providers.values())
     return {variable for pair in named for variable in pair if variable}
-
-
-def _scripted(names: Sequence[str]) -> bool:
-    return any(name.startswith("scripted/") for name in names)

@@ -91,10 +91,10 @@ class House:
 
         return Waking(self.broker, RabbitBroker(self.rabbit), self.relay.offer, woken, self.store)
 
-    async def look_round(self) -> None:
+    async def look_round(self) -> bool:
         """Hold the runs whose own process is gone, and give back what dead workers own. Everybody who looks does it:
         there may be no worker that would. What can't be written now (a full disk, a process that was stopped while it
-        wrote) can still be looked at."""
+        wrote) can still be looked at: then not all was done."""
         from orchestrator.sweeper import abandoned, take_back
         from state.errors import StoreError
 
@@ -103,6 +103,8 @@ class House:
                 if left := await abandoned(self.store, self.census):
                     await self.dispatch.apply(left)
                 await take_back(self.dispatch, self.census, by="")
+                return True
+        return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TextIO
 
+from mcp_servers.storage.threads import completed
 from orchestrator.cli.compose import House, Workshop
 from orchestrator.cli.conclusion import conclude
 from orchestrator.cli.following import follow
@@ -22,7 +23,7 @@ from orchestrator.cli.wellness import Watched, endpoint
 from orchestrator.tasks import LastResort, ended
 from orchestrator.views import as_json
 from orchestrator.worker import Worker
-from state.errors import Conflict
+from state.errors import Conflict, StoreError
 from state.records import QUEUE, RUN_ENDED, RUN_WAITING, local_placement
 from state.tables import Run
 
@@ -102,8 +103,7 @@ class LocalWork:
                 watching = asyncio.create_task(self._watch(view, worker))
                 await asyncio.wait([watching, working, stopping], return_when=asyncio.FIRST_COMPLETED)
                 if stopping.done():
-                    with contextlib.suppress(Conflict):  # it has ended this very moment
-                        await service.hold(self._run.id, "interrupted")
+                    await self._hold()
                 await worker.drain(0.0)
                 await asyncio.gather(watching, working)
         finally:
@@ -111,6 +111,15 @@ class LocalWork:
             await heartbeat.close()
         await shop.publisher.everything(self._run.id)
         return await self._conclude(interruption.number)
+
+    async def _hold(self) -> None:
+        """So that nobody else goes on with it, either."""
+        try:
+            await self._house.service.hold(self._run.id, "interrupted")
+        except Conflict:
+            pass  # it has ended this very moment
+        except StoreError as error:  # what is in progress is given back when it is there again
+            log.warning("the run could not be put on hold: %s", error.message)
 
     async def _watch(self, view: Watch, worker: Worker) -> None:
         """Show events until nothing moves any more."""
@@ -165,12 +174,16 @@ async def serve_queue(
             await worker.drain(grace)
             await working
         finally:
-            await ended(*aside, stopping, intake)
-            if not working.done():  # cancelled: what is in progress is given back while there is something to tell
-                LastResort(_ENDING_SECONDS, shop.sandboxes.kill_all)
-                await worker.drain(0.0)
-                await working
-            await heartbeat.close()
+
+            async def end() -> None:
+                await ended(*aside, stopping, intake)
+                if not working.done():  # cancelled: what is in progress is given back while there is something to tell
+                    LastResort(_ENDING_SECONDS, shop.sandboxes.kill_all)
+                    await worker.drain(0.0)
+                    await working
+                await heartbeat.close()
+
+            await completed(end())  # who ends this cancels it again and again
     return 0
 
 

@@ -23,6 +23,7 @@ async def follow(
     """Show what happens after event number `after`, until `until` says so. What events do not tell (the TODOs that a
     plan adds, what was spent) is read when they say that there is some. Who is `patient` waits for a database that is
     away."""
+    away = False
     while True:
         try:
             async for events in service.events(run, after, until=until):
@@ -33,9 +34,12 @@ async def follow(
                         picture.spend = (await service.run(run)).spend
                 view.show(events)
                 after = events[-1].seq
+                away = False
             return
         except StoreError as error:
             if not patient:
                 raise
-            log.warning("%s; trying again until it is back", error.message)
+            if not away:
+                log.warning("%s; trying again until it is back", error.message)
+            away = True
             await asyncio.sleep(_AGAIN_SECONDS)

@@ -20,6 +20,9 @@ _AGAIN = {
 }  # fmt: skip
 
 
+_AGAIN_SECONDS = 20.0
+
+
 class Lookout:
     """Looks round about once a second, as a worker would, and tells when nobody works on the run, and when somebody
     does again: each once, and not before two looks have seen the same (a worker may be just starting or ending)."""
@@ -36,7 +39,8 @@ class Lookout:
         """Whether the run has come to rest."""
         if (now := asyncio.get_running_loop().time()) >= self._next:
             self._next = now + _SECONDS
-            await self._house.look_round()
+            if not await self._house.look_round():  # and what it could not write waits to be written
+                self._next = asyncio.get_running_loop().time() + _AGAIN_SECONDS
             await self._tell()
         return (await self._house.service.run(self._run)).state in RUN_ENDED | RUN_WAITING
 

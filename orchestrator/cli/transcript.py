@@ -14,7 +14,7 @@ from orchestrator.views import EvidenceView, moment
 _WORDS, _BRIEF, _RESULT, _OUTPUT = 12, 2, 3, 6
 """Lines of what a role says, of what it is told, of a tool's result, of a failed check's output; without ``--full``."""
 _MARKS = {"done": "·", "failed": "✗", "unknown": "?", "intent": "▸"}
-_NO_RESULT = {"intent": "(it runs)", "unknown": "(its outcome is not known: its worker died)"}
+_NO_RESULT = {"intent": "(it runs)", "unknown": "(its outcome is not known: it was interrupted)"}
 _TEXT, _MORE = " " * 12, " " * 14
 
 

@@ -42,6 +42,8 @@ class AttemptLog:
         self._secrets = secrets
         self._buffer = bytearray()
         self._stored = stored
+        self._told = stored
+        self._lines: list[str] = []
         self._taken = stored
         self._lock = asyncio.Lock()
         self._flusher: asyncio.Task[None] | None = None
@@ -102,13 +104,15 @@ class AttemptLog:
             if self._failure:
                 raise self._failure
             data = bytes(self._buffer)
-            if not data:
-                return
-            await self._store.append(self._name, self._stored, data)
-            # Only now: if this was cancelled, what it was about to store is stored with what came since.
-            del self._buffer[: len(data)]
-            self._stored += len(data)
-            await self._reporter.log(self._stored, _last_lines(data))
+            if data:
+                await self._store.append(self._name, self._stored, data)
+                # Only now: if this was cancelled, what it was about to store is stored with what came since.
+                del self._buffer[: len(data)]
+                self._stored += len(data)
+                self._lines = _last_lines(data)
+            if self._told < self._stored:  # or is still to be told, as that was cut off
+                await self._reporter.log(self._stored, self._lines)
+                self._told = self._stored
 
 
 class CommandOutput:

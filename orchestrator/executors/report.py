@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sqlmodel import Session, select
 
-from orchestrator.agents.driving import take_up
+from orchestrator.agents.driving import storage_away, take_up
 from orchestrator.agents.house_desk import HouseDesk
 from orchestrator.agents.records import rendered
 from orchestrator.executors.agent import Thinking
@@ -22,7 +22,7 @@ from roles.record import check
 from state.agent_commands import Remember
 from state.agent_tables import ModelCall
 from state.commands import Claimed
-from state.errors import AtlasError, LeaseLost, StoreError
+from state.errors import AtlasError, LeaseLost, RemoteUnavailable, StoreError
 from state.ports import Reporter, Result, Worked
 from state.tables import Run
 
@@ -47,6 +47,8 @@ class ReportExecutor:
                 plain = await around.store.read(lambda session: rendered(session, claim.run))
                 text, by = await self._written(claim, plain, scratch, stack)
                 return await self._kept(claim, text, by, scratch)
+        except RemoteUnavailable as error:
+            return await storage_away(self._thinking.dispatch, claim, self._thinking.bounds, error)
         except AtlasError as error:
             return as_result(error)
 

@@ -117,11 +117,11 @@ async def _send_all(
     asked = time.monotonic()
     while True:
         try:
-            if still and time.monotonic() - asked >= HEARTBEAT_SECONDS:
-                if not await still():
-                    return
-                asked = time.monotonic()
             async with asyncio.timeout(HEARTBEAT_SECONDS):
+                if still and time.monotonic() - asked >= HEARTBEAT_SECONDS:
+                    if not await still():
+                        return
+                    asked = time.monotonic()
                 events = await source.next()
         except TimeoutError:
             await _sent(send, _HEARTBEAT, stalled)

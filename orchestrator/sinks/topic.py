@@ -9,6 +9,7 @@ sent, and once somebody gets it, so are the others, each after what happened bef
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from orchestrator.brokers.rabbitmq import Event, Rabbit
@@ -16,6 +17,7 @@ from orchestrator.views import EventView, as_json
 from state.errors import BrokerUnavailable, SinkAway
 
 _BATCH = 200
+_SECONDS = 12.0
 
 
 class TopicSink:
@@ -31,6 +33,13 @@ class TopicSink:
 
     async def tell(self, events: Sequence[EventView]) -> None:
         """See the port: they have been taken when the broker has confirmed them."""
+        try:
+            async with asyncio.timeout(_SECONDS):
+                await self._tell(events)
+        except TimeoutError:
+            raise SinkAway("topic: the broker confirms too slowly", "Look at its alarms and its load.") from None
+
+    async def _tell(self, events: Sequence[EventView]) -> None:
         part, types, silent = list[EventView](), set[str](), set[str]()
         for each in events:
             if each.type in self._unheard and each.type in types:  # does anybody get the first? Before it, not after

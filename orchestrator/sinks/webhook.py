@@ -16,7 +16,7 @@ import hmac
 import logging
 import time
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
@@ -84,8 +84,7 @@ class WebhookSink:
 
         id, body = f"{event.run}/{event.seq}", as_json(event).encode()
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                answer = await self._answer(id, body)
+            answer = await self._answer(id, body)
         except (httpx2.HTTPError, TimeoutError) as error:
             self._not_taken(id, f"{type(error).__name__}: {error}" if str(error) else type(error).__name__, None)
             return
@@ -96,12 +95,18 @@ class WebhookSink:
 
     async def _answer(self, id: str, body: bytes) -> httpx2.Response:
         """Its head is what counts; of what follows no more is read than leaves the connection to the next one."""
-        async with self._client.stream(
-            "POST", self._webhook.url, content=body, headers=self._headers(id, body), timeout=ANSWER_SECONDS,
-            follow_redirects=False,
-        ) as answer:  # fmt: skip
+        import httpx2
+
+        async with AsyncExitStack() as stack:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                answer = await stack.enter_async_context(
+                    self._client.stream(
+                        "POST", self._webhook.url, content=body, headers=self._headers(id, body),
+                        timeout=ANSWER_SECONDS, follow_redirects=False,
+                    )
+                )  # fmt: skip
             left = _REST_BYTES
-            with suppress(TimeoutError):
+            with suppress(TimeoutError, httpx2.HTTPError):
                 async with asyncio.timeout(_REST_SECONDS):
                     async for piece in answer.aiter_raw():
                         if (left := left - len(piece)) < 0:

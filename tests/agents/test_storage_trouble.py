@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import pytest
 
+from orchestrator.enforcer import CREDIT
+from orchestrator.enforcing import counters_of
+from roles.record import Record
+from state.agent_commands import Standing
+from state.commands import Claimed, Command, Outcome
 from tests.agents.cast import DONE, Answering, Heard, Player, acts, runs, writes
 from tests.agents.world import World, opened, todo
 from tests.services.small_disk import fill, small_disk
 
 WORK = acts(runs("true"), writes(), DONE)
+STUBBORN = acts(runs("true"), *[runs("date +%N >> answer.txt") for _ in range(20)])
+"""Does what may not be repeated without asking, again and again."""
 
 
 @pytest.fixture
@@ -22,14 +29,14 @@ def disk(tmp_path: Path) -> Generator[Path]:
         yield directory
 
 
-def filling(disk: Path) -> Player:
+def filling(disk: Path, work: Player = WORK) -> Player:
     """A Hephaestus whose second reply comes when the disk has become full."""
     left = [disk]
 
     def play(heard: Heard) -> Answering:
         if heard.replies == 1 and left:
             fill(left.pop())
-        return WORK(heard)
+        return work(heard)
 
     return play
 
@@ -60,3 +67,21 @@ async def test_it_is_not_waited_for_for_ever(tmp_path: Path, disk: Path) -> None
         assert "could not be used 7 times in a row" in (detail or "")
         assert "no space left" in (detail or "")
         assert len(world.stage.by("hephaestus")) == 2
+
+
+async def test_a_model_that_answers_meanwhile_makes_it_no_better(tmp_path: Path, disk: Path) -> None:
+    """What may not be repeated is asked about each time; that is no sign of the store."""
+    async with opened(tmp_path, cast={"hephaestus": filling(disk, STUBBORN)}) as world:
+        assert await world.play(todo()) == "blocked"
+        _, reason, detail = (await world.told())["fix"]
+        assert reason == "store", detail
+        assert "could not be used 7 times in a row" in (detail or "")
+        assert len(world.stage.by("hephaestus")) == 8
+
+
+def test_an_attempt_has_all_its_credit_though_something_was_away_before_it_began() -> None:
+    async def never(commands: Sequence[Command]) -> list[Outcome]:
+        raise AssertionError(commands)
+
+    claim = Claimed("t", "r", "fix", "agent", 1, 0, 0, 0, 60.0, 0.0, "{}", "person")
+    assert counters_of(Record(claim, never, standing=Standing(errors=2))).credit == CREDIT
