@@ -233,6 +233,14 @@ async def test_an_answer_without_an_end_is_an_answer(endpoint: Receiver) -> None
     assert [json.loads(each.body)["seq"] for each in endpoint.received] == [1, 2]
 
 
+async def test_an_answer_that_breaks_off_is_an_answer(endpoint: Receiver) -> None:
+    endpoint.breaks_off = True
+    async with hook(endpoint.url) as sink:
+        for seq in (1, 2):
+            await sink.tell([event(seq)])
+    assert [json.loads(each.body)["seq"] for each in endpoint.received] == [1, 2]
+
+
 # --- topic -----------------------------------------------------------------------------------------------------------
 
 

@@ -34,6 +34,8 @@ class Receiver:
     """Header lines of each answer."""
     endless: bool = False
     """It answers with 200 and a body that has no end."""
+    breaks_off: bool = False
+    """It answers with 200, and closes the connection in the middle of the body."""
 
     serving: set[asyncio.Task[Any]] = field(default_factory=set[asyncio.Task[Any]])
 
@@ -54,6 +56,9 @@ class Receiver:
                         writer.write(b": still here\n\n")
                         await writer.drain()
                         await asyncio.sleep(0.05)
+                if self.breaks_off:
+                    writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\nhalf")
+                    break
                 status = self.answers.pop(0) if self.answers else 204
                 if not status:
                     break

@@ -116,3 +116,26 @@ async def test_a_second_part_goes_on_where_the_first_ended() -> None:
     async with log_into(kept, log.stored) as later:
         await later.take(b"two")
     assert kept.data == b"one two"
+
+
+class Stuck(Kept):
+    """Whom to tell does not answer at first, until that is cut off."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.telling = asyncio.Event()
+        self.told: list[tuple[int, Sequence[str]]] = []
+
+    async def log(self, offset: int, lines: Sequence[str]) -> None:
+        if not self.telling.is_set():
+            self.telling.set()
+            await asyncio.Event().wait()
+        self.told.append((offset, lines))
+
+
+async def test_what_was_stored_is_told_though_the_command_ends_meanwhile() -> None:
+    kept = Stuck()
+    async with log_into(kept) as log:
+        await log.take(b"one\ntwo\n")
+        await asyncio.wait_for(kept.telling.wait(), 30)
+    assert kept.told == [(8, ["one", "two"])]

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.agents.models import Models
 from roles.models.connect import Provider, connect
 from roles.models.port import Message, Meter, Request, Text, ToolResult, Usage
+from roles.role import DUTIES
 from state.errors import ModelRejected, ModelUnavailable, SettingsError
 
 GOOD = """
@@ -213,3 +215,16 @@ def test_makers_libraries_are_loaded_beside_the_event_loop() -> None:
     """On a busy machine that takes longer than a lease lasts."""
     told = subprocess.run([sys.executable, "-c", WATCHED], capture_output=True, text=True, check=True).stdout
     assert sorted(told.splitlines()) == ["anthropic False", "openai False"]
+
+
+async def test_scripts_of_two_directories_are_two_whatever_their_provider_is_called(tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+    models = Models({}, {"fake": Provider(kind="scripted")})
+    one, other = (
+        models.chain(DUTIES["work"], {"default": ["fake/script.yaml"]}, script(tmp_path / name, GOOD))[0]
+        for name in ("one", "other")
+    )
+    assert one is not other
+    assert models.chain(DUTIES["work"], {"default": ["fake/script.yaml"]}, tmp_path / "one")[0] is one
+    await models.close()
