@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from mcp_servers.storage.s3_errors import from_boto, worth_retrying
 from mcp_servers.storage.s3_lines import Lines
@@ -122,7 +122,27 @@ class S3Calls:
         connect = cast("Callable[..., S3Client]", session.client)  # pyright: ignore[reportUnknownMemberType]
         client = connect("s3", endpoint_url=settings.endpoint, config=config)
         self._lines.install(client)
+        client.meta.events.register("after-call.s3", _check_whole)
         return client
+
+
+def _check_whole(http_response: Any, parsed: dict[str, Any], model: Any, **_: object) -> None:  # noqa: ANN401  botocore's
+    """botocore takes an answer that breaks off within its head, or before its body, for one that says nothing: a bucket
+    without objects, an object without an etag. Such an answer never came."""
+    from botocore.exceptions import ConnectionClosedError
+
+    shape = model.output_shape
+    if shape is None or http_response.status_code not in (200, 206):
+        return
+    due = [each for each in ("ETag", "ContentLength") if each in shape.members]
+    if model.has_streaming_output:
+        whole = True
+    else:
+        places = (each.serialization.get("location") for each in shape.members.values())
+        whole = bool(http_response.content) or None not in places
+    if not whole or any(each not in parsed for each in due):
+        http_response.raw.close()
+        raise ConnectionClosedError(endpoint_url=http_response.url)
 
 
 class FilePart:

@@ -329,11 +329,12 @@ async def test_every_call_that_waits_ends_when_cancelled(tmp_path: Path, s3_buck
     assert not (tmp_path / "got").exists()
 
 
-async def test_a_large_one_whose_last_answer_got_lost(tmp_path: Path, s3_bucket: Bucket) -> None:
+@pytest.mark.parametrize("at", [b"", b"Content-Type", b"<?xml"])
+async def test_a_large_one_whose_last_answer_got_lost(tmp_path: Path, s3_bucket: Bucket, at: bytes) -> None:
     """The server knows the upload no more when it is asked again: it is there."""
     path, url = sparse(tmp_path / "large", 2 * PART), f"s3://{s3_bucket.name}/large"
     async with slowly(s3_bucket, tmp_path) as (proxy, s3):
-        proxy.lose, proxy.lost = 1, b"CompleteMultipartUploadResult"
+        proxy.lose, proxy.lost, proxy.lost_at = 1, b"CompleteMultipartUploadResult", at
         put = await s3.ask("s3_upload_file", path=str(path), url=url)
         assert proxy.lose == 0
         assert (await s3.ask("s3_head_object", url=url))["etag"] == put["etag"]

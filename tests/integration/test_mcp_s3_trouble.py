@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import logging
 import socket
+import threading
 import time
-from contextlib import ExitStack
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
+from mcp_servers.storage.s3 import PART
 from tests.services.ports import free_port
 from tests.services.s3 import Bucket, S3Service, moto_process
 from tests.services.s3_tools import talking
-
-if TYPE_CHECKING:
-    pass
 
 pytestmark = pytest.mark.s3
 
@@ -41,6 +41,62 @@ async def test_a_dead_endpoint(tmp_path: Path) -> None:
         failed = await s3.ask("s3_delete_objects", urls=[f"{url}{number}" for number in range(200)])
         assert failed["deleted"] == 0
         assert "not tried" in failed["failed"][-1]["reason"]
+    assert not (tmp_path / "got").exists()
+
+
+@contextmanager
+def answering(raw: bytes) -> Generator[S3Service]:
+    """A server whose every answer is this, and then the connection ends."""
+
+    class Answers(BaseHTTPRequestHandler):
+        def handle_one_request(self) -> None:
+            self.close_connection = True
+            self.raw_requestline = self.rfile.readline()
+            if self.parse_request():
+                self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                self.wfile.write(raw)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield S3Service(f"http://127.0.0.1:{server.server_port}")
+        finally:
+            server.shutdown()
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"HTTP/1.1 200 ", id="half a line"),
+        pytest.param(b"HTTP/1.1 200 OK\r\n", id="a line"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 300\r\n\r\n", id="a head"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", id="a head without a length"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 300\r\n\r\n<?xml version='1.0'?><List", id="some XML"),
+        pytest.param(b'HTTP/1.1 200 OK\r\nETag: "a"\r\nContent-Length: 300\r\n\r\nabc', id="some content"),
+    ],
+)
+async def test_an_answer_that_breaks_off_is_none(tmp_path: Path, raw: bytes) -> None:
+    """Most of all, a bucket is not empty by it."""
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(2 * PART)
+    url, written = "s3://bucket/x", b"ETag" in raw
+    tools = (
+        ("s3_list_objects", {"prefix": "s3://bucket/"}),
+        ("s3_get_object", {"url": url}),
+        ("s3_copy_object", {"source": url, "target": "s3://bucket/y"}),
+        ("s3_upload_file", {"path": f"{tmp_path}/large", "url": url}),
+        ("s3_download_file", {"url": url, "path": f"{tmp_path}/got"}),
+    )
+    heads = (("s3_head_object", {"url": url}), ("s3_put_object", {"url": url, "content": "x"}))
+    with answering(raw) as service:
+        async with talking(service, "s3://bucket", roots=[tmp_path], attempts=1) as s3:
+            for tool, arguments in (*tools, *(() if written else heads)):
+                answer = await s3.refused(tool, **arguments)
+                assert "try again" in answer, (tool, answer)
     assert not (tmp_path / "got").exists()
 
 

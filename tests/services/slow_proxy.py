@@ -18,6 +18,8 @@ class SlowProxy:
     """So many answers never arrive: the connection ends instead."""
     lost: bytes = b""
     """Only of those with this in it."""
+    lost_at: bytes = b""
+    """What comes before this of a lost one does arrive (b"": nothing does)."""
     hold: asyncio.Event | None = None
     """Answers wait for it."""
     port: int = 0
@@ -64,10 +66,13 @@ class SlowProxy:
             while data := await there.read(1 << 16):
                 if self.hold:
                     await self.hold.wait()
-                if self.lose and self.lost in data and not data.startswith(b"HTTP/1.1 100"):
-                    self.lose -= 1
-                    writer.close()
-                    return
+                if self.lose and not data.startswith(b"HTTP/1.1 100"):
+                    data += await _rest(there)
+                    if self.lost in data:
+                        self.lose -= 1
+                        writer.write(data[: data.index(self.lost_at)])
+                        writer.close()
+                        return
                 writer.write(data)
                 await writer.drain()
 
@@ -77,6 +82,16 @@ class SlowProxy:
             self.quiet.clear()
         else:
             self.quiet.set()
+
+
+async def _rest(there: asyncio.StreamReader) -> bytes:
+    """Of an answer: head and body may come one after the other."""
+    data = b""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(1):
+            while more := await there.read(1 << 16):
+                data += more
+    return data
 
 
 @asynccontextmanager
