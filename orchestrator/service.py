@@ -47,6 +47,7 @@ from state.tables import Run
 _AGAIN = 5
 _SOME = 5
 """How many TODOs a warning names."""
+_OPEN_RUNS = 200
 _FOLLOW_SECONDS = 1.0
 _OTHER_DOCUMENT = "{} was handed in before with another document, which is the one that counts; give this one a new id"
 _GATHER_SECONDS = 0.05
@@ -187,6 +188,17 @@ class Service:
     async def runs(self, limit: int = 50, before: str | None = None) -> list[RunView]:
         """Newest first."""
         return await self._read(lambda session: _seen(session, reading.runs(session, limit, before)))
+
+    async def current_runs(self, ended: int) -> list[RunView]:
+        """All that go on (of more than 200 the newest), and those of the newest `ended` that have ended. Newest
+        first."""
+
+        def collect(session: reading.Session) -> list[RunView]:
+            found = (*reading.runs(session, _OPEN_RUNS, going_on=True), *reading.runs(session, ended))
+            by_id = {run.id: run for run in found}
+            return _seen(session, [by_id[id] for id in sorted(by_id, reverse=True)])
+
+        return await self._read(collect)
 
     async def todos(self, run: str) -> list[TodoView]:
         """In the order of the plan."""

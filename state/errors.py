@@ -195,6 +195,12 @@ class RemoteUnavailable(RemoteError):
     code = "remote_unavailable"
 
 
+class RemoteDamaged(RemoteError):
+    """What is at the location is not what was put there: waiting does not help."""
+
+    code = "remote_damaged"
+
+
 class ModelError(AtlasError):
     """A model could not answer. `billed`: the call may have cost something all the same."""
 

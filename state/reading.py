@@ -102,9 +102,10 @@ def _one(what: str, reference: str, found: Sequence[tuple[str, T]], hint: str) -
 # --- what faces show -----------------------------------------------------------------------------------------------
 
 
-def runs(session: Session, limit: int = 50, before: str | None = None) -> Sequence[Run]:
-    """Newest first; `before` is the last id of the page before."""
+def runs(session: Session, limit: int = 50, before: str | None = None, *, going_on: bool = False) -> Sequence[Run]:
+    """Newest first; `before` is the last id of the page before. `going_on`: only those that have not ended."""
     query = select(Run).order_by(col(Run.id).desc()).limit(min(limit, PAGE + 1))
+    query = query.where(col(Run.ended_at).is_(None)) if going_on else query
     return session.exec(query.where(col(Run.id) < before) if before else query).all()
 
 

@@ -22,7 +22,7 @@ from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
 from state.errors import AtlasError, StoreError
 from voice import dialogue
-from voice.acts import Act, Asked, AskModel, GoOn, Hush, Run, SayAgain, Start
+from voice.acts import Act, AnswerQuestion, Asked, AskModel, GoOn, Hush, Run, SayAgain, Start
 from voice.desk import Desk
 from voice.engines.heard import FAINT
 from voice.frames import IntentFrame, TurnFrame
@@ -96,7 +96,13 @@ class Conversation(FrameProcessor):
     @property
     def busy(self) -> bool:
         """Whether somebody is speaking, or waits for an answer."""
-        return self._listening or self._taking or self._speech.taken or not self._turns.empty()
+        said = self._speech.taken or self._speech.waits
+        return self._listening or self._taking or said or not self._turns.empty()
+
+    @property
+    def desk(self) -> Desk:
+        """Where things are done."""
+        return self._desk
 
     @property
     def memory(self) -> Memory:
@@ -105,13 +111,15 @@ class Conversation(FrameProcessor):
 
     def begun(self, saying: Saying) -> None:
         """This is being said: what comes next may be an answer to it, or about it. Of news it is not known yet whether
-        they were heard: what is said now may be about them, or about what was before."""
+        they were heard: what is said now may be about them, or about what was before. Nor can a question be answered
+        before it was heard: a "yes" that comes as it begins was for something else."""
         memory, answers = self._memory, saying.kind in ("receipt", "answer")
         if self._proposed is not None and saying is self._proposed[0]:
             memory = replace(memory, asked=Asked(yes=(self._proposed[1],)))
             self._proposed = None
         if saying.question is not None:
-            memory = replace(memory, question=saying.question, asked=None)
+            again = memory.question == saying.question
+            memory = replace(memory, question=saying.question if again else None, asked=None)
         elif not answers:
             memory = replace(memory, question=None)
         if saying.run is not None:
@@ -124,8 +132,14 @@ class Conversation(FrameProcessor):
 
     def noticed(self, saying: Saying) -> None:
         """A sentence of it was heard: it is what the conversation is about."""
+        memory = self._memory
         if saying.run is not None:
-            self._remember(replace(self._memory, focus=Run(saying.run)))
+            memory = replace(memory, focus=Run(saying.run))
+        if saying.question is not None:
+            memory = replace(memory, question=saying.question)
+            if not self._speech.untold(saying):
+                self._desk.put(saying.question)
+        self._remember(memory)
 
     def _remember(self, memory: Memory) -> None:
         if (memory.question, memory.asked) != (self._memory.question, self._memory.asked):
@@ -137,6 +151,7 @@ class Conversation(FrameProcessor):
         await super().process_frame(frame, direction)
         match frame:
             case TurnFrame():
+                self._speech.hold()
                 self._turns.put_nowait(frame)
                 if self._acting is None:
                     self._acting = self.create_task(self._act(), name=f"{self}::act")
@@ -206,6 +221,8 @@ class Conversation(FrameProcessor):
                 self._say(receipt("refused", self._language))
             finally:
                 self._taking = False
+                self._speech.release()
+                self._mouth.wake()
 
     async def _take(self, turn: TurnFrame) -> None:
         intent = self._intent(turn)
@@ -216,12 +233,13 @@ class Conversation(FrameProcessor):
         await self.push_frame(IntentFrame(intent=intent, text=turn.text))
         situation = await self._desk.situation()
         heard = dialogue.Heard(intent, turn.text, woken=turn.woken, confidence=turn.confidence)
-        self._proposed = None
         if self._clock() - self._asked_at > _FRESH_SECONDS:
             self._memory = Memory(self._memory.focus)
         memory, acts = dialogue.decide(heard, situation, self._memory)
         self._remember(memory)
-        if not any(isinstance(act, GoOn | Hush) for act in acts):
+        if not any(isinstance(act, GoOn) for act in acts):
+            self._proposed = None
+        if not any(isinstance(act, GoOn | Hush | SayAgain) for act in acts):
             self._speech.drop()
         for act in acts:
             match act:
@@ -231,9 +249,7 @@ class Conversation(FrameProcessor):
                 case Hush():
                     self._speech.hush()
                 case SayAgain():
-                    last = self._speech.last
-                    again = replace(last, kind="answer", tells=()) if last else None
-                    self._say(again or receipt("nothing_to_repeat", self._language))
+                    self._say_again()
                 case AskModel(text=text):
                     await self._talk(text)
                 case _:
@@ -241,13 +257,21 @@ class Conversation(FrameProcessor):
 
     async def _carry_out(self, act: Act, situation: Situation) -> None:
         """The receipt is said before whatever comes of it."""
-        before, self._speech.answering = self._speech.answering, True
-        try:
+        with self._speech.making():
             done = await self._desk.carry_out(act, situation, self._memory)
-        finally:
-            self._speech.answering = before
+        if isinstance(act, AnswerQuestion):
+            self._speech.forget(act.question)
         self._remember(done.memory)
         self._say(*done.sayings)
+
+    def _say_again(self) -> None:
+        if self._speech.restart():
+            self._mouth.wake()
+            return
+        last = self._speech.last
+        self._speech.drop()
+        again = replace(last, kind="answer", tells=()) if last else None
+        self._say(again or receipt("nothing_to_repeat", self._language))
 
     def _intent(self, turn: TurnFrame) -> Intent | None:
         """None: somebody said the wake word, and nothing more so far."""
@@ -264,18 +288,17 @@ class Conversation(FrameProcessor):
         self._talking = self.create_task(self._answer(self._talker, text), name=f"{self}::talk")
 
     async def _answer(self, talker: Talker, text: str) -> None:
-        self._speech.answering = True
         try:
-            proposed = await talker.reply(text, self._say)
-            if proposed is not None:
-                saying = receipt("sure_start", self._language, text=proposed.goal)
-                self._proposed = saying, proposed
-                self._say(saying)
+            with self._speech.making():
+                proposed = await talker.reply(text, self._say)
+                if proposed is not None:
+                    saying = receipt("sure_start", self._language, text=proposed.goal)
+                    self._proposed = saying, proposed
+                    self._say(saying)
         except AtlasError as error:
             log.warning("%s", error)
             self._say(receipt("refused", self._language, text=sentence(error.message, self._language)))
         finally:
-            self._speech.answering = False
             self._mouth.wake()
 
     def _say(self, *sayings: Saying) -> None:

@@ -105,13 +105,13 @@ class Desk:
 
     async def situation(self) -> Situation:
         """As it is now. `StoreError`: the database is away."""
-        runs, questions = await asyncio.gather(self._service.runs(_RUNS), self._service.questions())
+        runs, questions = await asyncio.gather(self._service.current_runs(_RUNS), self._service.questions())
         plans = list(self._speaker.plans)
         return Situation(runs, questions, plans, model=self._model, free_speech=self._free_speech)
 
     async def describe(self, name: str) -> str:
         """A run in words, for a model: state, TODOs, what went wrong."""
-        known = [Run(run.id, run.name) for run in await self._service.runs(_RUNS)]
+        known = [Run(run.id, run.name) for run in await self._service.current_runs(_RUNS)]
         found = runs_called(name, known)
         if len(found) != 1:
             return f"{len(found)} runs are called so; there are: {', '.join(run.name for run in known) or 'none'}"
@@ -189,7 +189,12 @@ class Desk:
         return Done(replace(memory, focus=None), [receipt("starting", self._language, name=said)])
 
     def _told_later(self, submitted: asyncio.Task[Saying]) -> None:
-        if not submitted.cancelled() and submitted.exception() is None:
+        if submitted.cancelled():
+            return
+        if error := submitted.exception():
+            log.error("what was said to be starting did not", exc_info=error)
+            self._later(self._tell("refused"))
+        else:
             self._later(submitted.result())
 
     async def _submit_goal(self, goal: str) -> Run:
@@ -270,10 +275,12 @@ class Desk:
         standing = await self._service.standing(run.id)
         return status(facts_of_standing(standing, situation.questions), self._language)
 
+    def put(self, question: str) -> None:
+        """Who asked for it has heard it: it need not be told unasked."""
+        self._unasked.withdraw_question(question)
+
     def _questions(self, situation: Situation) -> list[Saying]:
         waiting = situation.questions
-        for each in waiting:
-            self._unasked.withdraw_question(each.id)
         if not waiting:
             return [self._tell("nothing_asked")]
         names = {run.id: run.name for run in situation.runs}

@@ -30,11 +30,12 @@ from voice.acts import (
     Tell,
     TellStatus,
 )
+from voice.confirming import confirms
 from voice.engines.heard import FAINT, SURE
 from voice.intents import Intent
-from voice.naming import plans_called, runs_called
+from voice.naming import is_called, names_words, plans_called, runs_called
 from voice.situation import Decision, Memory, Situation
-from voice.transcripts import read_back
+from voice.transcripts import read_back, uncalled
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +152,7 @@ def _command(intent: Intent, situation: Situation, memory: Memory) -> Decision:
         case intents.StartGoal(goal=goal):
             return memory, [Start(goal)]
         case intents.StartPlan(name=name):
-            found = plans_called(name, situation.plans)
-            return memory, [StartNamed(found[0]) if len(found) == 1 else Tell("no_such_plan", name=name)]
+            return _start_plan(name, situation, memory)
         case intents.Stop(scope=scope, run=name):
             return _change("stop", name, situation, memory, all_of_them=scope == "everything")
         case intents.Cancel(run=name) | intents.Hold(run=name) | intents.Resume(run=name) | intents.Retry(run=name):
@@ -165,6 +165,16 @@ def _command(intent: Intent, situation: Situation, memory: Memory) -> Decision:
             return replace(memory, question=only), [ReadQuestions()]
         case _:
             return memory, [_simple(intent)]
+
+
+def _start_plan(name: str, situation: Situation, memory: Memory) -> Decision:
+    found = plans_called(name, situation.plans)
+    if len(found) != 1:
+        return memory, [Tell("no_such_plan", name=name)]
+    act = StartNamed(found[0])
+    if is_called(name, found[0]):
+        return memory, [act]
+    return replace(memory, asked=Asked(yes=(act,))), [Tell("sure_start", text=found[0])]
 
 
 def _simple(intent: Intent) -> Act:
@@ -186,9 +196,11 @@ def _change(
     runs = [run for run in situation.runs if run.state in wanted] if wanted is not None else situation.open
     known = [_run(run) for run in runs]
     if name is not None:
-        chosen = runs_called(name, known)
+        seen = [_run(run) for run in situation.runs]
+        named = [run for run in seen if is_called(name, run.name)]
+        chosen = runs_called(name, known) if not named or any(run in known for run in named) else []
         if not chosen:
-            over = runs_called(name, [_run(run) for run in situation.runs])
+            over = runs_called(name, seen)
             return memory, [Tell("already_over", name=over[0].name) if over else Tell("no_such_run", name=name)]
     else:
         chosen = known
@@ -204,7 +216,8 @@ def _change(
         names = tuple(run.name for run in chosen)
         return replace(memory, asked=Asked(change=change, among=tuple(chosen))), [Tell("which_run", names=names)]
     if len(chosen) == 1:
-        return _changed(change, chosen[0], memory)
+        loosely = name is not None and not (is_called(name, chosen[0].name) or names_words(name, chosen[0].name))
+        return _changed(change, chosen[0], memory, ask=loosely)
     return _changed_all(change, tuple(chosen), memory)
 
 
@@ -250,9 +263,10 @@ def _all_of(asked: Asked, intent: Intent, situation: Situation, memory: Memory) 
     return replace(memory, asked=asked), [Tell("which_question", names=tuple(run.name for run in asked.among))]
 
 
-def _changed(change: Change, run: Run, memory: Memory) -> Decision:
+def _changed(change: Change, run: Run, memory: Memory, *, ask: bool = False) -> Decision:
+    """`ask`: it is not sure that this one is meant."""
     act = ChangeRuns(change, (run,))
-    if change == "cancel":
+    if change == "cancel" or (ask and change == "stop"):
         return replace(memory, focus=run, asked=Asked(yes=(act,))), [Tell("sure_cancel", names=(run.name,))]
     return replace(memory, focus=run), [act]
 
@@ -266,12 +280,14 @@ def _changed_all(change: Change, runs: tuple[Run, ...], memory: Memory) -> Decis
 
 
 def _talk(text: str, situation: Situation, memory: Memory, asked: Asked | None) -> Decision:
-    if asked is not None and asked.among and (found := runs_called(text, asked.among)):
+    if asked is not None and asked.among and (found := runs_called(uncalled(text), asked.among)):
         if len(found) == 1:
             return _named(found[0], asked, situation, memory)
         which = "which_run" if asked.change is not None or isinstance(asked.about, intents.Status) else "which_question"
         names = tuple(run.name for run in found)
         return replace(memory, asked=replace(asked, among=tuple(found))), [Tell(which, names=names)]
+    if asked is not None and asked.yes and (meant := confirms(uncalled(text), asked.yes)):
+        return (memory, list(asked.yes)) if meant == "yes" else (replace(memory, asked=asked), [SayAgain()])
     read, words = next((each for each in situation.questions if each.id == memory.question), None), text.strip(_MARKS)
     if read is not None and any(each.casefold() == words.casefold() for each in read.choices):
         return answers.words(words, situation, memory)

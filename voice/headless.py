@@ -21,6 +21,7 @@ from voice.pipeline import OUT_RATE
 _PIECE_SECONDS = 0.02
 _WIDTH = 2
 _LONGEST_SECONDS = 3_600
+_LOWEST_RATE = 8_000
 ANSWER_SECONDS = 6.0
 """From the end of a recording to the beginning of the next."""
 
@@ -47,9 +48,14 @@ class Recording:
                 self.rate, self.channels, width = file.getframerate(), file.getnchannels(), file.getsampwidth()
                 if width != _WIDTH:
                     raise InputError(f"{path} has {8 * width}-bit samples", "16-bit PCM is needed: convert it.")
-                if file.getnframes() > _LONGEST_SECONDS * self.rate:
+                if self.rate < _LOWEST_RATE:
+                    raise InputError(f"{path} has {self.rate} samples a second", f"{_LOWEST_RATE} is the least.")
+                # What was written to a pipe says that it is endless.
+                most, frame = _LONGEST_SECONDS * self.rate, self.channels * _WIDTH
+                sound = file.readframes(min(file.getnframes(), most + 1))
+                if len(sound) > most * frame:
                     raise InputError(f"{path} is longer than {_LONGEST_SECONDS // 60} minutes", "Cut it.")
-                self.sound = file.readframes(file.getnframes())
+                self.sound = sound[: len(sound) // frame * frame]
         except OSError as error:
             raise InputError(f"{path} can't be read: {error.strerror}", "Name a WAV file.") from None
         except (wave.Error, EOFError) as error:
@@ -117,6 +123,8 @@ class FileLoudspeaker(BaseOutputTransport):
         self._began = 0.0
         self._free = 0.0
         self._sound = bytearray()
+        self.failed: InputError | None = None
+        """Why it could not be written down."""
 
     async def start(self, frame: StartFrame) -> None:
         """See `BaseOutputTransport`."""
@@ -131,7 +139,7 @@ class FileLoudspeaker(BaseOutputTransport):
             try:
                 await asyncio.to_thread(self._write_down)
             except OSError as error:  # the conversation ends all the same
-                await self.push_error(f"{self._path} can't be written: {error.strerror}", exception=error)
+                self.failed = InputError(f"{self._path} can't be written: {error.strerror}", "Name another file.")
 
     async def write_audio_frame(self, frame: OutputAudioRawFrame) -> bool:
         """As a sound card takes it: not before there is room."""

@@ -37,6 +37,8 @@ _SILENT_SECONDS = 12.0
 
 _AGAIN_SECONDS = 2.0
 """After what did not leave."""
+_ANSWER_SECONDS = 4.0
+"""So long after something was asked nothing is begun that could be answered, too."""
 
 
 class Playing:
@@ -49,6 +51,20 @@ class Playing:
         """Seconds of sound, by context."""
         self.seconds = 0.0
         """How much went out of the sentence that is being heard."""
+
+    def next_made(self) -> Sentence | None:
+        """Of which no sound has come; else the last."""
+        begun = [each.number for each in self.contexts.values()]
+        return next((each for each in self.sentences if each.number not in begun), (self.sentences or [None])[-1])
+
+    def forget(self, sentence: Sentence) -> None:
+        """Nothing comes of it any more."""
+        self.sentences = [each for each in self.sentences if each.number != sentence.number]
+        for context in [name for name, each in self.contexts.items() if each.number == sentence.number]:
+            del self.contexts[context]
+            self.made.pop(context, None)
+        if not self.sentences:
+            self.seconds = 0.0
 
     def cut(self) -> float:
         """Forget all of it; how much was heard of the first."""
@@ -71,6 +87,7 @@ class Mouth(FrameProcessor):
         self._others: set[str] = set()
         """Why nothing is begun now."""
         self._again = Later(self)
+        self._listened = Later(self)
 
     def wake(self) -> None:
         """There may be something to say."""
@@ -88,6 +105,8 @@ class Mouth(FrameProcessor):
                 await self._end()
             case UserStartedSpeakingFrame():
                 self._others.add("turn")
+                await self._listened.stop()
+                self._speech.attentive = False
             case UserStoppedSpeakingFrame():
                 self._others.discard("turn")
             case OnsetFrame():
@@ -98,7 +117,7 @@ class Mouth(FrameProcessor):
                 self._speech.cut(self._playing.cut())
             case ErrorFrame() if direction == FrameDirection.UPSTREAM and frame.processor is self.next:
                 if not isinstance(frame.exception, EngineUnavailable):  # who knows why ends the sentence as any other
-                    self._unsayable()
+                    self._unsayable(self._playing.next_made())
             case _:
                 await self.push_frame(frame, direction)
                 return
@@ -111,6 +130,15 @@ class Mouth(FrameProcessor):
         self._others.add("away")
         await self._again.start(_AGAIN_SECONDS, self._try_again)
 
+    async def asked(self) -> None:
+        """Something was asked, and heard to its end."""
+        self._speech.attentive = True
+        await self._listened.start(_ANSWER_SECONDS, self._listen_no_more)
+
+    async def _listen_no_more(self) -> None:
+        self._speech.attentive = False
+        self._more.set()
+
     async def _try_again(self) -> None:
         self._others.discard("away")
         if not self._others:
@@ -121,6 +149,7 @@ class Mouth(FrameProcessor):
         """Says no more."""
         await super().cleanup()
         await self._again.stop()
+        await self._listened.stop()
         await self._end()
 
     async def _end(self) -> None:
@@ -139,12 +168,12 @@ class Mouth(FrameProcessor):
                 await asyncio.wait_for(self._more.wait(), _SILENT_SECONDS)
             except TimeoutError:
                 if self._playing.sentences and not self._playing.seconds:
-                    self._unsayable()
+                    self._unsayable(*self._playing.sentences)
 
-    def _unsayable(self) -> None:
-        for sentence in self._playing.sentences:
-            self._speech.done(sentence.number)
-        self._playing.cut()
+    def _unsayable(self, *sentences: Sentence | None) -> None:
+        for sentence in filter(None, sentences):
+            self._speech.unsayable(sentence.number)
+            self._playing.forget(sentence)
         self._more.set()
 
 
@@ -234,6 +263,8 @@ class Ear(FrameProcessor):
             sentence = self._playing.contexts.pop(frame.context_id)
             self._playing.sentences = [each for each in self._playing.sentences if each.number > sentence.number]
             self._playing.seconds = 0.0
-            self._speech.done(sentence.number)
+            over = self._speech.done(sentence.number)
+            if over is not None and over.asks:
+                await self._mouth.asked()
             self._mouth.wake()
         await self.push_frame(frame, direction)

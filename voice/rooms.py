@@ -93,6 +93,8 @@ class Rooms:
         try:
             answer = await answered(call, offer.sdp)
             made = await self._visits.made(visit, wish, line)
+            if visit.farewell:
+                raise Full(visit.farewell.why, "Come again in a moment.")
         except BaseException:
             self._visits.leave(visit)
             await line.close()

@@ -40,6 +40,11 @@ class Saying:
         return PRIORITY[self.kind]
 
     @property
+    def asks(self) -> bool:
+        """Whether somebody may want to answer it."""
+        return self.question is not None or self.text.endswith(("?", "？"))
+
+    @property
     def merges(self) -> str | None:
         """A later one with the same key takes the place of one that has not been spoken. None: nothing does."""
         if self.kind in ("receipt", "answer", "away"):

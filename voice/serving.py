@@ -128,6 +128,8 @@ class _Socket:
 
 
 def _pages(router: APIRouter, *, installed: bool) -> None:
+    files = frozenset(each.name for each in PAGE.iterdir() if each.is_file())
+
     @router.api_route("", methods=["GET", "HEAD"])
     async def page() -> Response:
         if not installed:
@@ -136,10 +138,9 @@ def _pages(router: APIRouter, *, installed: bool) -> None:
 
     @router.api_route("/static/{name}", methods=["GET", "HEAD"])
     async def file(name: str) -> Response:
-        path = PAGE / name
-        if path.parent != PAGE or not path.is_file():
-            return problem(404, "not_found", f"there is no {name!r}")
-        return FileResponse(path, headers={"Cache-Control": "no-cache"})
+        if name not in files:
+            return problem(404, "not_found", f"there is no {name[:100]!r}")
+        return FileResponse(PAGE / name, headers={"Cache-Control": "no-cache"})
 
     _ = page, file
 

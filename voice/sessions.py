@@ -79,7 +79,7 @@ class Session:
         commands = PhraseCommands(plans=list(speaker.plans))
         engines = means.engines(chosen, commands)
         desk = Desk(
-            means.service, speaker, chosen.language, progress, self.say, model=means.models is not None,
+            means.service, speaker, chosen.language, progress, self.promised, model=means.models is not None,
             free_speech=engines.free_speech,
         )  # fmt: skip
         self.talk: Talk = self._assembly.talk(
@@ -142,6 +142,11 @@ class Session:
     def say(self, saying: Saying) -> None:
         """As soon as nobody else speaks."""
         self._assembly.speech.say(saying)
+        self._assembly.mouth.wake()
+
+    def promised(self, saying: Saying) -> None:
+        """The end of what was said to be under way: whoever interrupts meanwhile hears it later."""
+        self._assembly.speech.promise(saying)
         self._assembly.mouth.wake()
 
     def _turned(self, ours: bool) -> None:

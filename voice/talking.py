@@ -16,6 +16,7 @@ from roles.models.port import Message, Reply, Request, Text, ToolCall, ToolResul
 from voice.acts import Start
 from voice.saying import Saying
 from voice.situation import Situation
+from voice.transcripts import language_of
 from voice.wording.receipts import LONGEST_TEXT as LONGEST_GOAL
 from voice.wording.spoken import sentence
 
@@ -97,7 +98,7 @@ class ModelTalker:
         asks = await self._asks()
 
         def say(written: str) -> None:
-            if words := sentence(written, longest=_LONGEST_SENTENCE):
+            if words := sentence(written, language_of(written), longest=_LONGEST_SENTENCE):
                 exchange.sentences.append(words)
                 said(Saying(words, "answer"))
 

@@ -30,15 +30,20 @@ def tidied(text: str) -> str:
 
 
 _CALLS = re.compile(
-    r"^\s*(?:(?:hey|hi|hello|ok|okay)\b[\s,.!]*)?atlas\b[\s,.!?:;，。！？：]*|^\s*(?:嘿|嗨|你好)?[，,\s]*阿特拉斯[\s，。！？：,.!?]*",
+    r"^\s*(?:(?:hey|hi|hello|ok|okay)\b[\s,.!]*)?atlas(?![A-Za-z0-9_])[\s,.!?:;，。！？：]*|^\s*(?:嘿|嗨|你好)?[，,\s]*阿特拉斯[\s，。！？：,.!?]*",
     re.IGNORECASE,
 )
 _SENTENCE_ENDS = re.compile(r"\s*[.!?。！？；;]+\s+|[。！？；]")
 
 
+def uncalled(text: str) -> str:
+    """Without the wake word before it."""
+    return _CALLS.sub("", text).strip()
+
+
 def read_back(text: str) -> str:
     """What was said as a part of a sentence of ours: without the wake word before it, and in one piece."""
-    meant = _CALLS.sub("", text).strip().rstrip(".!?。！？；; ")
+    meant = uncalled(text).rstrip(".!?。！？；; ")
     return _SENTENCE_ENDS.sub("，" if language_of(meant) == "zh" else ", ", meant)
 
 

@@ -29,9 +29,10 @@ _TOLD_SECONDS = 4.0
 """What an engine that tells of every utterance is waited for: on a busy machine it takes its time."""
 OPEN_SECONDS = 0.1
 """What a command that may go on to mean another is given to go on, besides the silence that ends a voice."""
-_BEGINS = re.compile(r"\s*(?:\w+[\s,.!]+)?atlas\b", re.IGNORECASE)
+_WAKE_WORD = r"(?:(?<![A-Za-z0-9_])atlas(?![A-Za-z0-9_])|阿特拉斯)"
+_BEGINS = re.compile(rf"\s*(?:\w+[\s,.!，。！]+|嘿|嗨|你好)?{_WAKE_WORD}", re.IGNORECASE)
 """The wake word, which who listened for it may have missed."""
-_CALL = re.compile(r"\batlas\b", re.IGNORECASE)
+_CALL = re.compile(_WAKE_WORD, re.IGNORECASE)
 
 
 class Standing(Protocol):
@@ -63,6 +64,19 @@ class Told:
         """Its words were told."""
         self.tells = True
         self._awaited = max(0, self._awaited - 1)
+
+
+def from_call(text: str, standing: Standing) -> str:
+    """From the wake word on, where it was said: what came before was meant for somebody else. What is wanted may have
+    the same word in it, as the name of something."""
+    calls = list(_CALL.finditer(text))
+    if not calls:
+        return text
+    ends = [*(later.start() for later in calls[1:]), len(text)]
+    spans = zip(calls, ends, strict=True)
+    called = [text[call.start() :] for call, end in spans if any(map(str.isalnum, text[call.end() : end]))]
+    whole = next((each for each in called if standing(each) != "unknown"), None)
+    return whole or (called or [text[calls[-1].start() :]])[0]
 
 
 class CommandEndsTurn(BaseUserTurnStopStrategy):
@@ -143,10 +157,8 @@ class CommandEndsTurn(BaseUserTurnStopStrategy):
         return meant or self._parts
 
     def _text(self, parts: Sequence[Heard]) -> str:
-        """From the wake word on, where it was said: what came before was meant for somebody else."""
         text = " ".join(part.text for part in parts)
-        called = list(_CALL.finditer(text)) if self._called else []
-        return text[called[-1].start() :] if called else text
+        return from_call(text, self._standing) if self._called else text
 
     async def _over(self) -> bool:
         if self._voice or not self._parts or not self._told.all:

@@ -123,9 +123,14 @@ class Visits:
 
     async def live(self, visit: Visit, made: Made, line: Line, still: Still) -> None:
         """Until it is over. Cancelling it ends it."""
+        if visit.farewell:  # meanwhile
+            try:
+                await line.bye(visit.farewell)
+                await line.close()
+            finally:
+                self.leave(visit)
+            return
         visit.task = asyncio.create_task(self._live(visit, made, line, still))
-        if self._closed or visit.farewell:
-            visit.task.cancel()
         try:
             await asyncio.wait([visit.task])
             if not visit.task.cancelled() and (error := visit.task.exception()):

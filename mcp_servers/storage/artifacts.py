@@ -15,7 +15,7 @@ from pathlib import Path
 from mcp_servers.storage import failures, listings, locations
 from mcp_servers.storage.copying import digest_file
 from mcp_servers.storage.threads import Stop, in_thread
-from state.errors import InputError, RemoteUnavailable
+from state.errors import InputError, RemoteDamaged, RemoteUnavailable
 from state.ports import Artifact, ObjectInfo, ObjectStore
 
 
@@ -46,7 +46,7 @@ class Artifacts:
             await self._objects.download(url, partial)
             found, _ = await in_thread(lambda stop: _measure(partial, stop))
             if found != digest:
-                raise RemoteUnavailable(f"{url} is damaged: its digest is {found}", "Delete it and make it again.")
+                raise RemoteDamaged(f"{url} is damaged: its digest is {found}", "Delete it and make it again.")
             await in_thread(lambda stop: _move(partial, path))
         finally:
             partial.unlink(missing_ok=True)

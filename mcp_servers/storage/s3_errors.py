@@ -83,5 +83,5 @@ def _from_answer(url: str, doing: str, error: Exception, endpoint: str) -> Atlas
     if code in ("InvalidBucketName", "KeyTooLongError"):
         return InputError(f"{doing} {url}: {error}", "Correct the URL.")
     if status in (301, 307):
-        return RemoteUnavailable(f"{doing} {url}: the bucket is in another region", "Set AWS_REGION to the bucket's.")
+        return RemoteForbidden(f"{doing} {url}: the bucket is in another region", "Set AWS_REGION to the bucket's.")
     return RemoteUnavailable(f"{doing} {url}: {error}", _connection(endpoint))

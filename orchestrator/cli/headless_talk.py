@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from orchestrator.cli.compose import House
     from voice.headless import FileMicrophone
     from voice.intents import Language
+    from voice.outlet import Outlet
     from voice.sessions import Session
 
 _QUIET_SECONDS = 1.5
@@ -48,13 +49,14 @@ async def talk(house: House, wanted: Wanted) -> int:
     talking = asyncio.create_task(_talk(house, wanted, wanted.spoken) if wanted.spoken else _talk_here(house, wanted))
     try:
         await asyncio.wait([working, talking], return_when=asyncio.FIRST_COMPLETED)
+        signal = interruption.number
         interruption.end()
         await working
     finally:
         await ended(working, talking)
     if not talking.cancelled():
         talking.result()
-    return 0
+    return 128 + signal if signal and wanted.spoken else 0
 
 
 async def _talk_here(house: House, wanted: Wanted) -> None:
@@ -93,11 +95,17 @@ async def _talk(house: House, wanted: Wanted, spoken: Sequence[Path]) -> None:
     if wanted.answer is not None:
         writable(wanted.answer)
     microphone = FileMicrophone(Recording(*spoken))
+    loudspeakers: list[FileLoudspeaker] = []
+
+    def ends(outlet: Outlet) -> Ends:
+        loudspeakers.append(FileLoudspeaker(wanted.answer, outlet))
+        return Ends(microphone, loudspeakers[0])
+
     choices = Choices(language=wanted.language, chimes=house.settings.voice_chimes)
     async with voice_means(house, choices) as means:
         session = Session(
             means, Speaker(f"{whoami()} (voice)", repository=wanted.repository),
-            lambda outlet: Ends(microphone, FileLoudspeaker(wanted.answer, outlet)),
+            ends,
             observers=[Chronicle(_print_json if wanted.as_json else _print)],
         )  # fmt: skip
         running = asyncio.create_task(session.run())
@@ -109,6 +117,8 @@ async def _talk(house: House, wanted: Wanted, spoken: Sequence[Path]) -> None:
             await running
         finally:
             await ended(running, ending)
+    if failed := loudspeakers[0].failed:
+        raise failed
 
 
 async def _end(house: House, session: Session, microphone: FileMicrophone, linger: float) -> None:
@@ -120,7 +130,7 @@ async def _end(house: House, session: Session, microphone: FileMicrophone, linge
     deadline = asyncio.get_running_loop().time() + linger
     while True:
         await quiet(lambda: session.busy, _QUIET_SECONDS, deadline)
-        going = any(run.state in _GOING for run in await house.service.runs())
+        going = any(run.state in _GOING for run in await house.service.current_runs(0))
         if not going or asyncio.get_running_loop().time() > deadline:
             break
     await session.talk.worker.queue_frame(EndFrame())

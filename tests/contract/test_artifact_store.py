@@ -12,7 +12,7 @@ from mcp_servers.storage import locations
 from mcp_servers.storage.artifacts import Artifacts
 from mcp_servers.storage.s3_calls import S3Settings
 from mcp_servers.storage.stores import ObjectStores
-from state.errors import InputError, RemoteMissing, RemoteUnavailable
+from state.errors import InputError, RemoteDamaged, RemoteMissing
 from state.ports import ArtifactStore
 from tests.services.s3 import Bucket
 
@@ -82,7 +82,7 @@ async def test_a_damaged_artifact_is_not_handed_out(kept: Kept, tmp_path: Path) 
     (tmp_path / "y").write_bytes(b"CONTENT")
     put = await kept.artifacts.put(tmp_path / "x")
     await kept.stores.upload(tmp_path / "y", put.uri)
-    with pytest.raises(RemoteUnavailable, match="damaged"):
+    with pytest.raises(RemoteDamaged, match="damaged"):
         await kept.artifacts.fetch(put.digest, tmp_path / "got")
     assert not any("got" in str(path) for path in left(tmp_path))
 

@@ -22,12 +22,19 @@ from tests.voice.listening import Prompted
 from tests.voice.room import Room, room
 from voice.choices import Choices
 from voice.sessions import Means
+from voice.situation import Situation
 
 ASKING = """
 atlas: 1
 name: release
 todos:
   - {id: gate, ask: Push to production?, choices: [approve, reject]}
+"""
+SLEEPING = """
+atlas: 1
+name: nightly
+todos:
+  - {id: gate, ask: Never answered?, choices: [one, two]}
 """
 REMARK = "the parser dislikes empty lines"
 
@@ -85,6 +92,56 @@ async def test_yes_is_no_answer_to_what_was_read_long_ago(
     async with room(means) as there:
         told = await says(there, prompted, "are there any questions", "yes")
         assert told["text"].startswith("Approve: Push")  # it is read, and asked about again
+        assert await home.service.questions()
+
+
+async def test_yes_is_no_answer_to_what_is_asked_meanwhile(
+    home: House, means: Means, prompted: Prompted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = (await home.service.submit(asking.plan_of(SLEEPING), None, by="somebody")).run
+    async with room(means) as there:
+        await told_here(there)
+        told = await says(there, prompted, "cancel the run")
+        assert "are you sure" in told["text"]
+        desk = there.session.talk.conversation.desk
+        looks = desk.situation
+
+        async def slowly() -> Situation:
+            await asyncio.sleep(1.0)
+            return await looks()
+
+        monkeypatch.setattr(desk, "situation", slowly)
+        prompted.lines.append("yes")
+        saying = asyncio.create_task(there.speak("yes"))
+        await there.until("turn-started", after=told["when"])
+        await asks(home)
+        said = await saying
+        noted = await there.until("saying", after=said.end)
+        assert noted["text"].startswith("Cancelled"), noted
+        assert (await home.service.run(run)).state == "cancelled"
+        assert await home.service.questions()
+
+
+async def test_an_answer_is_for_what_was_asked_before_it(home: House, means: Means, prompted: Prompted) -> None:
+    await asks(home)
+    await home.service.submit(asking.plan_of(ASKING.replace("production", "staging")), None, by="somebody")
+    async with room(means) as there:
+        first = await says(there, prompted, "are there any questions")
+        (other,) = [each for each in await home.service.questions() if each.text not in first["text"]]
+        last = await there.until("saying", after=first["when"], where=lambda each: "reject" in each["text"])
+        while there.session.talk.speech.taken:  # noqa: ASYNC110 - it does not tell
+            await asyncio.sleep(0.02)
+        await asyncio.sleep(1.0)
+        assert there.of("saying", after=last["when"]) == [], "it listens"
+        noted = await says(there, prompted, "yes")
+        assert noted["text"].startswith("Noted")
+        assert [each.id for each in await home.service.questions()] == [other.id]
+        second = await there.until("saying", after=noted["when"], where=lambda each: other.text in each["text"])
+        prompted.lines.append("yes")
+        await there.until("speech-started", after=second["when"])
+        said = await there.speak("yes")  # over its first words
+        asked = await there.until("saying", after=said.onset)
+        assert asked["text"].startswith("Approve: "), asked
         assert await home.service.questions()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import wave
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tests.voice.sounds import script, wav
+from voice.headless import Recording
 
 PLAN = """
 atlas: 1
@@ -56,6 +58,29 @@ def test_a_plan_is_started_carried_out_and_told_of(tmp_path: Path) -> None:
     assert samples.max() < 32_767
 
 
+def test_a_recording_from_a_pipe_is_as_long_as_it_is(tmp_path: Path) -> None:
+    """Who can't seek writes a length that means nothing."""
+    made = wav(script(0.5, "atlas, what is the status?", 1.0))
+    at = made.index(b"data") + 4
+    piped, cut = tmp_path / "piped.wav", tmp_path / "cut.wav"
+    piped.write_bytes(made[:at] + b"\xff\xff\xff\xff" + made[at + 4 :])
+    cut.write_bytes(made[:-1])
+    assert Recording(piped).sound == made[at + 4 :]
+    assert Recording(cut, cut).sound[-len(made[at + 4 : -2]) :] == made[at + 4 : -2]
+
+
+def test_who_is_told_to_stop_says_so(tmp_path: Path) -> None:
+    spoken = tmp_path / "spoken.wav"
+    spoken.write_bytes(wav(script(1.0, "atlas, what is the status?", 60.0)))
+    environ = os.environ | {"ATLAS_HOME": str(tmp_path / "home")}
+    command = [ATLAS, "voice", "--in", str(spoken), "--json"]
+    with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as talking:
+        assert talking.stdout
+        assert talking.stdout.readline(), "something has happened: it talks"
+        talking.send_signal(signal.SIGINT)
+        assert talking.wait(60) == 130
+
+
 def test_a_recording_that_is_none_is_refused(tmp_path: Path) -> None:
     bad = tmp_path / "bad.wav"
     bad.write_bytes(b"RIFF" + bytes(100))
@@ -63,3 +88,7 @@ def test_a_recording_that_is_none_is_refused(tmp_path: Path) -> None:
     assert "bad.wav is no WAV file" in err
     _, err = talked(tmp_path, "--in", str(tmp_path / "missing.wav"), code=2)
     assert "can't be read: No such file" in err
+    slow = tmp_path / "slow.wav"
+    slow.write_bytes(wav(script(1.0, rate=4_000), 4_000))
+    _, err = talked(tmp_path, "--in", str(slow), code=2)
+    assert "4000 samples a second" in err

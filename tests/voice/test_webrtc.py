@@ -16,7 +16,12 @@ import pytest
 from aiortc import RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack
 
+from tests.voice.caller import plugged
 from tests.voice.in_process import Here, settled, voice_here
+from voice.transports.line import Farewell, Line
+from voice.transports.webrtc import Call
+from voice.visits import Made, Visit, Visits
+from voice.wishes import Network, Wish
 
 _PATIENCE = 60.0
 _CALLS = 10
@@ -26,6 +31,50 @@ _CALLS = 10
 async def here(tmp_path: Path) -> AsyncGenerator[Here]:
     async with voice_here(tmp_path) as found:
         yield found
+
+
+@pytest.fixture
+def ended_while_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each conversation, by a server that ends."""
+    make = Visits.made
+
+    async def made(self: Visits, visit: Visit, wish: Wish, line: Line) -> Made:
+        found = await make(self, visit, wish, line)
+        visit.end(Farewell("the server ends", again=True))
+        return found
+
+    monkeypatch.setattr(Visits, "made", made)
+
+
+async def test_messages_come_no_faster_than_anybody_clicks() -> None:
+    call, taken = Call(Network(here=True)), list[object]()
+
+    @call.event_handler("app-message")
+    async def took(_: object, message: object) -> None:
+        taken.append(message)
+
+    del took
+    for number in range(1_000):
+        await call._call_event_handler("app-message", number)  # pyright: ignore[reportPrivateUsage]
+    await call.disconnect()
+    await asyncio.sleep(0.1)
+    assert 0 < len(taken) < 200
+
+
+@pytest.mark.usefixtures("ended_while_made")
+async def test_who_is_sent_away_while_a_conversation_is_made_hears_it(here: Here, client: httpx.AsyncClient) -> None:
+    peer = RTCPeerConnection()
+    peer.createDataChannel("chat")
+    peer.addTrack(AudioStreamTrack())
+    try:
+        answer = await client.post("/voice/api/offer", json=await offered(peer))
+    finally:
+        await peer.close()
+    assert answer.status_code == 429
+    assert "the server ends" in answer.text
+    async with plugged(here) as caller:
+        assert await caller.closed() == (1012, "the server ends")
+    await settled(lambda: here.rooms.open, 0, "conversations")
 
 
 @pytest.fixture

@@ -127,7 +127,7 @@ export class Call {
       channel.onmessage = (event) => this.take(event.data, resolve);
     });
     await this.unlessEnded(this.offer(peer));
-    await this.within(open);
+    await this.within(open, new Refused("There is no way for sound to the server", NO_WAY));
     this.pinging = setInterval(() => channel.readyState === "open" && channel.send("ping"), PING_MS);
     channel.send("ping");
     this.send("client-ready", {version: VERSION, about: {library: "atlas"}});
@@ -156,9 +156,9 @@ export class Call {
     if (late.length) patch({pc_id: id, candidates: late});
   }
 
-  async within(promise) {
-    const lost = this.lost.then(() => Promise.reject(new Error("the connection was lost")));
-    const late = wait(CONNECT_MS).then(() => Promise.reject(new Refused("There is no way for sound to the server", NO_WAY)));
+  async within(promise, trouble = new Error("the connection was lost")) {
+    const lost = this.lost.then(() => Promise.reject(trouble));
+    const late = wait(CONNECT_MS).then(() => Promise.reject(trouble));
     late.catch(() => {});
     lost.catch(() => {});
     return this.unlessEnded(Promise.race([promise, lost, late]));

@@ -182,7 +182,7 @@ function App() {
       <${Theme} />
       <span class="quiet" title=${`may ${who.scope}`}>${who.name}${who.scope === "read" ? " (read only)" : ""}</span>
     </header>
-    <main class="talk-page"><${Talk} who=${who} /></main>
+    <main class="talk-page"><${Talk} key=${`${who.name} ${who.scope}`} who=${who} /></main>
   `;
 }
 

@@ -11,6 +11,10 @@ const change = (story, who, changed) => {
   return at < 0 ? story : {...story, entries: story.entries.map((entry, n) => (n === at ? {...entry, ...changed} : entry))};
 };
 
+// One trouble is told as what happened and as an error of the call, in either order.
+const troubled = (story, text) =>
+  story.entries.slice(-3).some((entry) => entry.who === "error" && entry.text === text) ? story : add(story, {who: "error", text});
+
 const noted = (story, text) => (story.entries.at(-1)?.text === text ? story : add(story, {who: "note", text}));
 
 // `now`: asleep (waits for its name), awake, hearing (somebody speaks), thinking, speaking.
@@ -41,7 +45,7 @@ const EVENTS = {
   "speech-stopped": (story, data, time) => ({...story, speaking: false, now: story.listens ? "awake" : "asleep", until: time + AWAKE_MS}),
   interrupted: (story) => (story.speaking ? {...change(story, "atlas", {cut: true}), speaking: false} : story),
   progress: (story, data) => add(story, {who: "progress", text: data.text, kind: data.kind, run: data.run}),
-  error: (story, data) => add(story, {who: "error", text: data.text}),
+  error: (story, data) => troubled(story, data.text),
   bye: (story, data) => add(story, {who: "error", text: data.why}),
 };
 

@@ -32,6 +32,8 @@ _WRITTEN = (OutputAudioRawFrame, OutputTransportMessageFrame, OutputTransportMes
 _UNSUPPORTED, _INVALID = 1003, 1007
 _AHEAD_SECONDS = 5.0
 _MESSAGES_AHEAD, _MESSAGE_SECONDS = 50, 0.05
+_PIECE_SECONDS = 0.005
+"""Each frame counts for so much sound, at least."""
 
 
 class ClientFrames(ProtobufFrameSerializer):
@@ -70,7 +72,8 @@ class ClientFrames(ProtobufFrameSerializer):
     async def _heard(self, audio: bytes, rate: int, channels: int) -> Frame:
         frame = InputAudioRawFrame(audio=audio, sample_rate=rate, num_channels=max(1, channels))
         frame.num_channels = channels  # what is impossible is the microphone's to refuse
-        await asyncio.sleep(self._audio.early(len(audio) / (2 * max(rate, 8_000) * max(channels, 1))))
+        seconds = len(audio) / (2 * max(rate, 8_000) * max(channels, 1))
+        await asyncio.sleep(self._audio.early(max(seconds, _PIECE_SECONDS)))
         return frame
 
     async def _told(self, text: str) -> Frame | None:

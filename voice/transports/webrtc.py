@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -17,6 +18,7 @@ from pipecat.transports.smallwebrtc.transport import SmallWebRTCTransport
 
 from state.errors import InputError
 from voice.outlet import Outlet
+from voice.pace import Pace
 from voice.pipeline import Ends
 from voice.transports.line import Farewell, sound
 from voice.wishes import Answer, Candidate, Network
@@ -27,16 +29,26 @@ _LOOPBACK = "127.0.0.1"
 _COME_SECONDS = 20.0
 """In which a client must have connected, after its offer."""
 _FAREWELL_SECONDS = 0.5
+_MESSAGES_AHEAD, _MESSAGE_SECONDS = 100, 0.05
 _LOST_SECONDS = 10
 """A client of which nothing was heard for so long has gone, whatever ICE thinks."""
 
 
 class Call(SmallWebRTCConnection):
-    """A peer connection; with `Network.here`, on this machine's own loopback address alone."""
+    """A peer connection; with `Network.here`, on this machine's own loopback address alone. Messages that come faster
+    than anybody clicks are not taken."""
 
     def __init__(self, network: Network) -> None:
-        super().__init__(list(network.ice_servers))
+        # From loopback no other machine is reached, and they would be waited for.
+        super().__init__([] if network.here else list(network.ice_servers))
         self._here = network.here
+        self._messages = Pace(_MESSAGES_AHEAD * _MESSAGE_SECONDS)
+        # What comes while nothing else does is kept there for ever.
+        self._pending_app_messages = deque[Any](maxlen=_MESSAGES_AHEAD)  # pyright: ignore[reportIncompatibleUnannotatedOverride, reportAttributeAccessIssue]
+
+    async def _call_event_handler(self, event_name: str, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        if event_name != "app-message" or not self._messages.early(_MESSAGE_SECONDS):
+            await super()._call_event_handler(event_name, *args, **kwargs)
 
     def video_input_track(self) -> None:
         """There is none; and no warning of that with each call."""

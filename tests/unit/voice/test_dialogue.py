@@ -228,6 +228,57 @@ def test_a_choice_may_be_said_in_its_own_words_when_it_was_read() -> None:
     assert acts(intents.Talk("Push it."), free, Memory()) == [Tell("sure_start", text="Push it")]
 
 
+def test_a_name_is_taken_as_a_whole_before_a_part_of_it() -> None:
+    runs = Situation([run("nightly-deploy"), run("nightly", "completed")], plans=["deploy-production"])
+    assert acts(intents.Stop(run="nightly"), runs) == [Tell("already_over", name="nightly")]
+    assert acts(intents.Stop(run="deploy"), runs) == [ChangeRuns("stop", (Run("id-nightly-deploy"),))]
+    latest = Situation([run("latest-deps")])
+    assert acts(intents.Stop(run="test"), latest) == [Tell("no_such_run", name="test")]
+    asked, said = decide(Heard(intents.Stop(run="late")), latest, Memory())
+    assert said == [Tell("sure_cancel", names=("latest-deps",))]
+    assert acts(intents.Yes(), latest, asked) == [ChangeRuns("stop", (Run("id-latest-deps"),))]
+    asked, said = decide(Heard(intents.StartPlan("deploy")), runs, Memory())
+    assert said == [Tell("sure_start", text="deploy-production")]
+    assert acts(intents.Yes(), runs, asked) == [StartNamed("deploy-production")]
+
+
+def test_yes_is_neither_of_two_that_are_both_deeds() -> None:
+    read = Memory(question="q-deploy")
+    for choices, yes, no in (
+        (("abort", "continue"), None, None),
+        (("yes", "cancel"), "yes", "cancel"),
+        (("no", "go on"), "go on", "no"),
+        (("同意", "不同意"), "同意", "不同意"),
+        (("批准并合并", "拒绝"), "批准并合并", "拒绝"),
+    ):
+        there = Situation([run("parser")], [question("deploy", *choices)])
+        for intent, value in ((intents.Yes(), yes), (intents.No(), no)):
+            said = AnswerQuestion("q-deploy", value) if value else Tell("no_such_choice", count=2)
+            assert acts(intent, there, read) == [said], (choices, intent)
+
+
+@pytest.mark.parametrize(
+    "text", ["Yes, cancel it.", "Atlas, yes, stop it please", "yeah cancel that run", "是的，取消"]
+)
+def test_a_yes_may_say_what_to(text: str) -> None:
+    asked, _ = decide(Heard(intents.Cancel("docs")), TWO, Memory())
+    assert acts(intents.Talk(text), TWO, asked) == [ChangeRuns("cancel", (DOCS,))]
+
+
+@pytest.mark.parametrize("text", ["Yes, but pause it first.", "yes, cancel the meeting", "no, the other one", "是不是"])
+def test_what_begins_as_an_answer_and_is_none_starts_nothing(text: str) -> None:
+    free = Situation(TWO.runs, free_speech=True)
+    asked, _ = decide(Heard(intents.Cancel("docs")), free, Memory())
+    memory, said = decide(Heard(intents.Talk(text)), free, asked)
+    assert said == [SayAgain()]
+    assert acts(intents.Yes(), free, memory) == [ChangeRuns("cancel", (DOCS,))]
+
+
+def test_a_no_is_not_confirmed_by_a_deed() -> None:
+    asked, _ = decide(Heard(intents.Reject()), GATE, Memory())
+    assert acts(intents.Talk("yes, approve it"), GATE, asked) == [SayAgain()]
+
+
 ANY = st.sampled_from(
     [*CHANGES, intents.Status(), intents.Stop(), intents.No(), intents.Repeat(), intents.Help(), intents.Quiet(),
      intents.Backchannel(), intents.Resume(), intents.Questions(), intents.Detail(more=True), intents.Later()]

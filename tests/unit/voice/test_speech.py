@@ -101,11 +101,11 @@ def test_hush_means_it_need_not_be_said_again() -> None:
 def test_news_waits_while_an_answer_is_being_made() -> None:
     speech, news = Speech(), News(Saying("Half of it is done.", "milestone"))
     speech.unasked = news
-    speech.answering = True
-    assert speech.next() is None
-    speech.say(Saying("Here it is.", "answer"))
-    assert texts(speech) == ["Here it is."]
-    speech.answering = False
+    with speech.making():
+        assert speech.next() is None
+        with speech.making():
+            speech.say(Saying("Here it is.", "answer"))
+        assert texts(speech) == ["Here it is."]
     assert texts(speech) == ["Half of it is done."]
 
 
@@ -120,7 +120,96 @@ def test_marks_alone_are_not_said() -> None:
     assert sentences("That did not work. . ?! …") == ["That did not work."]
 
 
-ACTS = st.lists(st.sampled_from(["next", "done", "cut", "resume", "drop", "hush", "say", "news"]), max_size=60)
+def test_nothing_begins_that_would_change_what_was_said() -> None:
+    speech, news = Speech(), News(Saying("May I deploy?", "question", question="q"))
+    speech.unasked = news
+    speech.hold()
+    assert speech.next() is None
+    speech.say(Saying("Noted.", "receipt"))
+    assert texts(speech) == ["Noted."]
+    speech.release()
+    assert texts(speech) == ["May I deploy?"]
+
+
+def test_who_was_asked_is_listened_to_before_anything_else_is_asked() -> None:
+    speech, news = Speech(), News(Saying("Half of it is done.", "milestone"))
+    speech.unasked = news
+    speech.attentive = True
+    speech.say(Saying("And may I merge?", "answer", question="q"))
+    assert speech.next() is None
+    speech.say(Saying("Noted.", "receipt"))
+    assert texts(speech) == ["Noted."]
+    speech.attentive = False
+    assert texts(speech) == ["And may I merge?", "Half of it is done."]
+
+
+def test_answers_that_waited_come_after_what_was_nothing_and_never_after_what_was_wanted() -> None:
+    for wanted in (False, True):
+        speech = Speech()
+        speech.say(Saying("One.", "answer"), Saying("Two.", "answer"))
+        out(speech)
+        speech.cut(0.1)
+        if wanted:
+            speech.drop()
+        else:
+            speech.resume()
+        assert texts(speech) == ([] if wanted else ["One.", "Two."])
+
+
+def test_questions_that_wait_are_asked_after_what_was_wanted_unless_they_are_answered() -> None:
+    for answered in (False, True):
+        speech = Speech()
+        first, second = (Saying(f"May I {what}?", "question", question=what) for what in ("deploy", "merge"))
+        speech.say(first, second, Saying("And more.", "answer"))
+        out(speech)
+        speech.cut(0.1)
+        speech.drop()
+        if answered:
+            speech.forget("merge")
+        speech.say(Saying("Noted.", "receipt"))
+        assert texts(speech) == ["Noted."] + ["May I merge?"] * (not answered)
+
+
+def test_what_was_promised_is_said_whoever_interrupts() -> None:
+    speech = Speech()
+    speech.promise(Saying("That did not work.", "receipt"))
+    out(speech)
+    speech.cut(0.1)
+    speech.drop()
+    speech.say(Saying("Half of it is done.", "answer"))
+    assert texts(speech) == ["Half of it is done.", "That did not work."]
+    assert texts(speech) == []
+
+
+def test_what_was_cut_is_said_again_from_its_beginning_and_once() -> None:
+    speech, news = Speech(), News(Saying("It failed. Because of this.", "outcome"))
+    speech.unasked = news
+    speech.done(out(speech).number)
+    out(speech)
+    speech.cut(0.2)
+    assert speech.restart()
+    assert texts(speech) == ["It failed.", "Because of this."]
+    assert len(news.told) == 1
+    assert not speech.restart()
+
+
+def test_a_sentence_that_can_not_be_said_takes_no_other_with_it() -> None:
+    speech = Speech()
+    speech.say(Saying("One. Two. Three.", "answer"))
+    first, second = out(speech), out(speech)
+    speech.unsayable(second.number)
+    third = out(speech)
+    assert third.text == "Three."
+    speech.done(first.number)
+    assert speech.taken
+    assert speech.done(third.number) is not None
+    assert list(speech.heard) == ["One.", "Three."]
+
+
+ACTS = st.lists(
+    st.sampled_from(["next", "done", "cut", "resume", "restart", "drop", "hush", "say", "news", "unsayable"]),
+    max_size=60,
+)
 
 
 @given(ACTS)
@@ -144,7 +233,9 @@ def test_whatever_happens_no_news_is_lost(acts: list[str]) -> None:
             case "news":
                 given_.append(Saying(f"News {len(given_)}. And more.", "outcome"))
                 news.waiting.append(given_[-1])
-            case "resume" | "drop" | "hush":
+            case "unsayable" if handed:
+                speech.unsayable(handed.pop().number)
+            case "resume" | "restart" | "drop" | "hush":
                 getattr(speech, act)()
             case _:
                 pass
