@@ -95,3 +95,15 @@ async def test_what_runs_in_a_container_is_gone_within_a_second(
         assert gone - told < GONE_SECONDS * 5  # a second is the aim
         (run,) = await home.service.runs()
         assert run.state == "cancelled"
+
+
+async def test_everything_is_what_goes_on_however_much_is_newer(home: House) -> None:
+    asks = asking.plan_of("{atlas: 1, name: long, todos: [{id: gate, ask: Go on?}]}")
+    first = (await home.service.submit(asks, None, by="somebody")).run
+    for _ in range(31):
+        run = (await home.service.submit(asks, None, by="somebody")).run
+        await home.service.cancel(run, "somebody")
+    seen = await home.service.current_runs(30)
+    assert [run.id for run in seen if run.state != "cancelled"] == [first]
+    assert len(seen) == 31
+    assert [run.id for run in await home.service.current_runs(0)] == [first]
