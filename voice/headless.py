@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import time
 import wave
@@ -59,7 +60,8 @@ class Recording:
         except OSError as error:
             raise InputError(f"{path} can't be read: {error.strerror}", "Name a WAV file.") from None
         except (wave.Error, EOFError) as error:
-            raise InputError(f"{path} is no WAV file: {error}", "16-bit PCM in a WAV file is needed.") from None
+            what = str(error) or "it ends too soon"
+            raise InputError(f"{path} is no WAV file: {what}", "16-bit PCM in a WAV file is needed.") from None
 
 
 def writable(path: Path) -> None:
@@ -123,8 +125,8 @@ class FileLoudspeaker(BaseOutputTransport):
         self._began = 0.0
         self._free = 0.0
         self._sound = bytearray()
-        self.failed: InputError | None = None
-        """Why it could not be written down."""
+        self.failed = ""
+        """Why it could not be written down. (No error, which would keep all of this alive.)"""
 
     async def start(self, frame: StartFrame) -> None:
         """See `BaseOutputTransport`."""
@@ -139,7 +141,7 @@ class FileLoudspeaker(BaseOutputTransport):
             try:
                 await asyncio.to_thread(self._write_down)
             except OSError as error:  # the conversation ends all the same
-                self.failed = InputError(f"{self._path} can't be written: {error.strerror}", "Name another file.")
+                self.failed = f"{self._path} can't be written: {error.strerror}"
 
     async def write_audio_frame(self, frame: OutputAudioRawFrame) -> bool:
         """As a sound card takes it: not before there is room."""
@@ -156,11 +158,14 @@ class FileLoudspeaker(BaseOutputTransport):
         return True
 
     def _write_down(self) -> None:
-        with wave.open(str(self._path), "wb") as file:
+        made = io.BytesIO()
+        with wave.open(made, "wb") as file:
             file.setnchannels(1)
             file.setsampwidth(_WIDTH)
             file.setframerate(OUT_RATE)
             file.writeframes(bytes(self._sound))
+        if self._path is not None:
+            self._path.write_bytes(made.getbuffer())
 
 
 async def quiet(busy: Callable[[], bool], seconds: float, deadline: float) -> None:

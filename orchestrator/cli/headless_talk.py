@@ -85,6 +85,7 @@ async def _talk(house: House, wanted: Wanted, spoken: Sequence[Path]) -> None:
     from orchestrator.cli.compose import whoami
     from orchestrator.cli.voice_means import voice_means
     from orchestrator.tasks import ended
+    from state.errors import InputError
     from voice.choices import Choices
     from voice.chronicle import Chronicle
     from voice.desk import Speaker
@@ -118,7 +119,7 @@ async def _talk(house: House, wanted: Wanted, spoken: Sequence[Path]) -> None:
         finally:
             await ended(running, ending)
     if failed := loudspeakers[0].failed:
-        raise failed
+        raise InputError(failed, "Name another file.")
 
 
 async def _end(house: House, session: Session, microphone: FileMicrophone, linger: float) -> None:

@@ -92,3 +92,12 @@ def test_a_recording_that_is_none_is_refused(tmp_path: Path) -> None:
     slow.write_bytes(wav(script(1.0, rate=4_000), 4_000))
     _, err = talked(tmp_path, "--in", str(slow), code=2)
     assert "4000 samples a second" in err
+
+
+def test_an_answer_that_can_not_be_written_is_no_success(tmp_path: Path) -> None:
+    spoken = tmp_path / "spoken.wav"
+    spoken.write_bytes(wav(script(0.5)))
+    _, err = talked(tmp_path, "--in", str(spoken), "--out", "/dev/full", code=2)
+    assert "/dev/full can't be written: No space left" in err
+    assert "leaked" not in err
+    assert "Exception ignored" not in err
