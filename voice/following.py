@@ -78,6 +78,7 @@ class Following:
         self._shown = shown
         self._turned = turned
         self._ours: bool | None = None
+        self._arriving = False
         self._cursors = Cursors(self._hold, progress)
         self._something = asyncio.Event()
         self._write = asyncio.Event()
@@ -121,13 +122,14 @@ class Following:
                 tasks.create_task(self._follow())
                 tasks.create_task(self._keep_cursors())
         finally:
-            if self._ours:
-                self._ours = None
+            ours, self._ours = self._ours, None
+            if ours or self._arriving:
                 with suppress(TimeoutError, AtlasError, ToldElsewhere):
-                    await asyncio.wait_for(self._leave(), _CLOSE_SECONDS)
+                    await asyncio.wait_for(self._leave(told=bool(ours)), _CLOSE_SECONDS)
 
-    async def _leave(self) -> None:
-        await self._cursors.store()
+    async def _leave(self, *, told: bool) -> None:
+        if told:
+            await self._cursors.store()
         await self._hold.release()
 
     async def _follow(self) -> None:
@@ -173,6 +175,7 @@ class Following:
         first = not await self._store.read(lambda session: reading.sink_since(session, self._sink))
         if first:
             await self._hold.begin(await self._store.read(looking.open_runs))
+        self._arriving = True  # who goes before it is here lets others have it at once, too
         await self._hold.keep()
         while await self._round():
             pass
@@ -195,6 +198,7 @@ class Following:
 
     def _lose(self) -> None:
         """Somebody else tells now, from the stored cursor on: what waits here is told there."""
+        self._arriving = False
         if self._ours is False:
             return
         self._ours = False

@@ -15,6 +15,7 @@ import pytest
 
 from orchestrator.dispatch import Dispatch
 from orchestrator.service import Service
+from orchestrator.tasks import ended
 from state import reading
 from state.commands import Claimed, ClaimedMany, ClaimNext, Complete, Fail, NewTodo
 from state.ports import ArtifactStore
@@ -25,6 +26,7 @@ from tests.agents.world import World, opened
 from tests.contract.store_world import gate, proof, submission, task
 from tests.services.rabbit_client import until
 from tests.voice.ear import Ear, listening
+from voice.following import Following
 from voice.progress import Progress
 
 ROOT = Path(__file__).parents[2]
@@ -110,6 +112,18 @@ async def test_a_run_from_start_to_end(world: World) -> None:
         assert ear.texts[-1] == "It failed: Tell everybody, a command ended with an error."
         await settled(world.store, run)
     assert len(ear.kinds) == len(set(zip(ear.kinds, ear.texts, strict=True)))
+
+
+async def test_who_goes_while_it_arrives_lets_the_next_one_be_told(store: SqliteStore) -> None:
+    await submit(store, "r1")
+    for turns in range(40):
+        early = Following(store, Progress(), "ann", f"early-{turns}")
+        arriving = asyncio.create_task(early.run())
+        for _ in range(turns):
+            await asyncio.sleep(0.001)
+        await ended(arriving)
+        async with listening(store, conversation=f"next-{turns}") as ear:
+            assert ear.turned == [True], turns
 
 
 async def test_what_is_committed_is_known_at_once(store: SqliteStore) -> None:
