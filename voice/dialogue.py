@@ -68,7 +68,7 @@ _OPEN_FOR: dict[Change, frozenset[str] | None] = {
 
 def decide(heard: Heard, situation: Situation, memory: Memory) -> Decision:
     """See the module."""
-    intent = heard.intent
+    intent = _meant(heard.intent, memory.asked)
     if heard.confidence < FAINT:
         return memory, [Tell("not_understood") if heard.woken else GoOn()]
     if isinstance(intent, intents.Backchannel):
@@ -81,6 +81,13 @@ def decide(heard: Heard, situation: Situation, memory: Memory) -> Decision:
         asked = Asked(about=intent, before=memory.asked)
         return replace(memory, asked=asked), [Tell("not_sure", text=read_back(heard.said))]
     return _decide(intent, situation, memory)
+
+
+def _meant(intent: Intent, asked: Asked | None) -> Intent:
+    """A yes may say what to; it has to be heard as surely as any."""
+    if isinstance(intent, intents.Talk) and asked is not None and asked.yes:
+        return intents.Yes() if confirms(uncalled(intent.text), asked.yes) == "yes" else intent
+    return intent
 
 
 def _unwoken(intent: Intent, situation: Situation, memory: Memory) -> list[Act]:
@@ -286,8 +293,8 @@ def _talk(text: str, situation: Situation, memory: Memory, asked: Asked | None) 
         which = "which_run" if asked.change is not None or isinstance(asked.about, intents.Status) else "which_question"
         names = tuple(run.name for run in found)
         return replace(memory, asked=replace(asked, among=tuple(found))), [Tell(which, names=names)]
-    if asked is not None and asked.yes and (meant := confirms(uncalled(text), asked.yes)):
-        return (memory, list(asked.yes)) if meant == "yes" else (replace(memory, asked=asked), [SayAgain()])
+    if asked is not None and asked.yes and confirms(uncalled(text), asked.yes):
+        return replace(memory, asked=asked), [SayAgain()]
     read, words = next((each for each in situation.questions if each.id == memory.question), None), text.strip(_MARKS)
     if read is not None and any(each.casefold() == words.casefold() for each in read.choices):
         return answers.words(words, situation, memory)

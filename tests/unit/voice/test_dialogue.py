@@ -263,6 +263,9 @@ def test_yes_is_neither_of_two_that_are_both_deeds() -> None:
 def test_a_yes_may_say_what_to(text: str) -> None:
     asked, _ = decide(Heard(intents.Cancel("docs")), TWO, Memory())
     assert acts(intents.Talk(text), TWO, asked) == [ChangeRuns("cancel", (DOCS,))]
+    unsure, said = decide(Heard(intents.Talk(text), text, confidence=0.3), TWO, asked)
+    assert [act.which for act in said if isinstance(act, Tell)] == ["not_sure"]
+    assert acts(intents.Yes(), TWO, unsure) == [ChangeRuns("cancel", (DOCS,))]
 
 
 @pytest.mark.parametrize("text", ["Yes, but pause it first.", "yes, cancel the meeting", "no, the other one", "是不是"])
