@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from orchestrator.dispatch import Dispatch
 from orchestrator.outcome import RetryPolicy
-from state import reading
+from state import frequent, reading
 from state.agent_commands import SettleCall
 from state.commands import Command, Done, ExhaustTime, Expire, Fail, Hold, Release
 from state.errors import AtlasError
@@ -41,7 +41,7 @@ async def take_back(dispatch: Dispatch, census: Census, by: str) -> list[str]:
     """Give back what the dead own, and what those own whose lease ran out; says how much from whom. It is fenced, so
     that a death counts once, whoever notices it and however many do."""
     taken: list[str] = []
-    owners = [owner for owner in await dispatch.store.read(reading.owners) if owner != by]
+    owners = [owner for owner in await dispatch.store.read(frequent.owners) if owner != by]
     for owner, found in (await census.verdicts(owners)).items():
         if found == "alive":
             continue

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from state.agent_tables import BudgetRow, NoteRow
-from state.reading import Told
+from state.frequent import Told
 from state.tables import ArtifactRow, Event, EvidenceRow, Question, Run, Todo
 
 NANO = 1_000_000_000

@@ -16,8 +16,6 @@ from dataclasses import dataclass, field
 from functools import reduce
 from typing import Literal
 
-from sqlmodel import Session, col, select
-
 from orchestrator.dispatch import Dispatch
 from orchestrator.logs import log_ids
 from orchestrator.metering import Unmetered, WorkerMeter, settled_as
@@ -26,7 +24,7 @@ from orchestrator.reporting import StoreReporter
 from orchestrator.run_spec import Traces
 from orchestrator.tasks import ended
 from orchestrator.waking import Waking
-from state import tracing
+from state import frequent, tracing
 from state.commands import Claimed, ClaimedMany, ClaimNext, Complete, Fail, Refused, Release, WorkerEnded, WorkerStarted
 from state.errors import AtlasError, LeaseLost, StoreError
 from state.failpoints import failpoint
@@ -34,7 +32,6 @@ from state.limits import POLL_SECONDS
 from state.ports import Deferral, Executor, Failure, Result, Worked
 from state.records import ReleaseCause, TodoKind
 from state.room import Room
-from state.tables import Todo
 
 log = logging.getLogger(__name__)
 
@@ -199,7 +196,7 @@ class Worker:
     async def _give_back_unheard(self) -> None:
         """Nobody else would take it, as its owner lives."""
         if self._unsure:
-            owned, running = await self._store.read(self._fences), self._running
+            owned, running = await self._fences(), self._running
             unheard = [each for each in owned.items() if each not in running]
             await self._dispatch.apply([Release(*each, "lease_lost", self._claims.boot) for each in unheard])
             self._unsure = False
@@ -231,16 +228,15 @@ class Worker:
 
     async def _drop_what_is_not_ours(self) -> None:
         seen = dict(self._running)
-        fences = await self._store.read(self._fences)
+        fences = await self._fences()
         for (todo, fence), running in seen.items():
             if running.phase in ("settling", "settled"):
                 continue  # nobody owns it once it is settled, and what it left is still to be published
             if fences.get(todo) != fence and (todo, fence) in self._running:
                 running.stop(None)
 
-    def _fences(self, session: Session) -> dict[str, int]:
-        owned = session.exec(select(Todo.id, Todo.fence).where(col(Todo.owner) == self._claims.boot))
-        return dict(owned.all())
+    async def _fences(self) -> dict[str, int]:
+        return await self._store.read(lambda session: frequent.fences(session, self._claims.boot))
 
     # --- carrying out ------------------------------------------------------------------------------------------------
 
@@ -290,8 +286,12 @@ class Worker:
         except AtlasError as error:
             log.warning("%s: %s", claim.key, error)
         finally:
-            del self._running[claim.todo, claim.fence]
-            self._meter.ended(claim)
+            self._gone(running)
+
+    def _gone(self, running: _Running) -> None:
+        del self._running[running.claim.todo, running.claim.fence]
+        self._meter.ended(running.claim)
+        if self._draining or not running.leaving:  # else something for its place has been looked for already
             self._waking.event.set()
 
     async def _execute(self, claim: Claimed) -> Result:

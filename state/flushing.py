@@ -9,6 +9,8 @@ from state.statements import INSERTS
 from state.work import BudgetState, RunState, TodoState, Work
 
 Row = tuple[Any, ...]
+UNHEARD = frozenset(("cursor",))
+"""Tables whose changes nobody waits to hear of: how far a sink has been told. Nor does anybody for `delivered`."""
 
 
 def inserts(work: Work) -> Iterator[tuple[str, list[Row]]]:

@@ -13,7 +13,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from state.commands import Command, Outcome
 from state.errors import StoreBusy, StoreError, StoreFull, StoreUnavailable
-from state.flushing import deletes, delivered, inserts, puts, updates
+from state.flushing import UNHEARD, deletes, delivered, inserts, puts, updates
 from state.kept import Kept
 from state.limits import BUSY_SECONDS, LEASE_SECONDS
 from state.postgres_sql import (
@@ -91,7 +91,7 @@ class PostgresWriter:
         self._wire: Wire | None = None
         self._begun: Answer | None = None
         """`BEGUN` of the open transaction; comes with the first thing that is asked in it"""
-        self._wrote = False
+        self._news = False
         self._woke = False
         self.kept = Kept()
 
@@ -103,7 +103,7 @@ class PostgresWriter:
     def transact(self, commands: Sequence[Command]) -> list[Outcome]:
         lost = False
         for attempt in range(_AGAIN):
-            self._wrote = self._woke = False
+            self._news = self._woke = False
             try:
                 outcomes = transact(self, commands, self._new_id)
             except _Lost:
@@ -115,7 +115,7 @@ class PostgresWriter:
                 if attempt == _AGAIN - 1:
                     raise
             else:
-                if self._wrote:  # who waits for changes and finds none would ask again at once
+                if self._news:  # who waits for changes and finds none would ask again at once
                     self._changed()
                 return outcomes
         raise StoreBusy(f"{self._name}: other programs kept getting in the way", "Try again.")
@@ -173,16 +173,15 @@ class PostgresWriter:
         self._woke = self._woke or bool(work.wakes)
         if work.delivered:
             wire.later(DELIVERED, (delivered(work),))
-            self._wrote = True
         written = ((DELETE_SQL, deletes(work)), (INSERT_SQL, inserts(work)), (PUT_SQL, puts(work)))
         for statements, writes in written:
             for name, rows in writes:
                 wire.later(statements[name], (bulk(rows),))
-                self._wrote = True
+                self._news = self._news or name not in UNHEARD
         for name, rows in updates(work):
             values = bulk(rows)
             wire.later(UPDATE_SQL[name], (values, len(rows)) if UPDATES[name].guard else (values,))
-            self._wrote = True
+            self._news = True
 
     def failure(self, error: BaseException) -> StoreError | None:
         return postgres_failure(self._name, error)
@@ -210,7 +209,7 @@ class PostgresWriter:
 
     def _commit(self, wire: Wire, number: str) -> None:
         try:
-            if self._wrote:
+            if self._news:
                 wire.later(f"NOTIFY {CHANNEL}, '{self._sender}{' ' + QUEUED if self._woke else ''}'")
             wire.rows("COMMIT")
         except psycopg.Error as error:

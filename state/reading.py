@@ -6,10 +6,9 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar, cast
+from typing import TypeVar
 
-from sqlalchemy import ColumnElement, Table, and_, false, func, inspect, literal, or_, text
-from sqlalchemy import select as core_select
+from sqlalchemy import ColumnElement, false, func, literal, text
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
@@ -20,7 +19,6 @@ from state.room import BOUNDLESS, Room
 from state.tables import (
     ArtifactRow,
     Attempt,
-    Cursor,
     Event,
     EvidenceRow,
     Lease,
@@ -248,12 +246,6 @@ class Owned:
     document: str
 
 
-def owners(session: Session) -> list[str]:
-    """Boot ids that own TODOs."""
-    rows = session.connection().execute(text("SELECT DISTINCT owner FROM todo WHERE owner IS NOT NULL"))
-    return [row[0] for row in rows]
-
-
 def leases(session: Session) -> int:
     """How many workers have one; where leases are files, none."""
     return session.exec(select(func.count()).where(col(Lease.until) > now(session))).one()
@@ -345,54 +337,3 @@ def sink_since(session: Session, sink: str) -> float:
     """Of what ended before, a sink has been told."""
     found = session.get(Sink, sink)
     return found.since if found else 0.0
-
-
-@dataclass(slots=True)
-class News:
-    """A run of which a sink has been told up to event number `after`; `last` is its newest."""
-
-    run: str
-    after: int
-    last: int
-
-
-def news(session: Session, sink: str, since: float, limit: int) -> list[News]:
-    """Runs of which there is something to tell, those that wait longest first: at most `limit` open ones, and as many
-    of those that ended at `since` or later."""
-    cursor = select(Cursor.seq).where(Cursor.sink == sink, Cursor.run_id == Run.id).scalar_subquery()
-    after = func.coalesce(cursor, 0)
-    found: list[News] = []
-    for which in (col(Run.ended_at).is_(None), col(Run.ended_at) >= since):
-        query = select(Run.id, after, Run.last_event).where(which, Run.last_event > after)
-        query = query.order_by(col(Run.updated_at), col(Run.id)).limit(limit)
-        found += [News(*row) for row in session.exec(query).all()]
-    return found
-
-
-class Told(NamedTuple):
-    """An event; as a row, since thousands of them are read in a second."""
-
-    run_id: str
-    seq: int
-    at: float
-    type: str
-    todo_id: str | None
-    data: str
-
-
-def events_of(
-    session: Session, news: Sequence[News], limit: int = PAGE, types: Sequence[str] | None = None
-) -> list[Told]:  # fmt: skip
-    """What there is to tell, run after run (by id), of each in order; at most `limit` events, and of no run more than
-    its share. `types`: of no others, of any run as many as there are."""
-    if not news:
-        return []
-    table = cast(Table, inspect(Event).local_table)
-    share = max(1, limit // len(news)) if types is None else max(each.last for each in news)  # numbers have no gaps
-    ranges = [(each.run, table.c.seq.between(each.after + 1, min(each.last, each.after + share))) for each in news]
-    wanted = or_(*(and_(table.c.run_id == run, numbers) for run, numbers in ranges))
-    query = core_select(*(table.c[name] for name in Told._fields)).where(wanted)
-    if types is not None:
-        query = query.where(table.c.type.in_(types))
-    rows = session.connection().execute(query.order_by(table.c.run_id, table.c.seq).limit(limit))
-    return [Told(*row) for row in rows]

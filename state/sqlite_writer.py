@@ -11,7 +11,7 @@ from pathlib import Path
 
 from state.commands import Command, Outcome
 from state.errors import StoreBusy, StoreError, StoreFull, StoreUnavailable
-from state.flushing import deletes, delivered, inserts, puts, updates
+from state.flushing import UNHEARD, deletes, delivered, inserts, puts, updates
 from state.kept import Kept
 from state.sqlite_sql import DELETE_SQL, DELIVERED, NOW, PUT_SQL, UPDATE_SQL, SqliteRows, insert_rows
 from state.statements import UPDATES
@@ -53,6 +53,7 @@ class SqliteWriter:
         self._connection: sqlite3.Connection | None = None
         self._seen = 0
         self._kept_at = 0
+        self._news = False
         self.kept = Kept()
 
     # --- group_commit.Writer -----------------------------------------------------------------------------------------
@@ -69,10 +70,9 @@ class SqliteWriter:
 
     def transact(self, commands: Sequence[Command]) -> list[Outcome]:
         self.idle()
-        connection = self._open_connection()
-        before = connection.total_changes
+        self._news = False
         outcomes = transact(self, commands, self._new_id)
-        if connection.total_changes != before:  # who waits for changes and finds none would ask again at once
+        if self._news:  # who waits for changes and finds none would ask again at once
             self._changed()
         return outcomes
 
@@ -136,11 +136,15 @@ class SqliteWriter:
             connection.execute(DELIVERED, (encode(delivered(work)),))
         for name, rows in deletes(work):
             connection.executemany(DELETE_SQL[name], rows)
+            self._news = True
         for table, rows in inserts(work):
             insert_rows(connection, table, rows)
+            self._news = True
         for table, rows in puts(work):
             connection.executemany(PUT_SQL[table], rows)
+            self._news = self._news or table not in UNHEARD
         for name, rows in updates(work):
+            self._news = True
             changed = connection.executemany(UPDATE_SQL[name], rows).rowcount
             if UPDATES[name].guard and changed != len(rows):
                 raise AssertionError(f"{name}: {changed} of {len(rows)} rows were as they had been read")

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from orchestrator.sinks.cursor import SinkHold
-from state.reading import News
+from state.frequent import News
 from voice.progress import Progress
 
 _WRITE_SECONDS = 2.0

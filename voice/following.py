@@ -26,7 +26,7 @@ from contextlib import suppress
 
 from orchestrator.sinks.cursor import SinkHold, ToldElsewhere
 from orchestrator.views import QuestionView
-from state import reading
+from state import frequent, reading
 from state.errors import AtlasError, StoreError
 from state.ports import Store
 from voice import looking
@@ -209,7 +209,7 @@ class Following:
     async def _round(self) -> bool:
         """Hear what there is to hear, or a part of it; whether there may be more."""
         sink, since, limit = self._sink, self._hold.since, _RUNS + len(self._cursors)
-        found = await self._store.read(lambda session: reading.news(session, sink, since, limit))
+        found = await self._store.read(lambda session: frequent.news(session, sink, since, limit))
         unheard = self._cursors.unheard(found, self._interested)
         wanted = unheard[:_RUNS]
         if not wanted:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from sqlmodel import Session, col, select
 
 from orchestrator.views import EventView, QuestionView, event_view, question_view, run_view
-from state import reading
+from state import frequent, reading
+from state.frequent import News
 from state.limits import PAGE
-from state.reading import News
 from state.tables import Todo
 from voice.hearing import WORTH, Known
 from voice.wording.facts import Trouble
@@ -43,7 +43,7 @@ def waiting_questions(session: Session) -> list[QuestionView]:
 
 def look(session: Session, wanted: Sequence[News], unknown: Collection[str]) -> Look:
     """What happened to the runs `wanted`; and of those that are `unknown`, how they stand."""
-    rows = reading.events_of(session, wanted, PAGE, WORTH)
+    rows = frequent.events_of(session, wanted, PAGE, WORTH)
     events = [event_view(row) for row in rows]
     todos = {event.todo for event in events if event.todo and event.type in _OF_TODOS}
     more = len(events) == PAGE

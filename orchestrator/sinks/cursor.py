@@ -16,7 +16,7 @@ from sqlmodel import Session
 
 from mcp_servers.storage.threads import completed
 from orchestrator.views import EventView, event_view
-from state import reading
+from state import frequent, reading
 from state.commands import AdvanceSink, Refused, TakeSink
 from state.errors import AtlasError, SinkAway, StoreError
 from state.ports import Store
@@ -158,9 +158,9 @@ class Teller:
         await self._hold.keep()
         name, since, batch = self._sink.name, self._hold.since, self._sink.batch
 
-        def look(session: Session) -> tuple[list[reading.News], list[reading.Told]]:
-            news = reading.news(session, name, since, _RUNS)
-            return news, reading.events_of(session, news)
+        def look(session: Session) -> tuple[list[frequent.News], list[frequent.Told]]:
+            news = frequent.news(session, name, since, _RUNS)
+            return news, frequent.events_of(session, news)
 
         news, rows = await self._store.read(look)
         events = [event_view(row) for row in rows]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlmodel import select
 
-from state import reading
-from state.commands import AdvanceSink, Complete, TakeSink
+from state import frequent
+from state.commands import AdvanceSink, Complete, Delivered, TakeSink
 from state.limits import SINK_SECONDS
 from state.tables import Cursor, Sink
 from tests.contract.store_world import RUN, World, proof, submission, task
@@ -43,27 +43,41 @@ async def test_a_cursor_only_goes_forward(world: World) -> None:
     assert (await world.store.read(lambda session: session.exec(select(Cursor)).one())).seq == 2
 
 
+async def test_how_far_wake_ups_and_sinks_have_come_is_no_news(world: World) -> None:
+    """Whoever waits for news would look, and find none."""
+    await world.submit(task("a"))
+    await world.done(TakeSink("topic", "w1", 10.0))
+    number = await world.store.changed(0, 1.0)
+    while (again := await world.store.changed(number, 0.3)) != number:  # what all this still causes
+        number = again
+    await world.done(Delivered(["a"]))
+    await world.done(AdvanceSink("topic", "w1", [(RUN, 1)]))
+    assert await world.store.changed(number, 0.3) == number
+    await world.done(TakeSink("topic", "w1", 0.0))
+    assert await world.store.changed(number, 5.0) != number
+
+
 async def test_what_is_told_of_next(world: World) -> None:
     await world.done(TakeSink("topic", "w1", 10.0))
     since = (await sink(world)).since
     await world.store.apply([submission(task("a", run=f"r{number}"), run=f"r{number}") for number in range(3)])
-    news = await world.store.read(lambda session: reading.news(session, "topic", since, 10))
+    news = await world.store.read(lambda session: frequent.news(session, "topic", since, 10))
     assert [(each.run, each.after) for each in news] == [("r0", 0), ("r1", 0), ("r2", 0)]
     await world.done(AdvanceSink("topic", "w1", [("r0", news[0].last), ("r1", 1)]))
-    news = await world.store.read(lambda session: reading.news(session, "topic", since, 10))
+    news = await world.store.read(lambda session: frequent.news(session, "topic", since, 10))
     assert [(each.run, each.after) for each in news] == [("r1", 1), ("r2", 0)]
-    limited = await world.store.read(lambda session: reading.news(session, "topic", since, 1))
+    limited = await world.store.read(lambda session: frequent.news(session, "topic", since, 1))
     assert len(limited) == 1
-    other = await world.store.read(lambda session: reading.news(session, "hook", since, 10))
+    other = await world.store.read(lambda session: frequent.news(session, "hook", since, 10))
     assert len(other) == 3, "each sink has a cursor of its own"
 
 
 async def test_events_of_some_types(world: World) -> None:
     await world.store.apply([submission(task("a", run=f"r{number}"), run=f"r{number}") for number in range(2)])
-    news = [reading.News("r0", 0, 9), reading.News("r1", 1, 9)]
+    news = [frequent.News("r0", 0, 9), frequent.News("r1", 1, 9)]
 
     async def types(*wanted: str) -> list[tuple[str, str]]:
-        found = await world.store.read(lambda session: reading.events_of(session, news, 10, wanted))
+        found = await world.store.read(lambda session: frequent.events_of(session, news, 10, wanted))
         return [(each.run_id, each.type) for each in found]
 
     assert await types("run.submitted") == [("r0", "run.submitted")]
@@ -82,7 +96,7 @@ async def test_what_ended_before_is_not_looked_at_again(world: World) -> None:
     assert ended is not None
 
     async def news(since: float) -> int:
-        return len(await world.store.read(lambda session: reading.news(session, "topic", since, 10)))
+        return len(await world.store.read(lambda session: frequent.news(session, "topic", since, 10)))
 
     assert await news(ended - 1) == 1
     assert await news(ended + 1) == 0

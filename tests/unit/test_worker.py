@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -57,8 +59,10 @@ class Gate(Dispatch):
         super().__init__(store, broker)
         self._held = held
         self.reached, self.open = asyncio.Event(), asyncio.Event()
+        self.count = Counter[type[Command]]()
 
     async def apply(self, commands: Sequence[Command]) -> list[Outcome]:
+        self.count.update(type(command) for command in commands)
         outcomes_first = self._held is ClaimNext and any(isinstance(command, ClaimNext) for command in commands)
         outcomes = await super().apply(commands) if outcomes_first else []
         if self._held and any(isinstance(command, self._held) for command in commands):
@@ -70,7 +74,7 @@ class Gate(Dispatch):
 class Rig:
     def __init__(
         self, path: Path, executor: Does, held: type[Command] | None = None, room: Room | None = None,
-        kind: type[Gate] = Gate,
+        kind: type[Gate] = Gate, far: MemoryBroker | None = None,
     ) -> None:  # fmt: skip
         self.store, broker = SqliteStore(path), MemoryBroker()
         self.dispatch = kind(self.store, broker, held)
@@ -78,7 +82,7 @@ class Rig:
         self.publishing = asyncio.Event()
         self.publish_takes = 0.0
         claims = Claims(boot="boot", placement=QUEUE, slots=5, room=room)
-        self.worker = Worker(self.dispatch, Waking(broker), {"task": executor}, claims, self._publish)
+        self.worker = Worker(self.dispatch, Waking(broker, far), {"task": executor}, claims, self._publish)
 
     async def submit(self, *todos: NewTodo) -> None:
         """A run of these, or of one TODO, then the worker: its first look finds it."""
@@ -136,6 +140,23 @@ async def test_what_is_in_progress_asks_for_no_more_than_there_is(tmp_path: Path
     await rig.worker.drain(PATIENCE)
     assert await rig.end() == "completed"
     assert max(together) == 2
+
+
+async def test_for_a_place_that_is_free_already_nobody_looks_again(tmp_path: Path) -> None:
+    rig = Rig(tmp_path / "a.db", Does(lambda claim: asyncio.sleep(0, done())), held=Complete, far=MemoryBroker())
+    await rig.submit()
+    await asyncio.wait_for(rig.dispatch.reached.wait(), PATIENCE)
+    await asyncio.sleep(0.1)
+    before, began = rig.dispatch.count[ClaimNext], time.monotonic()
+    rig.dispatch.open.set()
+    async with asyncio.timeout(PATIENCE):
+        while rig.worker.busy:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)
+    polls = 1 if time.monotonic() - began > POLL_SECONDS / 2 else 0
+    assert 2 <= before <= rig.dispatch.count[ClaimNext] <= before + polls, "looked for when only the settling was left"
+    await rig.worker.drain(PATIENCE)
+    assert await rig.end() == "completed"
 
 
 async def test_drained_work_is_given_back(tmp_path: Path) -> None:
