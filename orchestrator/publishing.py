@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+from sqlmodel import Session
+
 from mcp_servers.storage import outputs
 from orchestrator.dispatch import Dispatch
-from state import reading
+from state import reading, sweeping
 from state.commands import Claimed, Published
 from state.errors import AtlasError
 from state.ports import ObjectStore
@@ -34,7 +36,11 @@ class Publisher:
         """Publish what is known not to be published: of one run, or of all what its own worker should have published
         `late` seconds ago."""
         seconds = 0.0 if run else late
-        await self._publish(await self._dispatch.store.read(lambda session: reading.unpublished(session, run, seconds)))
+
+        def look(session: Session) -> Sequence[ArtifactRow]:
+            return reading.unpublished(session, run, seconds) if sweeping.anything_unpublished(session) else ()
+
+        await self._publish(await self._dispatch.store.read(look))
 
     async def _publish(self, rows: Sequence[ArtifactRow]) -> None:
         for row in rows:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from orchestrator.dispatch import Dispatch
 from orchestrator.outcome import RetryPolicy
-from state import frequent, reading
+from state import sweeping
 from state.agent_commands import SettleCall
 from state.commands import Command, Done, ExhaustTime, Expire, Fail, Hold, Release
 from state.errors import AtlasError
@@ -27,9 +27,9 @@ Chore = Callable[[], Awaitable[None]]
 async def abandoned(store: Store, census: Census) -> list[Command]:
     """What holds the runs whose own process is gone: they are not in progress, whatever their TODOs say. They are read
     again once it is known to be gone: its last act may have been to end one."""
-    boots = {boot for _, boot in await store.read(reading.local_runs)}
+    boots = {boot for _, boot in await store.read(sweeping.local_runs)}
     gone = {boot for boot, verdict in (await census.verdicts(boots)).items() if verdict == "dead"}
-    left = await store.read(reading.local_runs) if gone else []
+    left = await store.read(sweeping.local_runs) if gone else []
     return [
         Hold(run, "the process that ran it is gone", expected=local_placement(boot))
         for run, boot in left
@@ -41,12 +41,12 @@ async def take_back(dispatch: Dispatch, census: Census, by: str) -> list[str]:
     """Give back what the dead own, and what those own whose lease ran out; says how much from whom. It is fenced, so
     that a death counts once, whoever notices it and however many do."""
     taken: list[str] = []
-    owners = [owner for owner in await dispatch.store.read(frequent.owners) if owner != by]
+    owners = [owner for owner in await dispatch.store.read(sweeping.owners) if owner != by]
     for owner, found in (await census.verdicts(owners)).items():
         if found == "alive":
             continue
         cause: ReleaseCause = "died" if found == "dead" else "lease_lost"
-        owned = await dispatch.store.read(lambda session, owner=owner: reading.owned_by(session, owner))
+        owned = await dispatch.store.read(lambda session, owner=owner: sweeping.owned_by(session, owner))
         outcomes = await dispatch.apply([Release(each.todo, each.fence, cause, by) for each in owned])
         failpoint("sweeper.released")
         if released := sum(isinstance(outcome, Done) for outcome in outcomes):
@@ -95,19 +95,19 @@ class Sweeper:
 
     async def redeliver(self) -> None:
         """Wake-ups that nobody confirmed."""
-        stale = await self._dispatch.store.read(lambda session: reading.stale_wake_ups(session, OUTBOX_STALE_SECONDS))
+        stale = await self._dispatch.store.read(lambda session: sweeping.stale_wake_ups(session, OUTBOX_STALE_SECONDS))
         await self._dispatch.redeliver(stale)
 
     async def due(self) -> None:
         """Carry out what the clock, or somebody's death, has decided meanwhile."""
-        read = self._dispatch.store.read
+        found = await self._dispatch.store.read(sweeping.due)
         commands: list[Command] = []
-        for todo in await read(reading.overdue):
+        for todo in found.overdue:
             wait = RetryPolicy.of(todo.document).wait(todo.attempt)
             commands.append(Fail(todo.todo, todo.fence, "timeout", "its owner did not end it in time", wait))
-        commands += [Expire(question) for question in await read(reading.expired_questions)]
-        commands += [SettleCall(call, "lost", estimated=True) for call in await read(reading.lost_calls)]
-        commands += [ExhaustTime(run) for run in await read(reading.out_of_time)]
+        commands += [Expire(question) for question in found.expired]
+        commands += [SettleCall(call, "lost", estimated=True) for call in found.lost_calls]
+        commands += [ExhaustTime(run) for run in found.out_of_time]
         commands += await abandoned(self._dispatch.store, self._census)
         if commands:
             await self._dispatch.apply(commands)

@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 from sqlalchemy import ColumnElement, false, func, literal, text
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
-from state.agent_tables import BudgetRow, ModelCall
 from state.errors import Ambiguous, NotFound
 from state.limits import PAGE
 from state.room import BOUNDLESS, Room
@@ -22,7 +20,6 @@ from state.tables import (
     Event,
     EvidenceRow,
     Lease,
-    Outbox,
     Plan,
     Question,
     Run,
@@ -233,74 +230,9 @@ def unpublished(session: Session, run: str | None = None, seconds: float = 0.0) 
     return session.exec(query.where(ArtifactRow.run_id == run) if run else query).all()
 
 
-@dataclass(slots=True)
-class Owned:
-    """A TODO that some worker owns."""
-
-    todo: str
-    run: str
-    key: str
-    fence: int
-    owner: str
-    attempt: int
-    document: str
-
-
 def leases(session: Session) -> int:
     """How many workers have one; where leases are files, none."""
     return session.exec(select(func.count()).where(col(Lease.until) > now(session))).one()
-
-
-def owned_by(session: Session, owner: str) -> list[Owned]:
-    """What this worker owns."""
-    return [_owned(todo) for todo in session.exec(select(Todo).where(Todo.owner == owner))]
-
-
-def overdue(session: Session) -> list[Owned]:
-    """Owned TODOs past their deadline, by the database's clock."""
-    query = select(Todo).where(col(Todo.owner).is_not(None), col(Todo.deadline) < now(session))
-    return [_owned(todo) for todo in session.exec(query)]
-
-
-def _owned(todo: Todo) -> Owned:
-    return Owned(todo.id, todo.run_id, todo.key, todo.fence, todo.owner or "", todo.attempt, todo.document)
-
-
-def expired_questions(session: Session) -> list[str]:
-    """Pending questions whose time has passed."""
-    query = select(Question.id).where(Question.state == "pending", col(Question.expires_at) <= now(session))
-    return list(session.exec(query))
-
-
-def stale_wake_ups(session: Session, older_than: float) -> list[str]:
-    """TODOs whose wake-up nobody has confirmed for `older_than` seconds."""
-    query = select(Outbox.todo_id).where(col(Outbox.at) < now(session) - older_than).limit(PAGE)
-    return list(session.exec(query))
-
-
-def lost_calls(session: Session) -> list[str]:
-    """Model calls in flight whose TODO nobody works on any more under the fence that they were made under."""
-    gone = col(Todo.owner).is_(None) | (col(Todo.fence) > col(ModelCall.fence))
-    query = select(ModelCall.id).join(Todo, col(Todo.id) == col(ModelCall.todo_id))
-    return list(session.exec(query.where(ModelCall.state == "reserved", gone).limit(PAGE)))
-
-
-def out_of_time(session: Session) -> list[str]:
-    """Runs in progress for as long as their budget allows."""
-    worked = col(Run.worked) + now(session) - col(Run.since)
-    query = select(Run.id).join(BudgetRow, col(BudgetRow.run_id) == col(Run.id))
-    query = query.where(col(Run.since).is_not(None), worked >= col(BudgetRow.seconds_limit))
-    return list(session.exec(query.where(col(Run.budget_exhausted).is_(False)).limit(PAGE)))
-
-
-def local_runs(session: Session) -> list[tuple[str, str]]:
-    """(run, boot id) of runs that belong to one process, with work left that it should be doing."""
-    moving = col(Run.n_ready) + col(Run.n_in_progress) + col(Run.n_verifying) > 0
-    query = select(Run.id, Run.placement).where(
-        col(Run.ended_at).is_(None), col(Run.placement).startswith("local:"), col(Run.held).is_(False),
-        col(Run.budget_exhausted).is_(False), moving,
-    )  # fmt: skip
-    return [(id, placement.removeprefix("local:")) for id, placement in session.exec(query)]
 
 
 def queue_workers(session: Session) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlmodel import select
 
-from state import reading
+from state import reading, sweeping
 from state.commands import Answer, Complete, ExhaustTime, Hold, NewTodo, Refused, Resume
 from state.records import QUEUE
 from state.tables import Attempt, Run
@@ -31,7 +31,7 @@ async def test_time_is_counted_while_somebody_could_work(world: World) -> None:
     row = await run(world)
     assert (row.state, row.worked, row.since) == ("awaiting_input", 50, None)
     world.clock.advance(1_000)  # a person thinks
-    assert await world.store.read(reading.out_of_time) == []
+    assert (await world.store.read(sweeping.due)).out_of_time == []
     (question,) = await world.store.read(reading.questions)
     await world.done(Answer(question.id, "yes", "me"))
     assert (await run(world)).worked == 50
@@ -54,7 +54,9 @@ async def test_a_run_without_time_left_stands_still_with_everything_kept(world: 
     world.clock.advance(99)
     assert isinstance((await world.do(ExhaustTime(RUN)))[0], Refused)
     world.clock.advance(1)
-    assert await world.store.read(reading.out_of_time) == [RUN]  # by the database's own clock, which is later still
+    assert (await world.store.read(sweeping.due)).out_of_time == [
+        RUN
+    ]  # by the database's own clock, which is later still
     await world.done(ExhaustTime(RUN))
     row = await run(world)
     assert (row.state, row.worked, row.since) == ("budget_exhausted", 100, None)
