@@ -26,6 +26,7 @@ write() { [ -e "$secrets/$1" ] || { cat >"$secrets/$1" && chmod 444 "$secrets/$1
 random() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
 random | write postgres_password
 random | write minio_password
+random | write token
 echo atlas-root | write minio_user
 broker=$(random)
 printf 'default_user = atlas\ndefault_pass = %s\n' "$broker" | write rabbitmq.conf

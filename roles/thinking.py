@@ -18,6 +18,7 @@ from roles.record import Record
 from roles.role import DUTIES, Duty, system_prompt
 from state.agent_commands import Said
 from state.errors import BudgetExhausted, ModelOverflow, ModelRejected, ModelUnavailable
+from state.failpoints import failpoint
 from state.limits import CONVERSATION_BYTES
 from state.records import new_id
 
@@ -115,7 +116,9 @@ class Thinker:
         if sum(len(each.blocks) for each in self.record.talks[talk][:seq]) < _SHRINK * sum(len(s.blocks) for s in said):
             stop = {"kind": "blocked", "reason": "model", "detail": f"{why}, and it could not be shortened"}
             return {**here, "exit": "enforce" if duty.name == "work" else "end", "ended": "overflow", "stop": stop}
+        failpoint("agent.shortening")
         await self.record.remember(said=said)
+        failpoint("agent.shortened")
         return {**here, "talk": fresh, "seq": len(said), "talks": fresh, "exit": "again"}
 
     def _after(self, duty: Duty, position: Position, here: Step, reply: Said) -> Step:

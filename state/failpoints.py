@@ -38,6 +38,8 @@ LABELS = (
     "agent.call_answered",
     "agent.tool_intended",
     "agent.tool_called",
+    "agent.shortening",
+    "agent.shortened",
     "agent.merged",
     "agent.verified",
     "agent.published",

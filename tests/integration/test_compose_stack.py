@@ -13,6 +13,7 @@ import signal
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 from botocore.exceptions import ClientError
 
@@ -67,13 +68,17 @@ def up(docker_url: str, service_images: dict[str, str], python_image: str, busyb
 
 
 def well(up: Stack, workers: int) -> None:
-    """So many workers say that they are, and so do the services that they need."""
+    """So many workers say that they are, and so do the server and the services that they need."""
 
     def states() -> list[str]:
-        found = [each for name in ("postgres", "rabbitmq", "minio", "guard", "worker") for each in up.inspected(name)]
+        found = [
+            each
+            for name in ("postgres", "rabbitmq", "minio", "guard", "server", "worker")
+            for each in up.inspected(name)
+        ]
         return [each["State"]["Health"]["Status"] for each in found if each["State"]["Running"]]
 
-    until(lambda: states() == ["healthy"] * (4 + workers), f"{workers} workers and 4 services well", PATIENCE)
+    until(lambda: states() == ["healthy"] * (5 + workers), f"{workers} workers and 5 services well", PATIENCE)
 
 
 def rows(text: str) -> list[dict[str, Any]]:
@@ -108,6 +113,17 @@ def test_who_is_killed_is_replaced(up: Stack) -> None:
     assert bodies == {"left": b"left\n", "right": b"right\n", "both": b"left\nright\n"}
     [dead] = [each for each in up.inspected("worker") if each["Id"] == victim]
     assert (dead["State"]["Status"], dead["State"]["ExitCode"]) == ("exited", 137)
+
+
+def test_the_server_shows_it_to_who_has_the_token(up: Stack) -> None:
+    token = (up.secrets / "token").read_text()
+    with httpx.Client(base_url=up.server, trust_env=False, timeout=30) as client:
+        assert client.get("/api/runs").status_code == 401
+        client.headers["Authorization"] = f"Bearer {token}"
+        [run] = client.get("/api/runs").raise_for_status().json()["runs"]
+        assert (run["name"], run["state"], run["progress"]) == ("stack", "completed", {"settled": 3, "total": 3})
+        assert "<title>" in client.get("/").raise_for_status().text
+    assert token not in up.compose("logs", "server")
 
 
 def test_a_worker_has_nothing_of_the_hosts(up: Stack) -> None:
@@ -170,8 +186,8 @@ def test_what_died_by_itself_comes_back(up: Stack) -> None:
 
 
 def test_nothing_listens_but_at_the_loopback(up: Stack) -> None:
-    found = {name: up.listens(name) for name in ("postgres", "rabbitmq", "minio", "guard", "worker")}
-    assert all(found[name] for name in ("postgres", "rabbitmq", "minio")), found
+    found = {name: up.listens(name) for name in ("postgres", "rabbitmq", "minio", "guard", "server", "worker")}
+    assert all(found[name] for name in ("postgres", "rabbitmq", "minio", "server")), found
     assert {address for addresses in found.values() for address in addresses} <= {"127.0.0.1", "::1"}, found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -17,9 +18,12 @@ from tests.services.compose_stack import program
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKER = ROOT / "docker"
-FILES = ([DOCKER / "compose.yaml"], [DOCKER / "compose.yaml", DOCKER / "compose.host.yaml"])
+FILES = (
+    [DOCKER / "compose.yaml", DOCKER / "compose.ports.yaml"],
+    [DOCKER / "compose.yaml", DOCKER / "compose.host.yaml"],
+)
 HARDENED = ["--network=none", "--read-only", "--tmpfs=/tmp", "--cap-drop=ALL", "--security-opt=no-new-privileges"]
-OWN = {"bucket", "migrate", "worker", "atlas", "guard"}
+OWN = {"bucket", "migrate", "worker", "server", "atlas", "guard"}
 BUILD_SECONDS = 900
 
 
@@ -92,6 +96,31 @@ def test_only_the_guard_reaches_the_engine(rendered: dict[str, Any]) -> None:
     socket = worker["environment"]["DOCKER_HOST"]
     assert f"--listen={socket}" in guard["command"]
     assert f"--binds={worker['environment']['ATLAS_HOME']}" in guard["command"]
+
+
+def test_the_server_is_for_this_host_only(rendered: dict[str, Any]) -> None:
+    server = services(rendered)["server"]
+    published = json.dumps(server.get("ports") or [])
+    if server.get("network_mode") == "host":
+        assert "--host" not in server["command"], "at 127.0.0.1"
+        assert not server.get("ports")
+    else:
+        assert "127.0.0.1" in published
+    assert "--no-worker" in server["command"]
+    others = {name: service for name, service in services(rendered).items() if name != "server"}
+    assert not any(service.get("ports") for service in others.values())
+    has_token = {name for name, service in services(rendered).items() if "token" in json.dumps(service.get("secrets"))}
+    assert has_token == {"server"}
+
+
+def test_the_image_gets_every_package() -> None:
+    """A package that is not copied would be missed when something needs it, not when the image is built."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    lines, sent = (DOCKER / "Dockerfile").read_text().splitlines(), (ROOT / ".dockerignore").read_text().splitlines()
+    for package in packages:
+        assert f"COPY {package} ./{package}" in lines, package
+        assert f"!{package}" in sent, package
 
 
 def test_workers_scale(rendered: dict[str, Any]) -> None:
@@ -183,6 +212,9 @@ async def test_the_image(docker_url: str, image: str) -> None:
     privileged = inside(docker_url, image, "/", "-xdev", "-type", "f", "-perm", "/6000", entrypoint="find")
     assert privileged.stdout == ""
     told = inside(docker_url, image, "-m", "mcp_servers.container.guard", "--help", entrypoint="python")
+    assert told.returncode == 0, told.stderr
+    needs = "import orchestrator.cli.service_desk, opentelemetry.sdk.trace, opentelemetry.exporter.otlp.proto.http"
+    told = inside(docker_url, image, "-c", needs, entrypoint="python")
     assert told.returncode == 0, told.stderr
     config = cast(
         "dict[str, Any]", (await Engine(docker_url).request("GET", f"/images/{image}/json")).fields()["Config"]

@@ -22,7 +22,7 @@ from tests.services.ports import free_port
 from tests.services.s3 import S3Service
 
 DOCKER = Path(__file__).resolve().parents[2] / "docker"
-PORTS = ("POSTGRES", "RABBITMQ", "RABBITMQ_NODES", "EPMD", "MINIO")
+PORTS = ("POSTGRES", "RABBITMQ", "RABBITMQ_NODES", "EPMD", "MINIO", "SERVER")
 UP_SECONDS = 1800
 """It may build the image, and eight workers may start, on a busy machine."""
 
@@ -122,6 +122,11 @@ class Stack:
         return self.docker(
             "volume", "ls", "--quiet", f"--filter=label=com.docker.compose.project={self.project}"
         ).split()
+
+    @property
+    def server(self) -> str:
+        """Where `atlas serve` is."""
+        return f"http://127.0.0.1:{self._environ['ATLAS_SERVER_PORT']}"
 
     def s3(self) -> S3Service:
         """As the workers reach it."""
