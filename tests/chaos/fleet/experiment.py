@@ -64,6 +64,8 @@ class Experiment:
     begun: float = field(default_factory=time.monotonic)
     slowness: float = 1.0
     summary: str = ""
+    never: list[str] = field(default_factory=list[str])
+    """What did not happen once, so that nothing is shown of it."""
 
     async def carry_out(self) -> list[str]:
         """What was violated."""
@@ -163,6 +165,14 @@ class Experiment:
                 f"workers: {_counts(ground.workers.ends)}",
             )
         )
+        happened = {
+            "a command": world.effects, "a call of a model": world.billed,
+            "an attempt that somebody else went on with": [
+                row for row in world.attempts if row["outcome"] not in ("completed", "failed")
+            ],
+        }  # fmt: skip
+        self.never = [what for what, rows in happened.items() if not rows]
+        self.never += [each.__name__ for each, _ in (*OF_WORKERS, *OF_SERVICES) if not self.troubles[each.__name__]]
         self._note(self.summary)
         return violations(world)
 
