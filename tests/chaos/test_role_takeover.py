@@ -95,7 +95,7 @@ class Ground:
         """Of a worker with an empty disk."""
         self.homes += 1
         home = self.path / f"home-{self.homes}"
-        home.mkdir()
+        (home / "tmp").mkdir(parents=True)
         settings = (
             '[providers.one]\nkind = "anthropic"\nbase_url = "{url}"\nkey_variable = "ONE_KEY"\n'
             '[providers.two]\nkind = "openai"\nbase_url = "{url}/v1"\n'
@@ -104,7 +104,7 @@ class Ground:
         return {
             "PATH": os.environ["PATH"], "HOME": str(home), "ATLAS_HOME": str(home), "ONE_KEY": "k", "LANG": "C.UTF-8",
             "ATLAS_DATABASE_URL": f"sqlite:///{self.path}/shared/atlas.db",
-            "ATLAS_STORE_URL": f"file://{self.path}/shared/artifacts", "TMPDIR": str(self.path / "tmp"),
+            "ATLAS_STORE_URL": f"file://{self.path}/shared/artifacts", "TMPDIR": str(home / "tmp"),
         }  # fmt: skip
 
     def sql(self, query: str, *values: object) -> list[Row]:
@@ -140,45 +140,57 @@ def server() -> Generator[ModelServer]:
         yield server
 
 
-@pytest.mark.timeout(400)
-@pytest.mark.parametrize("seed", range(15))
-def test_another_worker_goes_on_in_the_middle_of_a_conversation(
-    seed: int, tmp_path: Path, server: ModelServer, record_property: Any
-) -> None:
-    chance = random.Random(seed)
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The tree that comes of it when nobody is killed."""
+    with model_server() as server:
+        ground = begun(0, tmp_path_factory.mktemp("undisturbed"), server)
+        _kill_and_go_on(ground, server, random.Random(0), kills=KILLS_OF_A_RUN)
+        return _tree_of_the_branch(ground, ground.path / "repository")
+
+
+def begun(seed: int, tmp_path: Path, server: ModelServer) -> Ground:
+    """The run is in the queue."""
     ground = Ground(tmp_path, server)
-    for name in ("shared", "tmp"):
-        (tmp_path / name).mkdir()
+    (tmp_path / "shared").mkdir()
     shutil.copytree(EXAMPLE / "files", tmp_path / "repository")
     plain(tmp_path / "repository", "init", "--quiet", "--initial-branch=main")
     plain(tmp_path / "repository", "add", ".")
     plain(tmp_path / "repository", "commit", "--quiet", "-m", "Durations")
     (tmp_path / "plan.yaml").write_text((EXAMPLE / "plan.yaml").read_text())
-    script = Script(tmp_path / "marks", chance)
-    server.chosen = script.answer
+    server.chosen = Script(tmp_path / "marks", random.Random(seed)).answer
     model = ("one/model", "two/model")[seed % 2]
     ground.atlas("run", str(tmp_path / "plan.yaml"), "--detach", "--model", model)
+    return ground
 
-    kills = _kill_and_go_on(ground, server, chance)
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("seed", range(15))
+def test_another_worker_goes_on_in_the_middle_of_a_conversation(
+    seed: int, tmp_path: Path, server: ModelServer, undisturbed: str, record_property: Any
+) -> None:
+    ground = begun(seed, tmp_path, server)
+
+    kills = _kill_and_go_on(ground, server, random.Random(seed))
 
     assert ground.state == "completed", ground.logs()
-    _assert_the_branch_has_exactly_the_fix(ground, tmp_path / "repository")
+    assert kills == KILLS_OF_A_RUN, "it was killed in its middle"
+    assert _tree_of_the_branch(ground, tmp_path / "repository") == undisturbed
     unknown, lost = _assert_nothing_is_paid_twice(ground, server)
     marks = Counter((tmp_path / "marks").read_text().split()) if (tmp_path / "marks").exists() else Counter[str]()
     assert all(count == 1 for count in marks.values()), marks
     record_property("trial", f"takeover {seed:2}: {kills} kills, {lost} calls lost, {unknown} outcomes unknown")
 
 
-def _kill_and_go_on(ground: Ground, server: ModelServer, chance: random.Random) -> int:
+def _kill_and_go_on(ground: Ground, server: ModelServer, chance: random.Random, kills: int = 0) -> int:
     """Kill the worker at a random moment after it has begun something, twice; then let one end it."""
-    kills = 0
     while True:
         asked = len(server.asked)
         worker = ground.worker()
         try:
             if kills < KILLS_OF_A_RUN:
                 wait_until(lambda: len(server.asked) > asked or ground.state == "completed", "a call", SECONDS)  # noqa: B023
-                time.sleep(chance.uniform(0.0, 2.5))  # the moment is the experiment
+                time.sleep(chance.uniform(0.0, 1.2))  # the moment is the experiment; the whole takes some seconds
                 worker.kill()
                 worker.wait()
                 kills += ground.state != "completed"
@@ -193,7 +205,8 @@ def _kill_and_go_on(ground: Ground, server: ModelServer, chance: random.Random) 
             return kills
 
 
-def _assert_the_branch_has_exactly_the_fix(ground: Ground, repository: Path) -> None:
+def _tree_of_the_branch(ground: Ground, repository: Path) -> str:
+    """It has exactly the fix."""
     head = ground.sql("SELECT head FROM run")[0]["head"]
     for bare in ground.path.glob("home-*/repositories/*/repository.git"):
         found = plain(bare, "cat-file", "-t", head, check=False).strip()
@@ -203,7 +216,7 @@ def _assert_the_branch_has_exactly_the_fix(ground: Ground, repository: Path) -> 
             text = plain(bare, "show", f"{head}:durations.py")
             assert "total += int(number)" in text
             assert "UNITS[character] < last" in text
-            return
+            return plain(bare, "rev-parse", f"{head}^{{tree}}").strip()
     raise AssertionError("no worker has the branch")
 
 
