@@ -71,7 +71,9 @@ def test_nothing_there_is_overwritten(tmp_path: Path) -> None:
         assert plain(origin, "rev-parse", "release") == there
 
 
-@pytest.mark.parametrize("label", ["worker.before_settle", "worker.after_settle"])
+@pytest.mark.parametrize(
+    "label", ["worker.before_settle", pytest.param("worker.after_settle", marks=pytest.mark.chaos)]
+)
 def test_who_dies_with_it_on_its_way_sends_it_once(tmp_path: Path, label: str) -> None:
     with with_origin(tmp_path) as (person, origin):
         ended = person.atlas("run", person.plan(todo(), SEND), ATLAS_FAILPOINTS=f"{label}=kill@2")

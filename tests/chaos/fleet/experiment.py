@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psycopg
 
+from state.limits import LEASE_SECONDS
 from tests.chaos.fleet.aftermath import Aftermath, Row, look
 from tests.chaos.fleet.consequences import late_starts, violations
 from tests.chaos.fleet.demands import Demand, Writer
@@ -85,6 +86,7 @@ class Experiment:
                     await load.finish()
                     await self._at_rest(ground, demands, keeping)
                     await self._up(ground, all)  # on each host somebody tidies up after the last who was killed
+                    await self._tidied(ground)
                 finally:
                     for task in keeping:
                         task.cancel()
@@ -99,6 +101,16 @@ class Experiment:
         async with asyncio.timeout(STUCK_SECONDS):
             while not enough(hand.up for hand in ground.workers.hands):  # noqa: ASYNC110 - it does not tell
                 await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _tidied(self, ground: Ground) -> None:
+        """Return when the dead have left nothing; or else after a while, as the invariants tell. Who died just before a
+        database that was killed came back is not known to be dead before its lease has run out."""
+        end = time.monotonic() + 2 * LEASE_SECONDS
+        while time.monotonic() < end:
+            living = Counter(hand.host.home for hand in ground.workers.hands if hand.up)
+            if all(len([*(host.home / "work").iterdir()]) <= living[host.home] for host in ground.hosts):
+                return
+            await asyncio.sleep(_LOOK_SECONDS)
 
     def _adapt(self) -> None:
         """How long the first worker took to start tells how often workers may be killed: who is killed before it begins
