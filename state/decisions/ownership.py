@@ -138,7 +138,8 @@ def release(work: Work, command: Release) -> Done | Refused:
         work.event(run, todo.id, "worker.took_over", encode(data))
     if poisoned:
         todo.ended_at = work.now
-        work.move(todo, "failed", "poison", f"the worker died {todo.crash_count} times while it ran this")
+        last = f"the last was {(owner or '?')[-8:]}, while it was {todo.state}"
+        work.move(todo, "failed", "poison", f"the worker died {todo.crash_count} times while it ran this; {last}")
         scheduling.settled(work, todo)
     else:
         if command.after:

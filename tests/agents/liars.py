@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from orchestrator.agents.bounds import Bounds
 from tests.agents.cast import DONE, TRY_AGAIN, Cast, Heard, acts, call, lists, runs, ticks, writes
@@ -132,6 +132,24 @@ LIARS = (
         "failed", "cap", f"{TURNS} turns", TURNS,
     ),
     Liar("runs echo 1, echo 2 and so on", {"hephaestus": _counts}, "failed", "cap", f"{TURNS} turns", TURNS),
+    Liar(
+        "repeats a command that fails", works(runs("sh check.sh")),
+        "failed", "cap", f"{TURNS} turns", TURNS,
+    ),
+    Liar(
+        "repeats a command that fails, and says each time that it will do otherwise",
+        {"hephaestus": lambda heard: Say("I shall do otherwise.") if heard.replies % 2 else runs("sh check.sh")},
+        "blocked", "stuck", "no measurable progress", 24,
+        bounds=replace(SMALL, caps=replace(SMALL.caps, turns=200)),
+    ),
+    Liar(
+        "uses up its tokens", {"hephaestus": _counts}, "failed", "cap", "1000 tokens", 9,
+        bounds=replace(SMALL, caps=replace(SMALL.caps, tokens=1_000)),
+    ),
+    Liar(
+        "uses up its time", works(runs("sleep 0.4")), "failed", "cap", "seconds", 4,
+        bounds=replace(SMALL, caps=replace(SMALL.caps, seconds=1.0)),
+    ),
     Liar("splits what it has split", {"hephaestus": _splits}, "failed", "cap", f"{TURNS} turns", TURNS),
     Liar("checks for ever", works(call("check")), "failed", "cap", f"{TURNS} turns", TURNS),
     Liar("calls a hundred tools at once", works([runs("true")] * 100), "failed", "cap", "24 tool calls", 2),

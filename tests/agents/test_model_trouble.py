@@ -46,7 +46,7 @@ def at_first(trouble: Answer, times: int, then: Player, when: int = 0) -> Player
     ("what", "wire"),
     [
         *((what, "anthropic") for what in TROUBLE),
-        *((what, "chat") for what in ("its rate is limited", "it breaks off")),
+        *((what, wire) for what in ("its rate is limited", "it breaks off") for wire in ("chat", "responses")),
     ],
 )
 async def test_the_same_attempt_goes_on(tmp_path: Path, what: str, wire: Wire) -> None:

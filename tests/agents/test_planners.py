@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.plan.reading import canonical, canonical_hash, read_plan
 from state import reading
 from tests.agents.cast import APPROVED, Cast, Heard, acts, call
 from tests.agents.world import SMALL, opened, todo
@@ -54,6 +55,23 @@ async def test_the_reviewer_sees_every_plan(tmp_path: Path) -> None:
         first, second = (heard.last for heard in world.stage.by("metis"))
         assert "The first draft" in first
         assert "The second draft" in second
+
+
+async def test_the_verdict_is_on_the_plan_that_is_carried_out(tmp_path: Path) -> None:
+    """By its hash, that anybody can compute: the approval is of the second draft, and of nothing else."""
+    titles = ("The first draft", "The second draft")
+    cast = {
+        "prometheus": acts(*(submits(agent(title=title)) for title in titles)), "metis": acts(OBJECTS, APPROVED),
+    }  # fmt: skip
+    async with opened(tmp_path, cast=cast) as world:
+        assert await world.play(goal=GOAL) == "completed", await world.told()
+        drafts = [json.dumps({"atlas": 1, "todos": [agent(title=title)]}) for title in titles]
+        first, second = (canonical_hash(canonical(read_plan(None, draft))) for draft in drafts)
+        evidence, _ = await world.service.evidence(world.run, "plan")
+        assert [each.item["plan"] for each in evidence] == [second, second]
+        assert {each.subject for each in evidence} == {f"sha256:{second}"}
+        assert first[:12] in world.stage.by("prometheus")[1].last
+        assert (await world.todo()).title == titles[1]
 
 
 REFUSED: dict[str, tuple[Any, str]] = {

@@ -121,23 +121,52 @@ def test_late_result_of_a_frozen_worker_changes_no_row(atlas: Atlas, effects: Ef
     stop(frozen, other)
 
 
-def test_todo_that_kills_its_workers_is_poison(atlas: Atlas, effects: Effects) -> None:
-    todos = [effects.todo("poison", [], PATIENCE), effects.todo("after", ["poison"]), effects.todo("other", [])]
-    atlas("run", atlas.plan(todos), "--detach", code=0)
+def test_todo_that_kills_its_workers_is_poison_until_it_is_tried_again(atlas: Atlas, effects: Effects) -> None:
+    healed = atlas.directory / "healed"
+    poison = effects.todo("poison", [], then=f"test -e '{healed}' || sleep {PATIENCE}")
+    atlas("run", atlas.plan([poison, effects.todo("after", ["poison"]), effects.todo("other", [])]), "--detach", code=0)
+    boots: list[str] = []
     for deaths in range(3):
-        worker, _ = start_worker(atlas)
+        worker, boot = start_worker(atlas)
         wait_until(lambda deaths=deaths: effects.starts()["poison"] == deaths + 1, f"attempt {deaths + 1}")
         wait_until(lambda: atlas.states()["other"] == "completed", "the other TODO is completed")
         worker.kill()
+        boots.append(boot)
     last, _ = start_worker(atlas)
     wait_until(lambda: atlas.run_state() == "failed", f"the run has failed: {atlas.states()}")
     [row] = atlas.sql("SELECT * FROM todo WHERE key = 'poison'")
     assert (row["state"], row["reason"], row["crash_count"], row["attempt"]) == ("failed", "poison", 3, 0)
+    assert "3" in row["detail"]
+    assert boots[-1][-8:] in row["detail"], "who died last, for whoever looks into its log"
     assert atlas.states() == {"poison": "failed", "after": "skipped", "other": "completed"}
     assert effects.starts() == {"poison": 3, "other": 1}
     assert_sound(atlas)
     wait_for_tidiness(atlas, 1)
+
+    healed.touch()
+    atlas("retry", "last", "poison", code=0)
+    wait_until(lambda: atlas.run_state() == "completed", f"it is tried again: {atlas.states()}")
+    assert effects.starts() == {"poison": 4, "other": 1, "after": 1}
+    [row] = atlas.sql("SELECT * FROM todo WHERE key = 'poison'")
+    assert (row["state"], row["crash_count"]) == ("completed", 0)
+    assert_sound(atlas)
     stop(last)
+    assert_nothing_left(atlas)
+
+
+def test_what_does_not_end_within_the_grace_is_given_back(atlas: Atlas, effects: Effects) -> None:
+    todos = [effects.todo("short", [], 1.0), effects.todo("long", [], PATIENCE)]
+    atlas("run", atlas.plan(todos), "--detach", code=0)
+    atlas.variables["ATLAS_WORKER_GRACE"] = "4s"
+    worker, _ = start_worker(atlas)
+    wait_until(lambda: effects.starts() == {"short": 1, "long": 1}, "it works")
+    worker.send(signal.SIGTERM)
+    assert worker.ended().code == 0, worker.err
+    rows = {row["key"]: row for row in atlas.sql("SELECT * FROM todo")}
+    assert rows["short"]["state"] == "completed"
+    assert (rows["long"]["state"], rows["long"]["crash_count"], rows["long"]["attempt"]) == ("ready", 0, 0)
+    assert effects.ends() == {"short": 1}
+    assert_sound(atlas)
     assert_nothing_left(atlas)
 
 

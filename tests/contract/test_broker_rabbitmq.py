@@ -30,6 +30,22 @@ async def real(rabbit: Rabbit) -> AsyncGenerator[RabbitBroker]:
 
 
 @pytest.mark.rabbitmq
+async def test_rabbitmq_queues_are_durable_and_replicated(
+    rabbit: Rabbit, rabbitmq_own: RabbitServer, rabbitmq_prefix: str
+) -> None:
+    """As a cluster keeps them: quorum queues, what is refused goes to the dead letters."""
+    names = [f"{rabbitmq_prefix}.{name}" for name in ("todos", "intake", "dead")]
+    columns = ("name", "type", "durable", "arguments")
+    told = await asyncio.to_thread(rabbitmq_own.control, "list_queues", "--formatter=json", *columns)
+    found = {row["name"]: row for row in json.loads(told) if row["name"] in names}
+    assert {(row["type"], row["durable"]) for row in found.values()} == {("quorum", True)}
+    assert found.keys() == {*names}
+    for name in names[:2]:
+        assert "x-dead-letter-exchange" in str(found[name]["arguments"])
+        assert names[2] in str(found[name]["arguments"])
+
+
+@pytest.mark.rabbitmq
 async def test_rabbitmq_envelopes_hold_at_most_a_hundred_ids(real: RabbitBroker, subscribe: Subscribe) -> None:
     subscriber = subscribe(real)
     await real.publish([str(number) for number in range(250)])

@@ -25,6 +25,8 @@ FILES = (
 HARDENED = ["--network=none", "--read-only", "--tmpfs=/tmp", "--cap-drop=ALL", "--security-opt=no-new-privileges"]
 OWN = {"bucket", "migrate", "worker", "server", "atlas", "guard"}
 BUILD_SECONDS = 900
+OURS_MEGABYTES = 400
+"""Atlas and its libraries, without the base: about half of that today."""
 
 
 def composed(files: Sequence[Path], **environ: str) -> dict[str, Any]:
@@ -216,6 +218,8 @@ async def test_the_image(docker_url: str, image: str) -> None:
     needs = "import orchestrator.cli.service_desk, opentelemetry.sdk.trace, opentelemetry.exporter.otlp.proto.http"
     told = inside(docker_url, image, "-c", needs, entrypoint="python")
     assert told.returncode == 0, told.stderr
+    told = inside(docker_url, image, "-sxm", "/opt/atlas", entrypoint="du")
+    assert int(told.stdout.split()[0]) < OURS_MEGABYTES, "what is added to the base: " + told.stdout
     config = cast(
         "dict[str, Any]", (await Engine(docker_url).request("GET", f"/images/{image}/json")).fields()["Config"]
     )

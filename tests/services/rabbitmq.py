@@ -116,13 +116,13 @@ class RabbitServer:
                 self._process.wait()
                 self._process = None
 
-    def control(self, *command: str) -> None:
-        """What rabbitmqctl can do. It takes a second."""
-        subprocess.run(
+    def control(self, *command: str) -> str:
+        """What rabbitmqctl can do, and prints. It takes a second."""
+        return subprocess.run(
             [self._programs / "rabbitmqctl", "-n", self._node, "--quiet", *command],
             env=self._environment, cwd=self._directory, stdin=subprocess.DEVNULL, capture_output=True, check=True,
-            timeout=60,
-        )  # fmt: skip
+            timeout=60, text=True,
+        ).stdout  # fmt: skip
 
     def stop_app(self) -> None:
         """The broker ends, its machine stays."""

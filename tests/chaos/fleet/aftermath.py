@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -122,21 +122,25 @@ def query(url: str, sql: str, *values: object) -> list[Row]:
         return connection.cursor(row_factory=dict_row).execute(sql.encode(), values or None).fetchall()
 
 
+def in_database(url: str) -> Aftermath:
+    """What the rows say, and nothing else."""
+    return Aftermath(**{name: query(url, sql) for name, sql in _ROWS.items()})  # pyright: ignore[reportArgumentType]
+
+
 def look(
     url: str, log: Path, published: Path, server: ModelServer, promises: dict[str, Promise], left: Sequence[str],
     broken: Sequence[str],
 ) -> Aftermath:  # fmt: skip
     """Read everything."""
-    rows = {name: query(url, sql) for name, sql in _ROWS.items()}
     lines = log.read_text().splitlines() if log.exists() else []
     files = {
         f"file://{path}": path.read_text()
         for path in published.rglob("*")
         if path.is_file() and ".atlas" not in path.parts and not path.name.startswith(".")
     }
-    return Aftermath(
-        **rows, effects=read_effects(lines), published=files, billed=bills(server), promises=promises, left=[*left],
-        broken=[*broken],
+    return replace(
+        in_database(url), effects=read_effects(lines), published=files, billed=bills(server), promises=promises,
+        left=[*left], broken=[*broken],
     )  # fmt: skip
 
 
