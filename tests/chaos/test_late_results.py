@@ -41,7 +41,7 @@ def _late(atlas: Atlas, effects: Effects, number: int, workers: int) -> int:
     """How many results came too late in this round: one of each worker at least, which stands still when it has its
     first. Nothing of what is in the database has changed by them."""
     database = atlas.variables["ATLAS_DATABASE_URL"]
-    frozen = [_up(atlas, SLOTS, "worker.before_settle=stop") for _ in range(workers)]
+    frozen = [_up(atlas, SLOTS, "worker.before_settle=stop@1") for _ in range(workers)]
     names = [f"{number}-{each}" for each in range(workers * SLOTS)]
     todos = [effects.todo(name, [], 0.5) for name in names]
     atlas("run", atlas.plan(todos, f"p{number}", concurrency=len(todos)), "--detach", code=0)
