@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from state.limits import PULSE_LIMIT_SECONDS
+from tests.services.docker_engine import containers_of
 
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE = 60.0
@@ -104,7 +105,7 @@ def test_a_killed_worker_leaves_nothing(place: tuple[str, str], tmp_path: Path) 
         process.kill()
         process.wait()
         assert until(lambda: not alive(marker), "everything is dead") < 2.0
-    until(lambda: not containers(url, tmp_path), "the container is removed")
+    until(lambda: not url or not containers_of(url, tmp_path), "the container is removed")
     if kind != "docker":
         until(lambda: {path.name for path in tmp_path.iterdir()} == {"again", "started"}, "scratch is removed")
 
@@ -114,15 +115,3 @@ def test_a_stopped_worker_loses_what_it_runs(place: tuple[str, str], tmp_path: P
     with worker(kind, tmp_path, url) as (process, marker):
         process.send_signal(signal.SIGSTOP)
         assert until(lambda: not alive(marker), "everything is dead") < PULSE_LIMIT_SECONDS * 10
-
-
-def containers(url: str, home: Path) -> list[object]:
-    if not url:
-        return []
-    import docker
-
-    client = docker.DockerClient(base_url=url)
-    try:
-        return list(client.containers.list(all=True, filters={"label": f"atlas.home={home}"}, ignore_removed=True))
-    finally:
-        client.close()

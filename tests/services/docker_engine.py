@@ -58,6 +58,13 @@ def busybox_image(docker_url: str) -> str:
     return BUSYBOX_IMAGE
 
 
+def containers_of(url: str, home: Path) -> list[str]:
+    """Names of the containers of this installation, those that have ended included."""
+    with _client(url) as client:
+        found = client.containers.list(all=True, filters={"label": f"atlas.home={home}"}, ignore_removed=True)
+        return [str(each.name) for each in found]
+
+
 def image_under_name(url: str, image: str, name: str) -> None:
     """Tag a local image as `name`, which a user would have pulled."""
     with _client(url) as client:

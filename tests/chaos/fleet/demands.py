@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tests.chaos.fleet.aftermath import Promise
-from tests.chaos.fleet.effects import WHO, says
+from tests.chaos.fleet.effects import INSIDE, WHO, says
+from tests.services.docker_engine import BUSYBOX_IMAGE
 
 MODEL = "anthropic/claude-sonnet-5-5"
 Todo = dict[str, Any]
-Kind = Literal["plain", "agent", "intake", "gate", "cancelled", "held"]
+Kind = Literal["plain", "agent", "intake", "gate", "cancelled", "held", "contained"]
 Ends = frozenset[tuple[str, str | None]]
 _DONE: Ends = frozenset((("completed", None),))
 _SIZE = 20
-_EACH: tuple[Kind, ...] = ("plain", "agent", "intake", "gate", "cancelled", "held")
+_EACH: tuple[Kind, ...] = ("plain", "agent", "intake", "gate", "cancelled", "held", "contained")
 _KINDS: tuple[tuple[Kind, int], ...] = (
     ("plain", 9),
     ("intake", 12),
@@ -25,6 +26,7 @@ _KINDS: tuple[tuple[Kind, int], ...] = (
     ("cancelled", 2),
     ("held", 2),
     ("agent", 4),
+    ("contained", 3),
 )
 
 
@@ -77,7 +79,9 @@ class Writer:
         """Of this kind."""
         name = f"{kind}-{self._made:04d}"
         self._ends = {}
-        makers: Mapping[Kind, Callable[[str], Mapping[str, Any]]] = {"intake": self._task, "agent": self._agent}
+        makers: Mapping[Kind, Callable[[str], Mapping[str, Any]]] = {
+            "intake": self._task, "agent": self._agent, "contained": self._contained,
+        }  # fmt: skip
         document = makers[kind](name) if kind in makers else self._plan(name, kind)
         return Demand(name, kind, document, Promise(dict(self._ends), cancelled=kind == "cancelled"))
 
@@ -155,6 +159,21 @@ class Writer:
         return {
             "schema": "atlas.task/1", "source": "chaos", "id": name, "name": name, "command": ["sh", "-c", script],
             "stdout": {"remote": self._remote(name, "stdout")},
+        }  # fmt: skip
+
+    def _contained(self, name: str) -> Mapping[str, Any]:
+        """In containers, which can't write to the log: what they do is seen by its verification."""
+        self._ends = {f"{INSIDE}{number}": _DONE for number in range(4)}
+        todos: list[Todo] = []
+        for key in self._ends:
+            steps = f"echo seen >seen; sleep {self.chance.choice((0.1, 1.0, 3.0)):.1f}"
+            todos.append({"id": key, "run": steps, "verify": [{"run": "grep -q seen seen"}]})
+        if self.chance.random() < 0.3:  # with what does not end by itself
+            todos[-1] |= {"run": "(setsid sleep 600 &); sleep 600", "timeout": "3s"}
+            self._ends[todos[-1]["id"]] = frozenset((("failed", "timeout"),))
+        return {
+            "atlas": 1, "name": name, "sandbox": "docker", "concurrency": 2, "todos": todos,
+            "defaults": {"image": BUSYBOX_IMAGE, "retries": {"max": 2 if todos[-1].get("timeout") is None else 0}},
         }  # fmt: skip
 
     def _agent(self, name: str) -> Mapping[str, Any]:

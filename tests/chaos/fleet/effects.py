@@ -9,6 +9,9 @@ from pathlib import Path
 WHO = "w=${PWD%/*}; w=${w##*/}"
 """A shell's way to know its TODO and fence: the directory in which it works is named after them."""
 
+INSIDE = "inside-"
+"""Keys of TODOs that write nothing down begin so: they are in containers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Effect:

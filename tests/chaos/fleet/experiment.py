@@ -18,6 +18,7 @@ from state.limits import LEASE_SECONDS
 from tests.chaos.fleet.aftermath import Aftermath, Row, look
 from tests.chaos.fleet.consequences import late_starts, violations
 from tests.chaos.fleet.demands import Demand, Writer
+from tests.chaos.fleet.effects import INSIDE
 from tests.chaos.fleet.ground import Ground, opened_ground
 from tests.chaos.fleet.load import Load, opened_load
 from tests.chaos.fleet.troubles import OF_SERVICES, OF_WORKERS, troubled
@@ -60,6 +61,7 @@ class Experiment:
 
     size: Size
     path: Path
+    engine: str
     say: Callable[[str], None]
     troubles: Counter[str] = field(default_factory=Counter[str])
     begun: float = field(default_factory=time.monotonic)
@@ -72,7 +74,7 @@ class Experiment:
         """What was violated."""
         self._note(f"seed {self.size.seed}: {self.size.todos} TODOs, {self.size.seconds:g} s of trouble")
         chance = random.Random(self.size.seed)
-        with opened_ground(self.path, random.Random(chance.random()), self._note) as ground:
+        with opened_ground(self.path, self.engine, random.Random(chance.random()), self._note) as ground:
             demands = list(Writer(random.Random(chance.random()), ground.places).demands(self.size.todos))
             async with opened_load(
                 ground.database, ground.rabbit.url, ground.store, self.path, random.Random(chance.random()), demands
@@ -183,6 +185,9 @@ class Experiment:
                 row for row in world.attempts if row["outcome"] not in ("completed", "failed")
             ],
         }  # fmt: skip
+        happened["a TODO in a container"] = [
+            row for row in world.todos if row["key"].startswith(INSIDE) and row["state"] == "completed"
+        ]
         self.never = [what for what, rows in happened.items() if not rows]
         self.never += [each.__name__ for each, _ in (*OF_WORKERS, *OF_SERVICES) if not self.troubles[each.__name__]]
         self._note(self.summary)

@@ -17,6 +17,7 @@ from tests.chaos.fleet.demands import Places
 from tests.chaos.fleet.models import Models
 from tests.chaos.fleet.workers import Hand, Workers
 from tests.services import postgres, rabbitmq
+from tests.services.docker_engine import containers_of
 from tests.services.model_server import ModelServer, model_server
 from tests.services.postgres import PostgresServer, statement
 from tests.services.rabbitmq import RabbitServer
@@ -38,6 +39,7 @@ class Ground:
     hosts: list[Atlas]
     workers: Workers
     places: Places
+    engine: str
 
     @property
     def database(self) -> str:
@@ -60,12 +62,15 @@ class Ground:
             found += [f"process {pid}: {line}" for pid, line in processes_of(host).items()]
             places = (host.temporary, host.home / "work", host.home / "scratch")
             found += [str(entry) for place in places if place.exists() for entry in place.iterdir()]
+            found += [f"container {name}" for name in containers_of(self.engine, host.home)]
         return found
 
 
 @contextmanager
-def opened_ground(path: Path, chance: random.Random, say: Callable[[str], None]) -> Generator[Ground]:
-    """Everything is up but the workers."""
+def opened_ground(
+    path: Path, engine: str, chance: random.Random, say: Callable[[str], None]
+) -> Generator[Ground]:  # fmt: skip
+    """Everything is up but the workers. `engine`: the address of one that has the image of the tests."""
     with ExitStack() as stack:
         # Commits that were confirmed survive `kill -9`: what is tested is Atlas.
         database = postgres.private_server(durable=True)
@@ -77,7 +82,7 @@ def opened_ground(path: Path, chance: random.Random, say: Callable[[str], None])
         hands = [Hand(f"worker {number}", hosts[number % _HOSTS]) for number in range(WORKERS)]
         workers = Workers(hands, chance, say)
         places = Places(path / "effects", path / "published", path / "marks", path / "repository")
-        ground = Ground(path, database, broker, server, hosts, workers, places)
+        ground = Ground(path, database, broker, server, hosts, workers, places, engine)
         _prepare(ground)
         Models(places.log, random.Random(chance.random())).play_on(server)
         yield ground
@@ -94,5 +99,5 @@ def _prepare(ground: Ground) -> None:
             "ATLAS_DATABASE_URL": ground.database, "ATLAS_BROKER_URL": ground.rabbit.url,
             "ATLAS_STORE_URL": ground.store, "ATLAS_ALLOW_HOST": "true", "ATLAS_INTAKE_REMOTES": "file:///,s3://",
             "ANTHROPIC_API_KEY": KEY, "ANTHROPIC_BASE_URL": ground.models.url, "ANTHROPIC_AUTH_TOKEN": "",
-            "OPENAI_API_KEY": "", "PYTHONPATH": str(_STACKS),
+            "OPENAI_API_KEY": "", "DOCKER_HOST": ground.engine, "PYTHONPATH": str(_STACKS),
         }  # fmt: skip
