@@ -137,10 +137,14 @@ class Sandboxes:
         for sandbox in self._all():
             sandbox.kill_all()
 
-    async def reap(self, alive: Alive) -> None:
-        """Remove containers of workers that are gone; docker is not looked for."""
+    async def reap(self, alive: Alive, *, look: bool) -> bool:
+        """Remove containers of workers that are gone; whether an engine was there. Who has not used docker looks for it
+        only if told to `look`."""
+        if look:
+            await self._look_for_docker()
         if self._docker:
             await self._docker.reap(alive)
+        return self._docker is not None
 
     async def close(self) -> None:
         """End all of them."""

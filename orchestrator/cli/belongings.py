@@ -46,6 +46,16 @@ def abandoned(directory: Path) -> bool:
 
 
 @contextmanager
+def marked(directory: Path) -> Generator[None]:
+    """While this process lives, `directory` is there and kept; if it stays, the process died."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with kept(directory):
+        yield
+    with suppress(OSError):
+        directory.rmdir()
+
+
+@contextmanager
 def own_scratch(parent: Path) -> Generator[Path]:
     """A directory in `parent` for this process's temporary files, which goes with it; what the dead left there goes
     now. On a full disk it is `parent` itself: most commands need none."""

@@ -207,7 +207,7 @@ async def workshop(house: House) -> AsyncGenerator[Workshop]:
     from mcp_servers.git.checkouts import Checkouts
     from mcp_servers.storage.cache import Cache
     from orchestrator.agents.models import Models
-    from orchestrator.cli.belongings import kept
+    from orchestrator.cli.belongings import kept, marked
     from orchestrator.cli.orphans import Orphans, host_scratch
     from orchestrator.executors.roles import WithRoles
     from orchestrator.executors.task import Surroundings, TaskExecutor
@@ -224,8 +224,13 @@ async def workshop(house: House) -> AsyncGenerator[Workshop]:
     gc.freeze()
     liveness = house.kept.liveness()
 
+    contained, marks = found.home / "containers", ExitStack()
+
     async def docker() -> Containers:
-        return await connect_docker(found, liveness.boot)
+        sandbox = await connect_docker(found, liveness.boot)
+        with contextlib.suppress(OSError):  # a full disk, say: what this worker leaves waits for who uses containers
+            marks.enter_context(marked(contained / liveness.boot))
+        return sandbox
 
     work = private_directory(found.home / "work")
     own = private_directory(work / liveness.boot)
@@ -244,10 +249,13 @@ async def workshop(house: House) -> AsyncGenerator[Workshop]:
     executors: dict[TodoKind, Executor] = {"task": TaskExecutor(around, repositories)}
     executors |= WithRoles(around, house.dispatch, models, repositories, found.home).executors()
     publisher = Publisher(house.dispatch, house.stores)
-    orphans = Orphans(work, found.home / "scratch", liveness.boot, house.census, sandboxes, cache, found.cache_bytes)
+    orphans = Orphans(
+        work, found.home / "scratch", contained, liveness.boot, house.census, sandboxes, cache, found.cache_bytes
+    )
     sweeper = Sweeper(house.dispatch, house.census, liveness.boot, (publisher.everything, orphans.remove))
     async with AsyncExitStack() as stack:
         stack.enter_context(kept(own))
+        stack.enter_context(marks)
         stack.callback(liveness.close)
         stack.push_async_callback(sandboxes.close)
         stack.push_async_callback(models.close)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import tempfile
 import time
@@ -31,19 +32,24 @@ async def surviving(census: Census, boots: Collection[str]) -> set[str]:
 
 class Orphans:
     """A chore for the sweeper of the worker `boot`: directories each time, the engine and the cache at once, then twice
-    a minute."""
+    a minute and when somebody has died. `contained` is where each worker that uses containers has a directory `marked`
+    as its own: for the dead among them the engine is looked for, though this worker has no use for it."""
 
     def __init__(
-        self, work: Path, scratch: Path, boot: str, census: Census, sandboxes: Sandboxes, cache: Cache, cache_bytes: int
-    ) -> None:
+        self, work: Path, scratch: Path, contained: Path, boot: str, census: Census, sandboxes: Sandboxes, cache: Cache,
+        cache_bytes: int,
+    ) -> None:  # fmt: skip
         self._work = work
         self._scratch = scratch
+        self._contained = contained
         self._boot = boot
         self._census = census
         self._sandboxes = sandboxes
         self._cache = cache
         self._cache_bytes = cache_bytes
         self._next = 0.0
+        self._reaped: dict[str, float] = {}
+        """When the engine was first asked to remove what is theirs."""
 
     async def remove(self) -> None:
         """Remove what belongs to nobody alive."""
@@ -51,7 +57,7 @@ class Orphans:
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + _EVERY_SECONDS
-        await self._sandboxes.reap(lambda boots: surviving(self._census, boots))
+        await self._containers()
         await self._cache.evict(self._cache_bytes)
 
     async def remove_own(self) -> None:
@@ -70,6 +76,31 @@ class Orphans:
             await asyncio.to_thread(self._remove, boot)
         await self._census.forget(dead)
         await asyncio.to_thread(remove_abandoned, self._scratch)
+        if dead:
+            self._next = 0.0
+
+    async def _containers(self) -> None:
+        """Of the dead. The engine may still be at making what one asked for before it died: a directory goes once it
+        has been looked at again, half a minute later."""
+        dead = await asyncio.to_thread(self._dead)
+
+        async def alive(boots: Collection[str]) -> set[str]:
+            return await surviving(self._census, {*boots} - dead)
+
+        if not await self._sandboxes.reap(alive, look=bool(dead)):
+            return
+        now = time.monotonic()
+        for boot in dead:
+            if now - self._reaped.setdefault(boot, now) >= _EVERY_SECONDS:
+                del self._reaped[boot]
+                with contextlib.suppress(OSError):  # somebody else has done it
+                    (self._contained / boot).rmdir()
+
+    def _dead(self) -> set[str]:
+        """By the kernel's word: the database's is uncertain of who died before it was restarted."""
+        if not self._contained.exists():
+            return set()
+        return {path.name for path in self._contained.iterdir() if abandoned(path)}
 
     def _remove(self, boot: str) -> None:
         """The directory in our home last: it is what tells that there may be another."""

@@ -7,7 +7,7 @@ import os
 import shutil
 import stat
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -132,18 +132,18 @@ class Workplace:
 
 
 def remove_directory(path: Path) -> None:
-    """Like `shutil.rmtree`, also where the command took away permissions."""
+    """Like `shutil.rmtree`, also where the command took away permissions. What `path` is in stays as it is, also when
+    there is no such directory. Never raises: what can't be removed stays."""
+    opened = [path]
 
-    def allow_and_retry(function: Callable[[str], object], name: str, _error: object) -> None:
-        parent = Path(name).parent
-        try:
-            parent.chmod(0o700)
-            if Path(name).is_dir() and not Path(name).is_symlink():
-                Path(name).chmod(0o700)
-            function(name)
-        except OSError:
-            return
+    def allow(_: object, name: str, __: object) -> None:
+        for each in (Path(name).parent, Path(name)):
+            with suppress(OSError):
+                inside = each.is_relative_to(path) and not each.is_symlink() and each.is_dir()
+                if inside and each.stat().st_mode & stat.S_IRWXU != stat.S_IRWXU:
+                    each.chmod(stat.S_IRWXU)
+                    opened.append(each)
 
-    shutil.rmtree(path, onerror=allow_and_retry)
-    if path.exists():
-        shutil.rmtree(path, ignore_errors=True)
+    while opened:  # the first time, and as long as something stood in the way that does no longer
+        opened.clear()
+        shutil.rmtree(path, onerror=allow)

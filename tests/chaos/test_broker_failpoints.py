@@ -18,10 +18,9 @@ from tests.chaos.fleet.invariants import STATE
 
 pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq]
 
-LABELS = (
-    "liveness.locked", "relay.published", "broker.sent", "waking.looked", "worker.claimed", "worker.after_settle",
-    "intake.received", "intake.submitted", "broker.buried",
-)  # fmt: skip
+LABELS = ("relay.published", "waking.looked", "intake.submitted", "broker.buried")
+OTHERS = ("liveness.locked", "broker.sent", "worker.claimed", "worker.after_settle", "intake.received")
+"""Where less can go wrong: for the long tests."""
 COMPLETED = frozenset((("completed", None),))
 REFUSED = 'did you mean "command"?'
 
@@ -40,7 +39,9 @@ def both(atlas: Atlas, postgres_database: str, rabbitmq_alone: str) -> Atlas:
     return atlas
 
 
-@pytest.mark.parametrize("label", LABELS)
+@pytest.mark.parametrize(
+    "label", [*LABELS, *(pytest.param(label, marks=pytest.mark.chaos) for label in OTHERS)]
+)  # fmt: skip
 def test_a_worker_dies_there_and_another_goes_on(both: Atlas, effects: Effects, label: str) -> None:
     database, broker = both.variables["ATLAS_DATABASE_URL"], both.variables["ATLAS_BROKER_URL"]
     keys = [f"t{number}" for number in range(6)]

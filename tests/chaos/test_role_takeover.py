@@ -25,11 +25,10 @@ import yaml
 
 from tests.acceptance.command_line import COMMAND, wait_until
 from tests.agents.cast import Heard, understood
+from tests.chaos.fleet.aftermath import query
 from tests.integration.git_repositories import plain
 from tests.services.model_server import Asked, ModelServer, model_server
 from tests.services.model_wires import Answer, Call, Part, Say
-
-pytestmark = pytest.mark.chaos
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "fix-a-bug"
 KILLS_OF_A_RUN = 2
@@ -89,6 +88,8 @@ class Ground:
 
     path: Path
     server: ModelServer
+    database: str = ""
+    """URL of PostgreSQL's; none: SQLite."""
     homes: int = 0
 
     def environment(self) -> dict[str, str]:
@@ -103,14 +104,16 @@ class Ground:
         (home / "atlas.toml").write_text(settings.format(url=self.server.url))
         return {
             "PATH": os.environ["PATH"], "HOME": str(home), "ATLAS_HOME": str(home), "ONE_KEY": "k", "LANG": "C.UTF-8",
-            "ATLAS_DATABASE_URL": f"sqlite:///{self.path}/shared/atlas.db",
+            "ATLAS_DATABASE_URL": self.database or f"sqlite:///{self.path}/shared/atlas.db",
             "ATLAS_STORE_URL": f"file://{self.path}/shared/artifacts", "TMPDIR": str(home / "tmp"),
         }  # fmt: skip
 
-    def sql(self, query: str, *values: object) -> list[Row]:
+    def sql(self, text: str) -> list[Row]:
+        if self.database:
+            return query(self.database, text)
         with closing(sqlite3.connect(f"file:{self.path}/shared/atlas.db?mode=ro", uri=True, timeout=30)) as connection:
             connection.row_factory = sqlite3.Row
-            return [dict(row) for row in connection.execute(query, values)]
+            return [dict(row) for row in connection.execute(text)]
 
     def atlas(self, *arguments: str) -> str:
         done = subprocess.run(
@@ -149,9 +152,9 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> str:
         return _tree_of_the_branch(ground, ground.path / "repository")
 
 
-def begun(seed: int, tmp_path: Path, server: ModelServer) -> Ground:
+def begun(seed: int, tmp_path: Path, server: ModelServer, database: str = "") -> Ground:
     """The run is in the queue."""
-    ground = Ground(tmp_path, server)
+    ground = Ground(tmp_path, server, database)
     (tmp_path / "shared").mkdir()
     shutil.copytree(EXAMPLE / "files", tmp_path / "repository")
     plain(tmp_path / "repository", "init", "--quiet", "--initial-branch=main")
@@ -164,12 +167,31 @@ def begun(seed: int, tmp_path: Path, server: ModelServer) -> Ground:
     return ground
 
 
-@pytest.mark.timeout(400)
-@pytest.mark.parametrize("seed", range(15))
-def test_another_worker_goes_on_in_the_middle_of_a_conversation(
-    seed: int, tmp_path: Path, server: ModelServer, undisturbed: str, record_property: Any
-) -> None:
+@pytest.mark.parametrize("seed", range(2))
+def test_the_example_over_the_wire_of_either_maker(seed: int, tmp_path: Path, server: ModelServer) -> None:
     ground = begun(seed, tmp_path, server)
+    assert _kill_and_go_on(ground, server, random.Random(seed), kills=KILLS_OF_A_RUN) == KILLS_OF_A_RUN
+    assert ground.state == "completed", ground.logs()
+    assert _tree_of_the_branch(ground, tmp_path / "repository")
+    assert _assert_nothing_is_paid_twice(ground, server) == (0, 0)
+    assert len(ground.sql("SELECT * FROM model_call")) == len(server.asked)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize(
+    ("seed", "engine"),
+    [
+        *((seed, "sqlite") for seed in range(10)),
+        *(pytest.param(seed, "postgres", marks=pytest.mark.postgres) for seed in range(10, 15)),
+    ],
+)
+def test_another_worker_goes_on_in_the_middle_of_a_conversation(
+    seed: int, engine: str, tmp_path: Path, server: ModelServer, undisturbed: str, request: pytest.FixtureRequest,
+    record_property: Any,
+) -> None:  # fmt: skip
+    database = str(request.getfixturevalue("postgres_database")) if engine == "postgres" else ""
+    ground = begun(seed, tmp_path, server, database)
 
     kills = _kill_and_go_on(ground, server, random.Random(seed))
 
@@ -179,7 +201,9 @@ def test_another_worker_goes_on_in_the_middle_of_a_conversation(
     unknown, lost = _assert_nothing_is_paid_twice(ground, server)
     marks = Counter((tmp_path / "marks").read_text().split()) if (tmp_path / "marks").exists() else Counter[str]()
     assert all(count == 1 for count in marks.values()), marks
-    record_property("trial", f"takeover {seed:2}: {kills} kills, {lost} calls lost, {unknown} outcomes unknown")
+    record_property(
+        "trial", f"takeover {seed:2} on {engine}: {kills} kills, {lost} calls lost, {unknown} outcomes unknown"
+    )
 
 
 def _kill_and_go_on(ground: Ground, server: ModelServer, chance: random.Random, kills: int = 0) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -9,16 +10,21 @@ from pathlib import Path
 
 import pytest
 
+from mcp_servers.container.docker import DockerSandbox
+from mcp_servers.container.engine import Engine
 from mcp_servers.container.host import HostSandbox
+from mcp_servers.container.profile import Profile, create_request
 from mcp_servers.storage.cache import Cache
 from mcp_servers.storage.s3_calls import S3Settings
 from mcp_servers.storage.stores import ObjectStores
-from orchestrator.cli.belongings import kept, own_scratch
+from orchestrator.cli import orphans as orphans_module
+from orchestrator.cli.belongings import kept, marked, own_scratch
 from orchestrator.cli.orphans import Orphans, host_scratch
 from orchestrator.sandboxes import Containers, Policy, Sandboxes
 from state.errors import SandboxUnavailable
 from state.liveness import FileCensus, FileLiveness
 from state.migrations import upgrade
+from state.ports import SandboxCommand
 from state.postgres import PostgresStore
 from state.postgres_liveness import PostgresCensus, PostgresLiveness
 from state.records import new_id
@@ -42,7 +48,14 @@ async def test_only_directories_of_the_dead_go(tmp_path: Path, monkeypatch: pyte
     stores = ObjectStores(S3Settings(), scratch=tmp_path)
     sandboxes = Sandboxes(HostSandbox(), no_docker, Policy())
     orphans = Orphans(
-        work, tmp_path, own.boot, FileCensus(census), sandboxes, Cache(tmp_path / "cache", stores), 1 << 30
+        work,
+        tmp_path,
+        tmp_path / "c",
+        own.boot,
+        FileCensus(census),
+        sandboxes,
+        Cache(tmp_path / "cache", stores),
+        1 << 30,
     )
     await (orphans.remove() if end == "not yet" else orphans.remove_own())
     gone = {dead} if end == "not yet" else {dead, own.boot}
@@ -74,7 +87,14 @@ async def test_who_died_before_the_database_was_restarted_is_an_orphan_too(
         stores = ObjectStores(S3Settings(), scratch=tmp_path)
         sandboxes = Sandboxes(HostSandbox(), no_docker, Policy())
         orphans = Orphans(
-            work, tmp_path, own.boot, PostgresCensus(store), sandboxes, Cache(tmp_path / "cache", stores), 1 << 30
+            work,
+            tmp_path,
+            tmp_path / "c",
+            own.boot,
+            PostgresCensus(store),
+            sandboxes,
+            Cache(tmp_path / "cache", stores),
+            1 << 30,
         )
         severed = PostgresLiveness(server.url)
         (work / severed.boot).mkdir()
@@ -89,6 +109,57 @@ async def test_who_died_before_the_database_was_restarted_is_an_orphan_too(
         await store.close()
     finally:
         server.remove()
+
+
+@pytest.mark.docker
+async def test_containers_of_the_dead_go_though_nobody_here_uses_any(
+    tmp_path: Path, docker_url: str, busybox_image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that was made and never started: nobody's end ends it. Its maker's lease may seem to be about to be renewed,
+    where a database was restarted; and the engine may be about to make another one, so it is asked twice."""
+    work, contained, home = tmp_path / "work", tmp_path / "containers", str(tmp_path / "home")
+    work.mkdir()
+    own, dead, lives = FileLiveness(tmp_path / "census"), FileLiveness(tmp_path / "census"), new_id()
+    engine, looked = Engine(docker_url), list[bool]()
+
+    async def leave(boot: str) -> str:
+        profile = Profile(boot=boot, home=home, keeper=Path("/bin/true"), user="1:1")
+        body = create_request(SandboxCommand(("true",), tmp_path, 9.0), busybox_image, profile)
+        return str((await engine.request("POST", "/containers/create", body=body)).fields()["Id"])
+
+    async def there(container: str) -> bool:
+        return (await engine.request("GET", f"/containers/{container}/json")).status == 200
+
+    async def connect() -> Containers:
+        looked.append(True)
+        return DockerSandbox(boot=own.boot, home=home, url=docker_url, network="host")
+
+    stores = ObjectStores(S3Settings(), scratch=tmp_path)
+    sandboxes = Sandboxes(HostSandbox(), connect, Policy())
+    orphans = Orphans(
+        work, tmp_path, contained, own.boot, FileCensus(tmp_path / "census"), sandboxes,
+        Cache(tmp_path / "cache", stores), 1 << 30,
+    )  # fmt: skip
+    await orphans.remove()
+    with marked(contained / lives):
+        (contained / dead.boot).mkdir()
+        monkeypatch.setattr(orphans_module, "_EVERY_SECONDS", 0.2)
+        (work / new_id()).mkdir()  # somebody has died
+        first = await leave(dead.boot)
+        assert not looked
+        await orphans.remove()
+        assert looked
+        assert not await there(first)
+        late = await leave(dead.boot)
+        await asyncio.sleep(0.3)
+        await orphans.remove()
+        assert not await there(late)
+        assert [path.name for path in contained.iterdir()] == [lives]
+    assert not [*contained.iterdir()]
+    await sandboxes.close()
+    await stores.close()
+    own.close()
+    dead.close()
 
 
 def test_scratch_of_the_killed_goes_and_nobody_elses(tmp_path: Path) -> None:

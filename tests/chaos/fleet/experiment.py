@@ -26,6 +26,7 @@ from tests.chaos.fleet.troubles import OF_SERVICES, OF_WORKERS, troubled
 STUCK_SECONDS = 240.0
 """Without an event, though there is work and nobody makes trouble."""
 _STOP_SECONDS = 120.0
+_TIDY_SECONDS = 2 * LEASE_SECONDS + 60.0
 _START_SECONDS, _SLOWEST = 3.0, 5.0
 """Until a worker is up on an idle machine; and how far the pace of troubles follows a slower one."""
 _LOOK_SECONDS, _TELL_SECONDS = 0.25, 10.0
@@ -106,11 +107,13 @@ class Experiment:
 
     async def _tidied(self, ground: Ground) -> None:
         """Return when the dead have left nothing; or else after a while, as the invariants tell. Who died just before a
-        database that was killed came back is not known to be dead before its lease has run out."""
-        end = time.monotonic() + 2 * LEASE_SECONDS
+        database that was killed came back is not known to be dead before its lease has run out; and an engine is asked
+        again after half a minute."""
+        end = time.monotonic() + _TIDY_SECONDS
         while time.monotonic() < end:
             living = Counter(hand.host.home for hand in ground.workers.hands if hand.up)
-            if all(len([*(host.home / "work").iterdir()]) <= living[host.home] for host in ground.hosts):
+            kept = [(host.home, host.home / name) for host in ground.hosts for name in ("work", "containers")]
+            if all(not place.exists() or len([*place.iterdir()]) <= living[home] for home, place in kept):
                 return
             await asyncio.sleep(_LOOK_SECONDS)
 

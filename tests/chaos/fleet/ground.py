@@ -60,7 +60,7 @@ class Ground:
         found: list[str] = []
         for host in self.hosts:
             found += [f"process {pid}: {line}" for pid, line in processes_of(host).items()]
-            places = (host.temporary, host.home / "work", host.home / "scratch")
+            places = (host.temporary, host.home / "work", host.home / "scratch", host.home / "containers")
             found += [str(entry) for place in places if place.exists() for entry in place.iterdir()]
             found += [f"container {name}" for name in containers_of(self.engine, host.home)]
         return found
