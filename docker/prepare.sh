@@ -16,12 +16,18 @@ at() { if [ "${host:-}" ]; then echo "127.0.0.1:$3"; else echo "$1:$2"; fi; }
 host=; [ "${1:-}" != --host ] || host=yes
 
 # `home` is the workers' own; its parent and the others are root's, so that nobody can put something else in their place.
-mkdir -p "$data/home" "$data/run" "$data/guard"
-chmod 755 "$data" "$data/run" "$data/guard"
-chown 10001:10001 "$data/home" && chmod 700 "$data/home"
+# Who owned them before keeps them as they are: /data or /home may be named by mistake.
+made() { [ -d "$1" ] || { mkdir -p "$1" && chmod "$2" "$1"; }; }
+made "$data" 755
+for each in run guard; do made "$data/$each" 755; done
+[ -d "$data/home" ] || { made "$data/home" 700 && chown 10001:10001 "$data/home"; }
+if [ "$(stat -c %u "$data/home")" != 10001 ]; then
+    echo "$data/home is there already and is not the workers' (10001): give it to them, or name another directory in ATLAS_DATA" >&2
+    exit 1
+fi
 
 # Files that every user in a container may read, in a directory that nobody else on this host may enter.
-mkdir -p "$secrets" && chmod 700 "$secrets"
+made "$secrets" 700
 write() { [ -e "$secrets/$1" ] || { cat >"$secrets/$1" && chmod 444 "$secrets/$1"; }; }
 random() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
 random | write postgres_password

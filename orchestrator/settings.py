@@ -122,10 +122,18 @@ def _home(environ: Mapping[str, str]) -> Path:
     if named := environ.get("ATLAS_HOME"):
         if any(not character.isprintable() for character in named):
             raise SettingsError("ATLAS_HOME has control characters in it", "Name a directory.")
-        return Path(named).expanduser().absolute()
+        return _of_its_own(Path(named).expanduser().absolute())
     import platformdirs
 
     return Path(platformdirs.user_data_dir("atlas", appauthor=False)).absolute()
+
+
+def _of_its_own(home: Path) -> Path:
+    """Atlas makes directories there, with names that others use too (`work`, `git`, `cache`), and tidies up in them."""
+    shared = {Path("/"), Path("/tmp"), Path("/var/tmp"), Path.home().parent}  # noqa: S108
+    if home.resolve() in {each.resolve() for each in shared}:
+        raise SettingsError(f"ATLAS_HOME is {home}", f"Name a directory of Atlas's own, such as {home / 'atlas'}.")
+    return home
 
 
 def _from_file(path: Path, environ: Mapping[str, str]) -> dict[str, object]:

@@ -10,11 +10,12 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from mcp_servers.storage.clearing import discard
 from mcp_servers.storage.copying import digest_file
 from mcp_servers.storage.threads import completed, in_thread
 from mcp_servers.storage.trees import copy_tree
 from orchestrator.executors.attempt_log import AttemptLog, CommandOutput
-from orchestrator.executors.workplace import WORKDIR, Workplace, remove_directory
+from orchestrator.executors.workplace import WORKDIR, Workplace
 from orchestrator.plan.spec import VerifySpec
 from state.ports import Exit, WriteOutput
 from state.records import Evidence
@@ -34,7 +35,7 @@ async def verify(
         try:
             gathered.append(await _check(workplace, item, copy, run, log, by))
         finally:
-            await completed(in_thread(lambda stop, copy=copy: remove_directory(copy)))
+            await completed(in_thread(lambda stop, copy=copy: discard(copy)))
         if not gathered[-1].passed:
             break
     return gathered

@@ -29,7 +29,7 @@ class FileLiveness:
         self._boot = new_id()
         directory.mkdir(parents=True, exist_ok=True)
         self._path = directory / self._boot
-        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         fcntl.flock(self._file, fcntl.LOCK_EX)
         self._until = 0.0
         self.renew()
@@ -71,7 +71,7 @@ class FileCensus:
 
     async def forget(self, boots: Collection[str]) -> None:
         for boot in boots:
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(FileNotFoundError, PermissionError):
                 os.unlink(self._directory / boot)  # noqa: PTH108  takes microseconds, and so no thread
 
 
@@ -80,6 +80,8 @@ def _verdict(path: Path) -> Verdict:
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return "dead"
+    except PermissionError:  # another user's: nothing tells
+        return "expired"
     try:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -91,6 +91,8 @@ class HostSandbox:
     async def _run(self, command: SandboxCommand, form: Form, line: Lifeline, write: WriteOutput) -> Exit:
         for mount in command.mounts:
             await in_thread(functools.partial(copy_in, command.workdir, mount))
+        if self._scratch:
+            self._scratch.mkdir(mode=0o700, exist_ok=True)  # somebody tidied up while nothing ran
         scratch = Path(tempfile.mkdtemp(prefix="atlas-", dir=self._scratch))
         try:
             environment = {"PATH": self._path, "LANG": "C.UTF-8"}

@@ -5,11 +5,11 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import shutil
 import stat
 import threading
 from pathlib import Path, PurePosixPath
 
+from mcp_servers.storage.clearing import discard
 from state.errors import SandboxUnavailable
 from state.ports import Mount
 
@@ -67,7 +67,7 @@ def copy_in(workdir: Path, mount: Mount, stop: threading.Event) -> None:
     source = existing(mount)
     try:
         if target.is_dir() and not target.is_symlink():
-            shutil.rmtree(target)
+            discard(target)
         else:
             target.unlink(missing_ok=True)
         _copy(source, target, stop)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from mcp_servers.container.mountpoints import Stopped, existing, make_mountpoint
+from mcp_servers.container.profile import WORK
 from state.ports import SandboxCommand
 
 
@@ -16,8 +18,9 @@ def prepare(command: SandboxCommand, user: str, stop: threading.Event) -> None:
     The worker keeps access: it is that user itself, or root.
     """
     for mount in command.mounts:
-        if not PurePosixPath(mount.target).is_absolute():
-            make_mountpoint(command.workdir, mount)
+        target = PurePosixPath(WORK) / mount.target
+        if target.is_relative_to(WORK):  # else the engine makes it, as root where the worker is not
+            make_mountpoint(command.workdir, replace(mount, target=str(target.relative_to(WORK))))
         existing(mount)
     if os.geteuid() != 0:
         return
@@ -30,11 +33,15 @@ def give(path: Path, uid: int, gid: int, stop: threading.Event) -> None:
     """Change the owner of a tree. Symlinks are changed, not followed; a file with other names stays as it is, because
     one of them may lie outside."""
     _own(path, uid, gid)
-    for directory, directories, files in os.walk(path):
-        if stop.is_set():
-            raise Stopped
-        for name in (*directories, *files):
-            _own(Path(directory, name), uid, gid)
+    waiting = [path]
+    while waiting:
+        with os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                if stop.is_set():
+                    raise Stopped
+                _own(Path(entry.path), uid, gid)
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(Path(entry.path))
 
 
 def _own(path: Path, uid: int, gid: int) -> None:

@@ -209,14 +209,12 @@ def remove_tree(path: str) -> None:
     except FileNotFoundError:
         return
     except OSError:
-        import shutil
+        root = os.path.abspath(f"{__file__}/../../..")  # noqa: PTH100 - the warden's own interpreter knows it not
+        if root not in sys.path:
+            sys.path.append(root)
+        from mcp_servers.storage.clearing import discard
 
-        for directory, names, _ in os.walk(path):
-            for name in names:
-                below = f"{directory}/{name}"
-                if not os.path.islink(below):  # noqa: PTH114
-                    os.chmod(below, 0o700)  # noqa: PTH101
-        shutil.rmtree(path, ignore_errors=True)
+        discard(path)
 
 
 if __name__ == "__main__":

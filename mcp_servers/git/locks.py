@@ -1,42 +1,46 @@
 """Lock files that a git left behind when it was stopped.
 
-git takes its locks along when it gets SIGTERM, but for the moment between making one and remembering it.
+git takes its locks along when it gets SIGTERM, but for the moment between making one and remembering it: then it has it
+open. What others have locked is theirs, whether or not they have it open (`git commit` closes the index's lock before
+it starts an editor).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-_CLOCK_SECONDS = 0.02
-"""How far a file's time may lie behind the clock: the kernel's ticks."""
+Lock = tuple[Path, int, int]
+"""Where it is, and which file it is: its device and inode."""
 
 
-def remove_locks(directory: Path, since: float) -> None:
-    """Remove lock files made in a git directory after `since` (seconds since the epoch) that no process has open."""
-    young = [lock for lock in _locks(directory) if _made(lock) >= since - _CLOCK_SECONDS]
-    if young:
-        held = set(_open_files())
-        for lock in young:
-            if str(lock) not in held:
-                lock.unlink(missing_ok=True)
+def held_locks(session: int) -> set[Lock]:
+    """Lock files that processes of this session have open."""
+    found = (_open_files(process) for process in Path("/proc").glob("[0-9]*") if _session(process) == session)
+    return {lock for locks in found for lock in locks if lock[0].suffix == ".lock"}
 
 
-def _locks(directory: Path) -> Iterator[Path]:
-    yield from directory.glob("*.lock")
-    yield from (directory / "refs").rglob("*.lock")
+def remove_locks(locks: Iterable[Lock]) -> None:
+    """Those of a session that has ended, unless there is another's by now."""
+    for path, device, inode in locks:
+        with suppress(OSError):
+            there = path.lstat()
+            if (there.st_dev, there.st_ino) == (device, inode):
+                path.unlink()
 
 
-def _made(path: Path) -> float:
-    with suppress(OSError):
-        return path.lstat().st_ctime
-    return 0.0
+def _session(process: Path) -> int:
+    try:
+        return os.getsid(int(process.name))
+    except OSError:
+        return 0
 
 
-def _open_files() -> Iterator[str]:
-    for descriptors in Path("/proc").glob("[0-9]*/fd"):
-        with suppress(OSError):  # it has ended, or is somebody else's
-            for descriptor in descriptors.iterdir():
-                with suppress(OSError):
-                    yield str(descriptor.readlink())
+def _open_files(process: Path) -> Iterator[Lock]:
+    with suppress(OSError):  # it has ended
+        for descriptor in (process / "fd").iterdir():
+            with suppress(OSError):
+                file = descriptor.stat()
+                yield descriptor.readlink(), file.st_dev, file.st_ino

@@ -13,7 +13,6 @@ import errno
 import os
 import re
 import shutil
-import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -21,9 +20,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
 
-from mcp_servers.git.locks import remove_locks
 from mcp_servers.git.running import Running, bounded
-from mcp_servers.storage.threads import completed, in_thread
+from mcp_servers.storage.threads import completed
 from state.errors import AtlasError, InputError
 from state.limits import MB
 
@@ -165,7 +163,6 @@ class Git:
     ) -> Said:
         out = out or _Whole()
         err = bytearray()
-        start = time.time()
         argv = self._argv(arguments)
         with contextlib.ExitStack() as files, _startable():
             running = Running(
@@ -181,18 +178,13 @@ class Git:
                 code = await running.finished()
         except BaseException as error:
             # Its children too, which may hold the pipes open after it ended by itself.
-            await completed(self._stop(running, start, kindly=not isinstance(error, _Enough)))
+            await completed(running.stop(0.0 if isinstance(error, _Enough) else self.patience))
             if isinstance(error, TimeoutError):
                 raise GitError(f"git {arguments[0]} took more than {self.timeout:.0f} s", "Try again.") from None
             if not isinstance(error, _Enough):
                 raise
             code = 0
         return Said(code, bytes(out.kept), bytes(err))
-
-    async def _stop(self, running: Running, start: float, *, kindly: bool) -> None:
-        await running.stop(self.patience if kindly else 0.0)
-        if kindly and self.patience and (directory := self.directory):
-            await in_thread(lambda stop: remove_locks(directory, start))
 
     def _environment(self) -> dict[str, str]:
         environment = {

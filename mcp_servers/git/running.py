@@ -12,6 +12,8 @@ import os
 import signal
 from collections.abc import Callable, Mapping
 
+from mcp_servers.git.locks import Lock, held_locks, remove_locks
+
 CHUNK = 1 << 16
 _DEFAULTS = (signal.SIGPIPE, signal.SIGXFSZ)
 """Signals that Python ignores, and other programs should not."""
@@ -68,13 +70,19 @@ class Running:
         return self._exit.result()
 
     async def stop(self, patience: float) -> None:
-        """End it and its children, with SIGTERM first if there is patience (seconds); returns when it is gone."""
+        """End it and its children, with SIGTERM first if there is patience (seconds); returns when it is gone, and with
+        it the lock files that it had no time to take along."""
         self._await_exit()
+        locks = set[Lock]()
         if patience and not self._exit.done():
+            self.signal(signal.SIGSTOP)  # what it has open when it goes on to its end is known
+            locks = await asyncio.to_thread(held_locks, self._pid)
             self.signal(signal.SIGTERM)
+            self.signal(signal.SIGCONT)
             await asyncio.wait([self._exit], timeout=patience)
         self.signal(signal.SIGKILL)
         await asyncio.wait([self._exit])
+        remove_locks(locks)
         for pipe in tuple(self._pipes):
             self._unwatch(pipe)
         self._settle()

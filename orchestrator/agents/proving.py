@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mcp_servers.storage.clearing import discard
 from mcp_servers.storage.threads import completed, in_thread
 from orchestrator.agents.workspace import Repository
 from orchestrator.executors.attempt_log import AttemptLog
-from orchestrator.executors.workplace import Workplace, remove_directory
+from orchestrator.executors.workplace import Workplace
 from orchestrator.plan.agent_spec import AgentSpec
 from orchestrator.plan.spec import TaskSpec, VerifySpec
 from orchestrator.sandboxes import traced_run
@@ -71,4 +72,4 @@ class Prover:
                     found += await verify(place, (item,), check, self.log, self.by)
                 return found
         finally:
-            await completed(in_thread(lambda stop: remove_directory(scratch)))
+            await completed(in_thread(lambda stop: discard(scratch)))

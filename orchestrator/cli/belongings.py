@@ -13,9 +13,17 @@ from pathlib import Path
 
 from state.records import new_id
 
-_NAME = re.compile(r"\.?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_ID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_NAME = re.compile(rf"\.?{_ID}")
 _MAKING_SECONDS = 60.0
 """After that, whoever began to make one has died."""
+
+
+def of_processes(parent: Path) -> list[str]:
+    """The names in `parent` that are a process's; what else is there is somebody's, and none of ours."""
+    with suppress(OSError):
+        return [name for name in os.listdir(parent) if re.fullmatch(_ID, name)]  # noqa: PTH208 - names only
+    return []
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import gc
 import os
 import socket
@@ -234,7 +235,7 @@ async def workshop(house: House) -> AsyncGenerator[Workshop]:
 
     work = private_directory(found.home / "work")
     own = private_directory(work / liveness.boot)
-    host = HostSandbox(scratch=private_directory(host_scratch(liveness.boot)))
+    host = HostSandbox(scratch=(scratch := private_directory(host_scratch(liveness.boot))))
     policy = Policy(found.sandbox, found.allow_host, found.docker_image, found.containers_only)
     sandboxes = Sandboxes(host, docker, policy)
     around = Surroundings(
@@ -255,6 +256,7 @@ async def workshop(house: House) -> AsyncGenerator[Workshop]:
     sweeper = Sweeper(house.dispatch, house.census, liveness.boot, (publisher.everything, orphans.remove))
     async with AsyncExitStack() as stack:
         stack.enter_context(kept(own))
+        stack.enter_context(kept(scratch))  # who tidies up /tmp leaves alone what is locked
         stack.enter_context(marks)
         stack.callback(liveness.close)
         stack.push_async_callback(sandboxes.close)
@@ -312,7 +314,11 @@ def keep_environment_private() -> None:
 def private_directory(path: Path) -> Path:
     """Made if need be, for this user only."""
     try:
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for each in (*reversed(path.parents), path):  # `parents=True` would leave those above to the umask
+            if not each.exists():
+                each.mkdir(exist_ok=True, mode=0o700)
+        if not path.is_dir():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
     except OSError as error:
         raise InputError(f"cannot make {path}: {error.strerror}", "Point ATLAS_HOME at a directory of yours.") from None
     return path

@@ -8,11 +8,12 @@ import os
 import tempfile
 import time
 from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 
 from mcp_servers.storage.cache import Cache
-from orchestrator.cli.belongings import abandoned, remove_abandoned
-from orchestrator.executors.workplace import remove_directory
+from mcp_servers.storage.clearing import discard
+from orchestrator.cli.belongings import abandoned, of_processes, remove_abandoned
 from orchestrator.sandboxes import Sandboxes
 from state.ports import Census
 
@@ -25,9 +26,14 @@ def host_scratch(boot: str) -> Path:
     return Path(tempfile.gettempdir()) / f"atlas-{boot[-12:]}"
 
 
-async def surviving(census: Census, boots: Collection[str]) -> set[str]:
-    """Those of them that are not dead."""
-    return {boot for boot, verdict in (await census.verdicts(boots)).items() if verdict != "dead"}
+async def surviving(census: Census, contained: Path, boots: Collection[str]) -> set[str]:
+    """Those of them that are not dead. By the kernel's word, if they have a directory in `contained`: the database's is
+    uncertain of who died before it was restarted, and others here may use another database."""
+    marked = await asyncio.to_thread(of_processes, contained)
+    dead = {boot for boot in marked if await asyncio.to_thread(abandoned, contained / boot)}
+    asked = {*boots} - {*marked}
+    there = {boot for boot, verdict in (await census.verdicts(asked)).items() if verdict != "dead"}
+    return {*boots} & ({*marked} - dead | there)
 
 
 class Orphans:
@@ -48,6 +54,8 @@ class Orphans:
         self._cache = cache
         self._cache_bytes = cache_bytes
         self._next = 0.0
+        self._stubborn: set[str] = set()
+        """Those whose directory can't be removed."""
         self._reaped: dict[str, float] = {}
         """When the engine was first asked to remove what is theirs."""
 
@@ -67,26 +75,24 @@ class Orphans:
         await asyncio.to_thread(self._remove, self._boot)
 
     async def _directories(self) -> None:
-        boots = await asyncio.to_thread(os.listdir, self._work)
+        boots = await asyncio.to_thread(of_processes, self._work)
         verdicts = await self._census.verdicts(boots)
         silent = {boot for boot in boots if verdicts[boot] != "alive"} - {self._boot}
         # The database's word is about its sessions and leases: who has lost them may live. Here the kernel can tell.
         dead = {boot for boot in silent if await asyncio.to_thread(abandoned, self._work / boot)}
-        for boot in dead:
+        for boot in dead - self._stubborn:
             await asyncio.to_thread(self._remove, boot)
-        await self._census.forget(dead)
-        await asyncio.to_thread(remove_abandoned, self._scratch)
-        if dead:
             self._next = 0.0
+        await self._census.forget(dead)
+        self._stubborn |= {boot for boot in dead if (self._work / boot).exists()}
+        await asyncio.to_thread(remove_abandoned, self._scratch)
 
     async def _containers(self) -> None:
         """Of the dead. The engine may still be at making what one asked for before it died: a directory goes once it
         has been looked at again, half a minute later."""
-        dead = await asyncio.to_thread(self._dead)
-
-        async def alive(boots: Collection[str]) -> set[str]:
-            return await surviving(self._census, {*boots} - dead)
-
+        marked = await asyncio.to_thread(of_processes, self._contained)
+        dead = {boot for boot in marked if await asyncio.to_thread(abandoned, self._contained / boot)}
+        alive = partial(surviving, self._census, self._contained)
         if not await self._sandboxes.reap(alive, look=bool(dead)):
             return
         now = time.monotonic()
@@ -96,13 +102,10 @@ class Orphans:
                 with contextlib.suppress(OSError):  # somebody else has done it
                     (self._contained / boot).rmdir()
 
-    def _dead(self) -> set[str]:
-        """By the kernel's word: the database's is uncertain of who died before it was restarted."""
-        if not self._contained.exists():
-            return set()
-        return {path.name for path in self._contained.iterdir() if abandoned(path)}
-
     def _remove(self, boot: str) -> None:
         """The directory in our home last: it is what tells that there may be another."""
-        remove_directory(host_scratch(boot))
-        remove_directory(self._work / boot)
+        scratch = host_scratch(boot)
+        with contextlib.suppress(OSError):
+            if scratch.lstat().st_uid == os.geteuid():  # after a reboot somebody else may have one of this name
+                discard(scratch)
+        discard(self._work / boot)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -138,6 +139,7 @@ def container(
     async def make(making: Making) -> MCPServer[Any]:
         from mcp_servers.container.containers import Containers, Options
         from mcp_servers.container.server import container_server
+        from orchestrator.cli.belongings import marked
         from orchestrator.cli.orphans import surviving
         from orchestrator.cli.persistence import opened
 
@@ -149,9 +151,11 @@ def container(
         making.stack.push_async_callback(kept.store.close)
         liveness = kept.liveness()
         making.stack.callback(liveness.close)
+        contained = making.settings.home / "containers"
+        making.stack.enter_context(marked(contained / liveness.boot))
         containers = Containers(
             boot=liveness.boot, home=str(making.settings.home), options=options,
-            alive=lambda boots: surviving(kept.census, boots),
+            alive=partial(surviving, kept.census, contained),
         )  # fmt: skip
         return container_server(await making.stack.enter_async_context(containers), making.policy, root, making.token)
 

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mcp_servers.storage.clearing import discard
 from orchestrator.agents.bounds import Bounds
 from orchestrator.agents.driving import Drive, result_of, storage_away, take_up
 from orchestrator.agents.finishing import Finishing
@@ -20,7 +21,6 @@ from orchestrator.agents.workspace import Repository, Workspace
 from orchestrator.dispatch import Dispatch
 from orchestrator.executors.attempt_log import AttemptLog
 from orchestrator.executors.task import BELT_SECONDS, Surroundings, as_result
-from orchestrator.executors.workplace import remove_directory
 from orchestrator.plan.agent_spec import AgentSpec
 from orchestrator.run_spec import RunSpec
 from orchestrator.sandboxes import Request
@@ -71,7 +71,7 @@ class AgentExecutor:
         scratch.mkdir(parents=True, mode=0o700)
         try:
             async with asyncio.timeout(claim.timeout + BELT_SECONDS), AsyncExitStack() as stack:
-                stack.push_async_callback(asyncio.to_thread, remove_directory, scratch)
+                stack.push_async_callback(asyncio.to_thread, discard, scratch)
                 attempt = await _Attempt.open(around, self._thinking, claim, report, run, scratch, stack, logged)
                 result = await attempt.carry_out()
         except TimeoutError:

@@ -13,13 +13,13 @@ from typing import Any
 
 from sqlmodel import Session
 
+from mcp_servers.storage.clearing import discard
 from orchestrator.agents.driving import result_of, storage_away, take_up
 from orchestrator.agents.house_desk import HouseDesk
 from orchestrator.agents.records import rendered
 from orchestrator.agents.workspace import Repository
 from orchestrator.executors.agent import Thinking
 from orchestrator.executors.task import BELT_SECONDS, Surroundings, as_result
-from orchestrator.executors.workplace import remove_directory
 from orchestrator.plan.checks import ALONE, Around
 from orchestrator.plan.document import Plan
 from orchestrator.plan.reading import canonical_tree, read_plan
@@ -51,7 +51,7 @@ class PlanExecutor:
         scratch.mkdir(parents=True, mode=0o700)
         try:
             async with asyncio.timeout(claim.timeout + BELT_SECONDS), AsyncExitStack() as stack:
-                stack.push_async_callback(asyncio.to_thread, remove_directory, scratch)
+                stack.push_async_callback(asyncio.to_thread, discard, scratch)
                 run, document, revision, told = await around.store.read(lambda session: _of_run(session, claim))
                 record = await take_up(thinking.dispatch, claim)
                 directory = await self._look(claim.run, run, scratch)

@@ -8,10 +8,10 @@ import re
 
 from mcp_servers.git.program import GitError
 from mcp_servers.git.workspace.pushing import push
+from mcp_servers.storage.clearing import discard
 from orchestrator.agents.workspace import Repository
 from orchestrator.executors.agent import Thinking
 from orchestrator.executors.task import BELT_SECONDS, Surroundings, as_result
-from orchestrator.executors.workplace import remove_directory
 from orchestrator.plan.push_spec import PushSpec
 from orchestrator.run_spec import RunSpec
 from orchestrator.verification import evidence
@@ -64,7 +64,7 @@ class PushExecutor:
         except AtlasError as error:
             return as_result(error)
         finally:
-            await asyncio.to_thread(remove_directory, scratch)
+            await asyncio.to_thread(discard, scratch)
         item = json.dumps({"push": sent.to, "ref": sent.ref}, ensure_ascii=False)
         told = f"{sent.to} has {sent.ref} at {sent.oid}"
         found = evidence(item, True, None, None, told, sent.oid, f"remote {sent.to}", 0.0)

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from sqlmodel import Session, select
 
+from mcp_servers.storage.clearing import discard
 from orchestrator.agents.driving import storage_away, take_up
 from orchestrator.agents.house_desk import HouseDesk
 from orchestrator.agents.records import rendered
 from orchestrator.executors.agent import Thinking
 from orchestrator.executors.task import Surroundings, as_result
-from orchestrator.executors.workplace import remove_directory
 from orchestrator.run_spec import RunSpec
 from orchestrator.verification import evidence
 from roles.record import check
@@ -43,7 +43,7 @@ class ReportExecutor:
         scratch.mkdir(parents=True, mode=0o700)
         try:
             async with AsyncExitStack() as stack:
-                stack.push_async_callback(asyncio.to_thread, remove_directory, scratch)
+                stack.push_async_callback(asyncio.to_thread, discard, scratch)
                 plain = await around.store.read(lambda session: rendered(session, claim.run))
                 text, by = await self._written(claim, plain, scratch, stack)
                 return await self._kept(claim, text, by, scratch)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import stat
 from collections.abc import Callable
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mcp_servers.storage.cache import Cache, CachedTree
 from mcp_servers.storage.cache_files import CachedObject
+from mcp_servers.storage.clearing import discard
 from mcp_servers.storage.outputs import Declared
 from mcp_servers.storage.placement import place
 from orchestrator.plan.spec import InputSpec, TaskSpec
@@ -128,22 +128,4 @@ class Workplace:
 
     async def remove(self) -> None:
         """Remove everything, whatever the command left there."""
-        await asyncio.to_thread(remove_directory, self.scratch)
-
-
-def remove_directory(path: Path) -> None:
-    """Like `shutil.rmtree`, also where the command took away permissions. What `path` is in stays as it is, also when
-    there is no such directory. Never raises: what can't be removed stays."""
-    opened = [path]
-
-    def allow(_: object, name: str, __: object) -> None:
-        for each in (Path(name).parent, Path(name)):
-            with suppress(OSError):
-                inside = each.is_relative_to(path) and not each.is_symlink() and each.is_dir()
-                if inside and each.stat().st_mode & stat.S_IRWXU != stat.S_IRWXU:
-                    each.chmod(stat.S_IRWXU)
-                    opened.append(each)
-
-    while opened:  # the first time, and as long as something stood in the way that does no longer
-        opened.clear()
-        shutil.rmtree(path, onerror=allow)
+        await asyncio.to_thread(discard, self.scratch)

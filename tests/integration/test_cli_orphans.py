@@ -19,7 +19,7 @@ from mcp_servers.storage.s3_calls import S3Settings
 from mcp_servers.storage.stores import ObjectStores
 from orchestrator.cli import orphans as orphans_module
 from orchestrator.cli.belongings import kept, marked, own_scratch
-from orchestrator.cli.orphans import Orphans, host_scratch
+from orchestrator.cli.orphans import Orphans, host_scratch, surviving
 from orchestrator.sandboxes import Containers, Policy, Sandboxes
 from state.errors import SandboxUnavailable
 from state.liveness import FileCensus, FileLiveness
@@ -66,6 +66,36 @@ async def test_only_directories_of_the_dead_go(tmp_path: Path, monkeypatch: pyte
     assert not (work / neighbour.boot).exists()
     own.close()
     await stores.close()
+
+
+async def test_what_is_not_ours_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ATLAS_HOME may be a directory that somebody uses besides, with a `work` of their own."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    theirs = [tmp_path / "work" / name / "thesis" for name in ("my-thesis", "projects", "0b1d", f".{new_id()}")]
+    theirs += [tmp_path / "containers" / "mine", tmp_path / "tmp" / "atlas-my-thesis"]
+    for each in theirs:
+        each.mkdir(parents=True)
+    own, stores = FileLiveness(tmp_path / "census"), ObjectStores(S3Settings(), scratch=tmp_path)
+    orphans = Orphans(
+        tmp_path / "work", tmp_path, tmp_path / "containers", own.boot, FileCensus(tmp_path / "census"),
+        Sandboxes(HostSandbox(), no_docker, Policy()), Cache(tmp_path / "cache", stores), 1 << 30,
+    )  # fmt: skip
+    await orphans.remove()
+    await orphans.remove_own()
+    assert all(each.is_dir() for each in theirs)
+    own.close()
+    await stores.close()
+
+
+async def test_who_is_locked_lives_whatever_a_database_says(tmp_path: Path) -> None:
+    """Two databases in one home: neither knows the other's workers."""
+    census = FileCensus(tmp_path / "census")
+    others, dead, unmarked = new_id(), new_id(), FileLiveness(tmp_path / "census")
+    (tmp_path / "containers" / dead).mkdir(parents=True)
+    with marked(tmp_path / "containers" / others):
+        asked = {others, dead, unmarked.boot, new_id()}
+        assert await surviving(census, tmp_path / "containers", asked) == {others, unmarked.boot}
+    unmarked.close()
 
 
 @pytest.mark.postgres

@@ -169,6 +169,15 @@ def test_prepare_makes_secrets_once(tmp_path: Path) -> None:
     assert (tmp_path / "data" / "home").stat().st_uid == 10001
     assert (tmp_path / "data").stat().st_uid == 0
 
+    (others := tmp_path / "others" / "home").mkdir(parents=True)
+    for each in (others, others.parent):
+        each.chmod(0o711)
+    environ["ATLAS_DATA"] = str(others.parent)
+    with pytest.raises(subprocess.CalledProcessError):
+        prepare()
+    assert {each.stat().st_mode & 0o777 for each in (others, others.parent)} == {0o711}, "what is there stays"
+    assert others.stat().st_uid == 0
+
 
 def compose_file() -> dict[str, Any]:
     return cast("dict[str, Any]", yaml.safe_load((DOCKER / "compose.yaml").read_text()))

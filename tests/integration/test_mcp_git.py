@@ -205,11 +205,13 @@ async def test_a_cancelled_change_leaves_no_lock(client: Client, repo: Path) -> 
     while not (repo / ".git" / "index.lock").exists() and not adding.done():  # noqa: ASYNC110  nothing tells of a lock file
         await asyncio.sleep(0.001)
     assert not adding.done(), "too quick to be cancelled"
+    (theirs := repo / ".git" / "refs" / "heads" / "theirs.lock").write_text("somebody else's, who has it not open\n")
     adding.cancel()
     await asyncio.gather(adding, return_exceptions=True)
     assert (await call(client, "git_status", repo=str(repo), timeout=30))["changes"]
     await call(client, "git_add", repo=str(repo), paths=["file 1"])
     assert names_in(repo / ".git").count("HEAD.lock") == 1
+    assert theirs.exists()
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])

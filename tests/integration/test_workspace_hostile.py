@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from mcp_servers.git.workspace.clearing import remove
 from mcp_servers.git.workspace.names import kept_by_git, kept_from_links
 from mcp_servers.git.workspace.results import Snapshot
 from mcp_servers.git.workspace.worktree import Worktree
+from mcp_servers.storage.clearing import remove
 from mcp_servers.storage.threads import Stop
 from tests.integration.git_repositories import plain
 from tests.integration.workspace_ground import Ground, ground_at, inside, listing, truth, write

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.executors.workplace import remove_directory
+from mcp_servers.storage.clearing import discard
 
 NOBODY = 65534
 
@@ -51,19 +51,34 @@ def test_what_a_command_closed_goes(place: Path, mode: int) -> None:
         for path in (deep, deep.parent, deep.parent.parent, top):
             (path / "file").write_text("x")
             path.chmod(mode)
-        remove_directory(top)
+        discard(top)
         assert not top.exists()
 
     as_nobody(work)
     assert not top.exists()
 
 
+def test_the_deepest_tree_goes(place: Path) -> None:
+    """Deeper than Python's stack and than what a path may be long."""
+    top = place / "top"
+    top.mkdir()
+    here = os.open(top, os.O_RDONLY)
+    for _ in range(5_000):
+        os.mkdir("d", dir_fd=here)
+        deeper = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = deeper
+    os.close(here)
+    discard(top)
+    assert not top.exists()
+
+
 def test_what_it_is_in_stays_as_it_is(place: Path) -> None:
     """Also when it is not there: no place of all is closed to others."""
     place.chmod(0o1777)
-    remove_directory(place / "never")
+    discard(place / "never")
     (place / "there").mkdir()
-    remove_directory(place / "there")
+    discard(place / "there")
     assert place.stat().st_mode & 0o7777 == 0o1777
     assert not (place / "there").exists()
 
@@ -78,7 +93,7 @@ def test_what_its_links_lead_to_stays_as_it_is(place: Path) -> None:
         (top / "link").symlink_to(elsewhere)
         (top / "file").symlink_to(elsewhere / "kept")
         top.chmod(0o500)
-        remove_directory(top)
+        discard(top)
 
     as_nobody(work)
     assert not (place / "top").exists()
@@ -92,5 +107,5 @@ def test_what_can_not_be_removed_stays_and_nothing_is_raised(place: Path) -> Non
     (top / "file").write_text("x")
     place.chmod(0o755)  # and nobody's is neither
 
-    as_nobody(lambda: remove_directory(top))
+    as_nobody(lambda: discard(top))
     assert os.geteuid() or top.exists()

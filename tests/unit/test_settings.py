@@ -64,6 +64,14 @@ format = "json"
 """
 
 
+@pytest.mark.parametrize("home", ["/", "/tmp", "/tmp/../var/tmp", str(Path.home().parent)])
+def test_the_home_is_no_place_of_all(home: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load_settings({"ATLAS_HOME": home})
+    assert home in str(refused.value)
+    assert "of Atlas's own" in str(refused.value)
+
+
 def test_a_file_with_everything(tmp_path: Path) -> None:
     settings = load_settings(write(tmp_path, EVERYTHING))
     assert settings.database_url == "postgresql://u:hunter2@db/atlas"

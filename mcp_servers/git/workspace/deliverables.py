@@ -14,8 +14,8 @@ from pathlib import Path
 
 from mcp_servers.git.program import Git
 from mcp_servers.git.workspace.cache import Cache
-from mcp_servers.git.workspace.clearing import remove
 from mcp_servers.git.workspace.index import Index
+from mcp_servers.storage.clearing import remove
 from mcp_servers.storage.threads import completed, in_thread
 
 _IGNORE = b".gitignore"

@@ -14,11 +14,11 @@ from mcp_servers.git.checkouts import check_empty
 from mcp_servers.git.program import GitError
 from mcp_servers.git.workspace import deliverables, differences, merging
 from mcp_servers.git.workspace.cache import Cache, Entry
-from mcp_servers.git.workspace.clearing import clear
 from mcp_servers.git.workspace.index import Index
 from mcp_servers.git.workspace.loose import put_object
 from mcp_servers.git.workspace.results import Conflict, Diff, Merged, Packed
 from mcp_servers.git.workspace.trees import Trees
+from mcp_servers.storage.clearing import clear
 from mcp_servers.storage.threads import completed, in_thread
 from state.errors import InputError
 from state.limits import DIFF_BYTES

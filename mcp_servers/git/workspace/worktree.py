@@ -12,13 +12,13 @@ from pathlib import Path
 
 from mcp_servers.git.program import GitError
 from mcp_servers.git.workspace import differences
-from mcp_servers.git.workspace.clearing import clear, remove
 from mcp_servers.git.workspace.index import Index, Mark
 from mcp_servers.git.workspace.repository import RunRepository
 from mcp_servers.git.workspace.results import Packed, Snapshot
 from mcp_servers.git.workspace.scanning import Bounds, Known, Scan, Stamp, look_again, scan
 from mcp_servers.git.workspace.together import both
 from mcp_servers.git.workspace.trees import NotSimple, Trees
+from mcp_servers.storage.clearing import clear, remove
 from mcp_servers.storage.threads import completed, in_thread
 from state.errors import InputError
 
