@@ -15,6 +15,7 @@ import stat
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -155,14 +156,24 @@ def _check_unchanged(name: str, before: ObjectInfo, content: int) -> None:
 
 
 def _make_directories(path: Path) -> None:
-    """`mkdir -p`, each new name on disk before something is put below it."""
+    """`mkdir -p`, each new name on disk before something is put below it. Where outputs are staged others may, too, if
+    they may where the outputs are put: `/tmp`, or a directory of a team."""
     absent: list[Path] = []
     while not path.is_dir():
         absent.append(path)
         path = path.parent
     for directory in reversed(absent):
         directory.mkdir(exist_ok=True)
+        if directory.name == locations.STAGING:
+            _let_in_whom(directory.parent, directory)
         _sync_directory(directory.parent)
+
+
+def _let_in_whom(parent: Path, staging: Path) -> None:
+    above, made = parent.stat(), staging.stat()
+    allowed = stat.S_IWOTH | stat.S_ISVTX | (stat.S_IWGRP if above.st_gid == made.st_gid else 0)
+    with suppress(OSError):  # somebody else has made it meanwhile
+        staging.chmod(stat.S_IMODE(made.st_mode | above.st_mode & allowed))
 
 
 def _sync_directory(path: Path) -> None:

@@ -109,12 +109,17 @@ async def test_mounts_at_absolute_places_and_for_writing(sandbox: DockerSandbox,
     for directory in (work, data, out):
         directory.mkdir()
     (data / "x").write_text("given")
-    mounts = (Mount(data, "/data"), Mount(out, "/out", writable=True), Mount(out, "results", writable=True))
-    script = "cat /data/x; echo 1 > /out/a; echo 2 > results/b; ! touch /data/y"
+    mounts = (
+        Mount(data, "/data"), Mount(out, "/out", writable=True), Mount(out, "results", writable=True),
+        Mount(out, "/work/build/deep", writable=True),
+    )  # fmt: skip
+    script = "cat /data/x; echo 1 > /out/a; echo 2 > results/b; ! touch /data/y; echo 3 > build/x"
     ended, said = await run(sandbox, command(work, script, mounts=mounts))
     assert ended.code == 0, said
     assert "given" in said
     assert (out / "a").read_text() + (out / "b").read_text() == "1\n2\n"
+    made = [path.stat().st_uid for path in (work / "build", work / "build" / "deep", work / "build" / "x")]
+    assert len(set(made)) == 1, "whoever may remove one of them may remove all"
 
 
 async def test_a_missing_image_says_what_to_do(sandbox: DockerSandbox, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 _OURS = range(20_000, 30_000)
 """Below what the system gives to who asks for any port: a server that takes seconds to start finds it free still."""
-_LOCKS = Path(tempfile.gettempdir()) / "atlas-test-ports"
+_LOCKS = Path(tempfile.gettempdir()) / f"atlas-test-ports-{os.getuid()}"
 _held: list[int] = []
 
 
