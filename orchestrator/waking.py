@@ -25,6 +25,8 @@ from state.limits import POLL_SECONDS
 from state.ports import Broker, Store, WakeUp
 
 _COUNT_SECONDS = 5.0
+_AGAIN_SECONDS = 0.05
+"""After which nobody holds a row any more who only looked at it."""
 HandOn = Callable[[Sequence[str]], None]
 
 
@@ -49,6 +51,8 @@ class Waking:
         self._hand_on = hand_on
         self._held: list[WakeUp] = []
         self._handed_on: set[int] = set()
+        self._told: set[str] = set()
+        """What somebody near spoke of since the last look."""
         self._woken = woken
         self.event = asyncio.Event()
 
@@ -83,15 +87,23 @@ class Waking:
     async def looked(self, taken: Collection[str], *, full: bool) -> None:
         """The claim is committed. `full`: there may be more than was `taken`."""
         held, self._held = self._held, []
+        told, self._told = self._told, set()
         self._remember(taken)
+        if told - {*taken} and not full:
+            self._look_again()
         for wake_up in held:
             self._expected(wake_up)
             rest = [todo for todo in wake_up.todos if todo not in taken]
             if full and rest and id(wake_up) not in self._handed_on:
                 self._offer(rest)
+            elif rest:  # taken by somebody; or locked by one of many who wanted it from a dead owner
+                self._look_again()
             self._handed_on.discard(id(wake_up))
             failpoint("waking.looked")
             await wake_up.acknowledge()
+
+    def _look_again(self) -> None:
+        asyncio.get_running_loop().call_later(_AGAIN_SECONDS, self.event.set)
 
     def _offer(self, todos: Sequence[str]) -> None:
         if self._hand_on:
@@ -99,6 +111,8 @@ class Waking:
 
     async def _listen_near(self) -> None:
         async for wake_up in self._near.wake_ups():
+            if self._far:
+                self._told.update(wake_up.todos)
             self._hear()
             await wake_up.acknowledge()  # who is near looks again whenever there is room
 

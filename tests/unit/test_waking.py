@@ -71,6 +71,19 @@ async def test_what_is_not_taken_is_handed_on_by_who_is_full_only() -> None:
         assert far.acknowledged == [("a", "b", "c"), ("d", "e")]
 
 
+async def test_who_got_nothing_of_it_looks_once_more() -> None:
+    """It may have been locked by somebody who in the end did not take it: nobody else is woken for it."""
+    async with waking() as (found, far, near, _):
+        for broker in (far, near):
+            await broker.publish(["a"])
+            await woken(found)
+            await found.looked(set(), full=False)
+            await woken(found)
+            await found.looked(set(), full=False)
+            await asyncio.sleep(0.2)
+            assert not found.event.is_set(), "once"
+
+
 async def test_who_has_no_room_holds_it_back_and_lets_others_know_once() -> None:
     async with waking() as (found, far, _, handed_on):
         await far.publish(["a", "b"])
