@@ -96,7 +96,11 @@ def writing_to(number: int) -> Writing:
     if stat.S_ISSOCK(os.fstat(number).st_mode):
         wire = socket.socket(fileno=os.dup(number))
         return Writing(wire.fileno(), lambda data: wire.send(data, socket.MSG_DONTWAIT), wire.close)
-    descriptor = os.open(f"/proc/self/fd/{number}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        descriptor = os.open(f"/proc/self/fd/{number}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except PermissionError:  # another user has made the pipe, as `runuser` and `sudo` do: the flag is on it then
+        descriptor = os.dup(number)
+        os.set_blocking(descriptor, False)
     return Writing(descriptor, lambda data: os.write(descriptor, data), lambda: os.close(descriptor))
 
 

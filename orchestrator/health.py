@@ -131,8 +131,11 @@ def _listening(host: str, port: int) -> socket.socket:
 
 
 def _at(path: Path) -> socket.socket:
-    """In place of the socket that an earlier worker has left there, and of nothing else."""
+    """In place of the socket that an earlier worker has left there, and of nothing else: none that answers."""
     if path.is_socket():
+        with socket.socket(socket.AF_UNIX) as asking:
+            if asking.connect_ex(str(path)) == 0:
+                raise OSError("somebody listens there")
         path.unlink()
     listener = socket.socket(socket.AF_UNIX)
     try:

@@ -103,6 +103,24 @@ async def test_nobody_reads_any_more(wire_ends: tuple[int, int]) -> None:
     wire.close()
 
 
+async def test_another_user_made_the_pipe() -> None:
+    """As where a service of root's starts `runuser -u somebody -- atlas mcp git`."""
+    if os.geteuid():
+        pytest.skip("it takes two users")
+    reading, writing = os.pipe()
+    os.seteuid(65534)
+    try:
+        wire = writing_to(writing)
+    finally:
+        os.seteuid(0)
+    await wire.write("told\n")
+    await wire.flush()
+    wire.close()
+    assert os.read(reading, 100) == b"told\n"
+    os.close(reading)
+    os.close(writing)
+
+
 @contextmanager
 def server_on(wire: str, home: Path) -> Generator[tuple[int, int, subprocess.Popen[str]]]:
     """(to write to, to read from, the process), which must end by itself, with nothing to say on its standard error."""

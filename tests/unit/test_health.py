@@ -177,6 +177,10 @@ async def test_a_unix_socket_for_whom_ports_are_scarce(tmp_path: Path) -> None:
             writer.write(b"GET /healthz HTTP/1.0\r\n\r\n")
             assert b" 200 " in await asyncio.wait_for(reader.readline(), PATIENCE)
             writer.close()
+            with pytest.raises(InputError, match="somebody listens there"):
+                async with serving(Health(), port=0, host=str(path)):
+                    pass
+            assert path.is_socket()
     path.unlink()
     path.write_text("mine")
     with pytest.raises(InputError, match=f"cannot listen on {path}: .*in use"):
