@@ -28,6 +28,10 @@ fi
 
 # Files that every user in a container may read, in a directory that nobody else on this host may enter.
 made "$secrets" 700
+if [ "$(stat -c %a "$secrets")" != 700 ]; then
+    echo "others may enter $secrets, which is there already: chmod 700 it, or name another directory in ATLAS_SECRETS" >&2
+    exit 1
+fi
 write() { [ -e "$secrets/$1" ] || { cat >"$secrets/$1" && chmod 444 "$secrets/$1"; }; }
 random() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
 random | write postgres_password

@@ -169,6 +169,11 @@ def test_prepare_makes_secrets_once(tmp_path: Path) -> None:
     assert (tmp_path / "data" / "home").stat().st_uid == 10001
     assert (tmp_path / "data").stat().st_uid == 0
 
+    (tmp_path / "secrets").chmod(0o755)
+    with pytest.raises(subprocess.CalledProcessError):
+        prepare()
+    (tmp_path / "secrets").chmod(0o700)
+
     (others := tmp_path / "others" / "home").mkdir(parents=True)
     for each in (others, others.parent):
         each.chmod(0o711)
