@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from pipecat.frames.frames import InterruptionFrame
 
+from tests.voice.in_process import settled
 from tests.voice.room import Room, room
 from tests.voice.test_interrupting import talkative, woken
 from voice.chimes import Chime, tone
@@ -17,6 +18,11 @@ from voice.frames import TroubleFrame
 from voice.outlet import Outlet
 from voice.pipeline import OUT_RATE
 from voice.sessions import Means
+
+_SILENCE = 50
+"""Amplitude up to which nothing is heard."""
+_FADED_SECONDS = 0.15
+"""What was on its way when speech was silenced has left; a tone comes 0.2 s after that."""
 
 
 @pytest.fixture
@@ -30,21 +36,33 @@ def pitch(sound: bytes) -> float:
     return float(np.abs(np.fft.rfft(samples)).argmax() * OUT_RATE / len(samples))
 
 
-def heard(there: Room, after: float) -> bytes:
-    """What left since, while speech was silenced."""
-    silenced = [each.at for each in there.loudspeaker.written if each.at > after and each.gain == 0]
-    count = sum(each.at <= (silenced[0] if silenced else after) for each in there.loudspeaker.written)
-    start = sum(round(each.seconds * OUT_RATE) for each in there.loudspeaker.written[:count])
-    return bytes(there.loudspeaker.sound[2 * start :])
+async def heard(there: Room, after: float, seconds: float, gain: float = 0) -> bytes:
+    """The end of what was heard since while speech was silenced, or as loud as this: when there is so much of it."""
+    written, sound = there.loudspeaker.written, there.loudspeaker.sound
+
+    def found() -> bytes:
+        parts: list[bytes] = []
+        end, changed = 0, float("-inf")
+        for each in written:
+            begin, end = end, end + 2 * round(each.seconds * OUT_RATE)
+            if each.gain != gain:
+                changed = each.at
+            elif each.at > max(after, changed + _FADED_SECONDS) and each.level > _SILENCE:
+                parts.append(bytes(sound[begin:end]))
+        return b"".join(parts)
+
+    size = 2 * round(seconds * OUT_RATE)
+    await settled(lambda: -len(found()), -size, "bytes")
+    await asyncio.sleep(0.2)
+    return found()[-size:]
 
 
 async def test_the_wake_word_is_answered_by_a_tone_and_nothing_else_is_heard(chiming: Means) -> None:
     async with room(chiming) as there:
         await talkative(there)
         wake = await woken(there)
-        await asyncio.sleep(0.5)
+        assert 600 < pitch(await heard(there, wake["when"], 0.12)) < 950
         assert there.session.outlet_gain == 0.0  # speech is silenced all the while
-        assert 600 < pitch(heard(there, wake["when"] + 0.03)) < 950
 
 
 async def test_who_interrupts_hears_another(chiming: Means) -> None:
@@ -53,8 +71,7 @@ async def test_who_interrupts_hears_another(chiming: Means) -> None:
         await there.speak("wait a moment please I want to say something different now")
         over = await there.until("onset-over", after=began)
         assert over["confirmed"]
-        await asyncio.sleep(0.4)
-        assert 450 < pitch(heard(there, over["when"] + 0.15)) < 600
+        assert 450 < pitch(await heard(there, over["when"], 0.04)) < 600
 
 
 async def test_an_error_is_heard(chiming: Means) -> None:
@@ -62,8 +79,7 @@ async def test_an_error_is_heard(chiming: Means) -> None:
         await there.until("speech-started") if there.happened else None
         now = time.monotonic()
         await there.session.talk.worker.queue_frame(TroubleFrame())
-        await asyncio.sleep(0.6)
-        assert 200 < pitch(heard(there, now)) < 350
+        assert 200 < pitch(await heard(there, now, 0.25, gain=1)) < 350
         assert not there.of("speech-started")  # no speech of ours
 
 
