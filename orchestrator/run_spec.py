@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from state import tracing
-from state.errors import StoreError
+from state.errors import AtlasError
 from state.ports import Store
+from state.stored import stored
 from state.tables import Run
 from state.work import encode
 
@@ -51,6 +52,7 @@ class RunSpec:
         return encode(tree)
 
     @classmethod
+    @stored("this run")
     def from_json(cls, text: str) -> RunSpec:
         """Read what `to_json` wrote."""
         tree: dict[str, Any] = json.loads(text)
@@ -74,7 +76,7 @@ class Traces:
             try:
                 row = await self._read(lambda session: session.get(Run, run))
                 found = tracing.valid(RunSpec.from_json(row.spec).traceparent) if row else None
-            except (StoreError, ValueError, TypeError):
+            except (AtlasError, ValueError):
                 return None
             if len(self._known) >= _KEPT:
                 self._known.clear()

@@ -17,6 +17,7 @@ from functools import reduce
 from typing import Literal
 
 from orchestrator.dispatch import Dispatch
+from orchestrator.hindrance import UNKNOWN, Hindrance, Rest, hindrance, put_off
 from orchestrator.logs import log_ids
 from orchestrator.metering import Unmetered, WorkerMeter, settled_as
 from orchestrator.outcome import settlement
@@ -108,6 +109,7 @@ class Worker:
         self._running: dict[tuple[str, int], _Running] = {}
         """By TODO and fence: what was lost may come back before its old work has ended."""
         self._draining = False
+        self._rest = Rest()
         self._unsure = False
         """Something may have been claimed that the database did not come to tell."""
 
@@ -115,6 +117,11 @@ class Worker:
     def busy(self) -> int:
         """TODOs in progress here."""
         return len(self._running)
+
+    @property
+    def rests(self) -> str | None:
+        """Why it takes less than it could, or nothing."""
+        return self._rest.why
 
     @property
     def draining(self) -> bool:
@@ -158,7 +165,7 @@ class Worker:
 
     async def _claim(self) -> None:
         working = [running.claim for running in self._running.values() if not running.leaving]
-        free = self._claims.slots - len(working)
+        free = self._rest.slots(self._claims.slots - len(working))
         if free <= 0 or not self.leased():
             self._waking.no_room()
             return
@@ -283,8 +290,9 @@ class Worker:
         except LeaseLost:
             running.phase = "given back"
             await self._release(claim, "lease_lost")
-        except AtlasError as error:
-            log.warning("%s: %s", claim.key, error)
+        except Exception as error:
+            log.warning("%s: %s", claim.key, error, exc_info=not isinstance(error, AtlasError))
+            self._unsure = True  # if it is not settled, this worker owns it all the same
         finally:
             self._gone(running)
 
@@ -296,20 +304,34 @@ class Worker:
 
     async def _execute(self, claim: Claimed) -> Result:
         reporter = StoreReporter(self._dispatch, claim)
-        return await self._judged(claim, lambda: self._executors[claim.kind].execute(claim, reporter))
+        executor = self._executors.get(claim.kind, UNKNOWN)
+        return await self._judged(claim, lambda: executor.execute(claim, reporter))
 
     async def _judged(self, claim: Claimed, work: Again) -> Result:
         """What comes of the work. That the database is away says nothing about the TODO: it goes on later."""
+        began = time.monotonic()
         try:
-            return await work()
+            result = await work()
         except LeaseLost:
             raise
         except StoreError as error:
             log.warning("%s goes on later: %s", claim.key, error.message)
             return Deferral("waiting", POLL_SECONDS)
         except Exception as error:
+            if (found := hindrance(error)) is not None:
+                return await self._hindered(claim, found)
             log.exception("%s: the executor broke", claim.key)
             return Failure("internal", f"{type(error).__name__}: {error}")
+        self._rest.over(began)
+        return result
+
+    async def _hindered(self, claim: Claimed, found: Hindrance) -> Result:
+        if found.host:
+            self._rest.begin(found.what)
+        try:
+            return await put_off(self._dispatch, claim, found, self._claims.placement)
+        except StoreError:
+            return Deferral("waiting", POLL_SECONDS)
 
     async def _settle(self, claim: Claimed, result: Result) -> tuple[bool, Again | None]:
         """(whether the TODO has now ended with outputs, what to do when the run's head has moved)"""

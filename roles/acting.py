@@ -24,7 +24,7 @@ from roles.toolbox import Outcome, bounded
 from roles.untrusted import as_data
 from state import tracing
 from state.agent_commands import Standing, ToolRow, ToolState
-from state.errors import LeaseLost, SandboxError
+from state.errors import EngineAway, LeaseLost, SandboxError
 from state.failpoints import failpoint
 
 QUIET = 12
@@ -118,7 +118,7 @@ class Actor:
     async def _stopped(
         self, duty: Duty, place: tuple[int, int, int], call: ToolCall, trouble: SandboxError | LeaseLost
     ) -> Ruling:
-        if isinstance(trouble, LeaseLost):
+        if isinstance(trouble, LeaseLost | EngineAway):
             raise trouble  # whoever is next finds the intent, and an outcome that nobody knows
         return await self._said(place, call, replace(no_sandbox(trouble), events=[self._event(duty, call, "failed")]))
 

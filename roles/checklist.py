@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
 from roles.house_tools import ITEMS, Checklist
+from state.stored import stored
 
 FREEZES_AFTER = 3
 """Turns of the model after which a list that was set is frozen."""
@@ -33,6 +34,7 @@ class Items:
     items: tuple[Item, ...] = field(default=())
 
     @classmethod
+    @stored("the checklist of this attempt")
     def from_json(cls, text: str | None) -> Items:
         """What `to_json` wrote; none if there is nothing."""
         return cls(tuple(Item(**each) for each in json.loads(text))) if text else cls()

@@ -16,7 +16,8 @@ from roles.role import DUTIES, Duty
 from roles.toolbox import bounded
 from roles.untrusted import as_data
 from state.agent_commands import Noted, Standing
-from state.errors import SandboxError
+from state.errors import EngineAway, SandboxError
+from state.stored import stored
 
 ROUNDS = 3
 """Of review, of one plan."""
@@ -47,6 +48,7 @@ class Ruling:
         return json.dumps(kept)
 
     @classmethod
+    @stored("a tool call of this attempt")
     def from_json(cls, text: str) -> Ruling:
         """What `to_json` wrote."""
         return cls(**json.loads(text))
@@ -130,6 +132,8 @@ class Houseman:
         known = outcome_of(now)
         try:
             checked = await self.desk.check()
+        except EngineAway:
+            raise
         except SandboxError as error:
             return no_sandbox(error)
         fresh = sorted(checked.passing - set(known.get("passed", ())))

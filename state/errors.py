@@ -10,6 +10,7 @@ AtlasError                    code, message, hint
 │   ├── Conflict              the thing is not in a state that allows this
 │   └── NotAvailableYet       a part of the design that is not built
 ├── LeaseLost                 this worker no longer owns the TODO: stop
+├── NewerDocument             what is stored was written by a newer Atlas
 ├── StoreError                the database
 │   ├── StoreBusy             locked by another program for too long
 │   ├── StoreFull             no room on its disk
@@ -19,6 +20,7 @@ AtlasError                    code, message, hint
 ├── SinkAway                  topics and webhooks: events were not taken
 ├── SandboxError              a command could not be started at all
 │   ├── SandboxUnavailable    no engine, or none that may be used
+│   │   └── EngineAway        it does not answer
 │   └── ImageMissing          no such image, and it could not be pulled
 ├── RemoteError               file:// or s3://
 │   ├── RemoteMissing         no such object
@@ -34,7 +36,13 @@ AtlasError                    code, message, hint
 
 from __future__ import annotations
 
+import errno
 from typing import ClassVar, Literal
+
+FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
+"""`OSError.errno`: no room on a disk."""
+SHORT = frozenset((errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM))
+"""No more descriptors, processes or memory, for the moment."""
 
 
 class AtlasError(Exception):
@@ -105,6 +113,12 @@ class LeaseLost(AtlasError):
     code = "lease_lost"
 
 
+class NewerDocument(AtlasError):
+    """What is stored was written by an Atlas that says more than this one understands."""
+
+    code = "newer_document"
+
+
 class StoreError(AtlasError):
     """The database could not do what was asked; nothing was half-written."""
 
@@ -162,6 +176,10 @@ class SandboxUnavailable(SandboxError):
     """No sandbox that may be used answers."""
 
     code = "sandbox_unavailable"
+
+
+class EngineAway(SandboxUnavailable):
+    """The engine does not answer, or the connection to it broke off."""
 
 
 class ImageMissing(SandboxError):

@@ -98,6 +98,7 @@ def _read_engine(url: str) -> Engine:
         connect_args={
             "application_name": "atlas",
             "options": "-c default_transaction_read_only=on",
+            "target_session_attrs": "primary",  # `read-write`, which a URL may say, these are not
             **SIGNS_OF_LIFE,
         },
     )

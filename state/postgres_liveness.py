@@ -106,7 +106,9 @@ class PostgresLiveness:
             return False
         with suppress(OSError, ValueError):
             # It is asked nothing now, so that the server has nothing to say but that it is over.
-            return not select.select([self._connection.fileno()], [], [], 0)[0]
+            asking = select.poll()  # `select` takes no descriptor over 1,023
+            asking.register(self._connection.fileno(), select.POLLIN)
+            return not asking.poll(0)
         return False
 
     def close(self) -> None:

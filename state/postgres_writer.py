@@ -45,7 +45,8 @@ SIGNS_OF_LIFE = {
     "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 10_000,
 }  # fmt: skip
 """A server that is gone without a word is noticed in about ten seconds; one that takes its time is not cut off."""
-_DEFAULTS = make_conninfo("connect_timeout=10 application_name=atlas", **SIGNS_OF_LIFE)
+_DEFAULTS = make_conninfo("connect_timeout=10 application_name=atlas target_session_attrs=read-write", **SIGNS_OF_LIFE)
+"""No standby, nor what has become one: of several hosts in a URL, it is the one that may be written to."""
 SETTINGS = {
     "lock_timeout": f"{BUSY_SECONDS:.0f}s",
     # a process that is stopped in the middle of a transaction must not stop all others
@@ -61,7 +62,8 @@ SETTINGS = {
 
 
 class _Lost(StoreUnavailable):
-    """The connection broke before COMMIT was sent: nothing was written, and it may be carried out again."""
+    """The connection broke before COMMIT was sent, or leads where nothing may be written: nothing was written, and it
+    may be carried out again."""
 
 
 class _Collided(StoreBusy):
@@ -110,7 +112,7 @@ class PostgresWriter:
                 if lost:
                     raise
                 lost = True
-                log.warning("the connection to %s broke; connecting again", self._name)
+                log.warning("the connection to %s broke, or is for reading only; connecting again", self._name)
             except _Collided:
                 if attempt == _AGAIN - 1:
                     raise
@@ -139,7 +141,7 @@ class PostgresWriter:
             yield
             number = self._begun.rows()[0][1]
         except BaseException as error:
-            self._undo(wire)
+            self._undo(wire, error)
             if failure := self.failure(error):
                 raise failure from error
             raise
@@ -199,10 +201,12 @@ class PostgresWriter:
                 raise unavailable(self._name, error) from error
         return self._wire
 
-    def _undo(self, wire: Wire) -> None:
+    def _undo(self, wire: Wire, cause: BaseException) -> None:
         wire.forget()
         try:
-            if not wire.connection.closed:
+            if isinstance(cause, errors.ReadOnlySqlTransaction):
+                wire.connection.close()  # what can be written to is to be found by a new one
+            elif not wire.connection.closed:
                 wire.rows("ROLLBACK")
         except psycopg.Error:
             wire.connection.close()  # which undoes it as well
@@ -213,8 +217,8 @@ class PostgresWriter:
                 wire.later(f"NOTIFY {CHANNEL}, '{self._sender}{' ' + QUEUED if self._woke else ''}'")
             wire.rows("COMMIT")
         except psycopg.Error as error:
-            self._undo(wire)
-            if not wire.connection.closed:
+            self._undo(wire, error)
+            if not wire.connection.closed or isinstance(error, errors.ReadOnlySqlTransaction):
                 raise self.failure(error) or error from error
             if not self._was_committed(number, error):
                 raise _Lost(f"the connection to {self._name} broke: {error}", "Try again.") from error
@@ -260,13 +264,16 @@ def postgres_failure(name: str, error: BaseException) -> StoreError | None:
     match cause:
         case errors.DeadlockDetected() | errors.SerializationFailure():
             return _Collided(f"{name}: {cause}", "Try again.")
-        case errors.LockNotAvailable() | errors.QueryCanceled():
+        case errors.QueryCanceled():
+            hint = "Take `statement_timeout` away from the role, or make it longer."
+            return StoreBusy(f"{name} took longer than it may: {cause}", hint)
+        case errors.LockNotAvailable():
             return StoreBusy(f"{name} stayed locked by another program: {cause}", "Close that program.")
         case errors.DiskFull():
             return StoreFull(f"no room left for {name}", "Free space on its disk; nothing that was committed is lost.")
         case errors.ProgramLimitExceeded() | errors.DataError() | errors.IntegrityError():
             return None
-        case psycopg.OperationalError() | psycopg.InterfaceError():
+        case psycopg.OperationalError() | psycopg.InterfaceError() | errors.ReadOnlySqlTransaction():
             return _Lost(f"{name}: {str(cause).strip()}", "Check that the server runs.")
         case psycopg.Error():
             return unavailable(name, cause)

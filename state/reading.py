@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import defaultdict
 from collections.abc import Sequence
@@ -269,3 +270,11 @@ def sink_since(session: Session, sink: str) -> float:
     """Of what ended before, a sink has been told."""
     found = session.get(Sink, sink)
     return found.since if found else 0.0
+
+
+def times_put_off(session: Session, todo: str) -> int:
+    """How often in a row it was released as `waiting`, up to now."""
+    ended = select(Attempt.outcome, Attempt.reason).where(Attempt.todo_id == todo, col(Attempt.ended_at).is_not(None))
+    last = session.exec(ended.order_by(col(Attempt.fence).desc()).limit(PAGE)).all()
+    waited = (outcome == "released" and reason == "waiting" for outcome, reason in last)
+    return sum(1 for _ in itertools.takewhile(bool, waited))

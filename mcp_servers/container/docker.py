@@ -66,7 +66,7 @@ class DockerSandbox:
     async def probe(self) -> Availability:
         """The engine's version, or why there is none to use."""
         try:
-            facts = await learn(self._engine)
+            facts = await learn(self._engine, writing=True)
         except SandboxUnavailable as error:
             return Availability(False, error.message, error.hint)
         return Availability(True, f"Docker {facts.version} on {facts.machine}, {facts.cores} cores")
@@ -118,7 +118,7 @@ class DockerSandbox:
 
     async def _current_profile(self) -> Profile:
         if self._profile is None:
-            facts = await learn(self._engine)
+            facts = await learn(self._engine, writing=True)
             self._profile = Profile(
                 boot=self._boot,
                 home=self._home,

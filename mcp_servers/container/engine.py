@@ -19,7 +19,7 @@ from typing import cast
 from urllib.parse import urlencode, urlsplit
 
 from mcp_servers.container.chunks import Body
-from state.errors import SandboxUnavailable
+from state.errors import EngineAway, SandboxUnavailable
 
 DEFAULT_SOCKET = "/var/run/docker.sock"
 CHUNK = 64 << 10
@@ -92,7 +92,7 @@ class Engine:
                 response.begin()
                 text = response.read().decode(errors="replace")
         except TimeoutError as error:
-            raise SandboxUnavailable(f"The engine at {self.url} did not answer in {timeout:g} s", REMEDY) from error
+            raise EngineAway(f"The engine at {self.url} did not answer in {timeout:g} s", REMEDY) from error
         except (OSError, http.client.HTTPException) as error:
             raise self._unavailable(error) from error
         try:
@@ -144,7 +144,7 @@ class Engine:
                     connection.close()
                     raise
         except TimeoutError as error:
-            raise SandboxUnavailable(f"The engine at {self.url} did not attach in time", REMEDY) from error
+            raise EngineAway(f"The engine at {self.url} did not attach in time", REMEDY) from error
         except OSError as error:
             raise self._unavailable(error) from error
         return connection, rest
@@ -211,7 +211,7 @@ class Engine:
     def _unavailable(self, error: Exception) -> SandboxUnavailable:
         if isinstance(error, PermissionError):
             return SandboxUnavailable(f"This user may not use the engine at {self.url}", "Join the group `docker`.")
-        return SandboxUnavailable(f"No engine answers at {self.url}: {error}", REMEDY)
+        return EngineAway(f"No engine answers at {self.url}: {error}", REMEDY)
 
 
 async def send_file(connection: socket.socket, path: Path) -> None:

@@ -40,11 +40,16 @@ class HostSandbox:
     """The `Sandbox` port on this host. Linux only.
 
     `scratch` is where HOME directories are made (default: the system's temporary directory), `path` the PATH of the
-    commands (default: the worker's), `form` how they are held (default: the better one that works).
+    commands (default: the worker's), `form` how they are held (default: the better one that works). `files` is how many
+    they may have open, unless they raise it (default: as many as the worker).
     """
 
-    def __init__(self, *, scratch: Path | None = None, path: str | None = None, form: Form | None = None) -> None:
+    def __init__(
+        self, *, scratch: Path | None = None, path: str | None = None, form: Form | None = None,
+        files: int | None = None,
+    ) -> None:  # fmt: skip
         self._scratch = scratch
+        self._own_limits = [f"RLIMIT_NOFILE={files}"] if files else []
         self._path = path if path is not None else os.environ.get("PATH", os.defpath)
         self._form: Form | None = form
         self._network: bool | None = None
@@ -102,7 +107,7 @@ class HostSandbox:
             environment |= command.environment
             if line.cut:
                 return Exit(137, "lease", 0.0)
-            warden = Warden(command, environment, scratch, line, form, _limits(command, form))
+            warden = Warden(command, environment, scratch, line, form, self._own_limits + _limits(command, form))
             return await warden.follow(write)
         finally:
             remove_tree(str(scratch))  # gone already, unless the warden never ran or was killed

@@ -11,7 +11,7 @@ from mcp_servers.container.completion import see_through
 from mcp_servers.container.conversation import Conversation
 from mcp_servers.container.engine import CHUNK, Engine
 from mcp_servers.container.lifelines import Lifeline
-from state.errors import SandboxUnavailable
+from state.errors import EngineAway, SandboxUnavailable
 from state.ports import Exit
 
 END_SECONDS = 10.0
@@ -38,7 +38,7 @@ class OneShot:
             line.connect(connection)
             word = await conversation.listen(connection)
         except OSError as error:
-            raise SandboxUnavailable(f"The connection to the engine broke off: {error}.") from error
+            raise EngineAway(f"The connection to the engine broke off: {error}.") from error
         finally:
             await see_through(self._end(name, connection, line))
         if word is None:  # the container ended, and not because its command did

@@ -9,11 +9,13 @@ from pathlib import Path, PurePosixPath
 
 from mcp_servers.container.mountpoints import Stopped, existing, make_mountpoint
 from mcp_servers.container.profile import WORK
+from state.errors import SandboxUnavailable
 from state.ports import SandboxCommand
 
 
 def prepare(command: SandboxCommand, user: str, stop: threading.Event) -> None:
     """Make the mountpoints below the working directory, and let `user` (``uid:gid``) own what it may write to.
+    `SandboxUnavailable` if that can't be.
 
     The worker keeps access: it is that user itself, or root.
     """
@@ -26,7 +28,13 @@ def prepare(command: SandboxCommand, user: str, stop: threading.Event) -> None:
         return
     uid, gid = map(int, user.split(":"))
     for directory in (command.workdir, *(mount.source for mount in command.mounts if mount.writable)):
-        give(directory, uid, gid, stop)
+        try:
+            give(directory, uid, gid, stop)
+        except OSError as error:
+            raise SandboxUnavailable(
+                f"The user of containers, {user}, could not be made the owner of {error.filename}: {error.strerror}.",
+                "Run the worker as a user other than root, or as root with CAP_CHOWN on a file system that has owners.",
+            ) from error
 
 
 def give(path: Path, uid: int, gid: int, stop: threading.Event) -> None:

@@ -15,7 +15,7 @@ from typing import Literal
 from mcp_servers.container import warden
 from mcp_servers.container.completion import see_through
 from mcp_servers.container.lifelines import Lifeline
-from state.errors import SandboxUnavailable
+from state.errors import SHORT, SandboxUnavailable
 from state.limits import PULSE_LIMIT_SECONDS
 from state.ports import Exit, SandboxCommand, Stream, WriteOutput
 
@@ -48,6 +48,16 @@ class Warden:
         self._said = ""
         self._line = line
         self._ours = ExitStack()
+        try:
+            self._start(command, environment, scratch, line, limits)
+        except BaseException:
+            self._ours.close()
+            raise
+
+    def _start(
+        self, command: SandboxCommand, environment: Mapping[str, str], scratch: Path, line: Lifeline, limits: list[str]
+    ) -> None:
+        form = self._form
         with ExitStack() as theirs:
             out, stdout = self._pipe(theirs)
             err, stderr = self._pipe(theirs)
@@ -82,7 +92,8 @@ class Warden:
                     start_new_session=True,
                 )
             except OSError as error:
-                self._ours.close()
+                if error.errno in SHORT:
+                    raise
                 raise SandboxUnavailable(f"The host sandbox could not start in {command.workdir}: {error}.") from error
         self._end = os.pidfd_open(self._process.pid)
         self._ours.callback(os.close, self._end)

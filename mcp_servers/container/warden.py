@@ -91,7 +91,7 @@ def become(argv: list[bytes], environment: dict[bytes, bytes], limits: list[str]
         kind = getattr(resource, name)
         hard = resource.getrlimit(kind)[1]
         bound = int(value) if hard == resource.RLIM_INFINITY else min(int(value), hard)
-        resource.setrlimit(kind, (bound, bound))
+        resource.setrlimit(kind, (bound, hard if name == "RLIMIT_NOFILE" else bound))  # the one a worker has raised
     capability = 0
     while libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0:
         capability += 1

@@ -21,8 +21,9 @@ async def place(leased: CachedObject | CachedTree, target: Path, *, within: Path
     """Make `target`, which must not exist, a file or directory with what is leased.
 
     `within` is the directory that it must not leave: below it nothing is trusted, and a symbolic link on the way to
-    `target` is refused. Files are private copies, mode 0444, sharing blocks where the file system can. With `link` they
-    are the cache's own files, hard-linked where possible: only for mounts that are read-only to whoever reads them.
+    `target` is refused. A tree's directories come out with mode 0755. Files are private copies, mode 0444, sharing
+    blocks where the file system can; with `link` they are the cache's own, hard-linked where possible: only for mounts
+    that are read-only to whoever reads them.
     """
     await in_thread(lambda stop: _place(leased, target, within, link, stop))
 
@@ -49,9 +50,22 @@ def _place_tree(tree: CachedTree, target: Path, link: bool, stop: Stop) -> None:
             *above, name = relative.split("/")
             with beneath.directory(target, above, create=True) as parent:
                 _place_file(one, parent, name, link, stop)
+        _open_to_readers(tree, target, stop)
     except BaseException:
         shutil.rmtree(target, ignore_errors=True)
         raise
+
+
+def _open_to_readers(tree: CachedTree, target: Path, stop: Stop) -> None:
+    """Whoever reads the files need not be this process's user, and its umask may have closed their directories."""
+    found: set[tuple[str, ...]] = {()}
+    for relative, _ in tree.files:
+        *above, _ = relative.split("/")
+        found.update(tuple(above[:count]) for count in range(1, len(above) + 1))
+    for parts in found:
+        stop.check()
+        with beneath.directory(target, parts) as descriptor:
+            os.fchmod(descriptor, 0o755)
 
 
 def _place_file(one: CachedObject, parent: int, name: str, link: bool, stop: Stop) -> None:

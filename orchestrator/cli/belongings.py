@@ -1,19 +1,26 @@
-"""Directories that belong to one process: the kernel tells whether it lives, by a lock that goes with it."""
+"""Directories that belong to one process: the kernel tells whether it lives, by a lock that goes with it.
+
+The lock is on a file in it, which a network file system passes on to other hosts; one on a directory stays on this
+host. That one is held besides, for who tidies up temporary directories.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import os
 import re
-import shutil
 import time
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from mcp_servers.storage.clearing import discard
 from state.records import new_id
 
+_LOCK = ".lock"
 _ID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_FILE = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
 _NAME = re.compile(rf"\.?{_ID}")
 _MAKING_SECONDS = 60.0
 """After that, whoever began to make one has died."""
@@ -29,19 +36,23 @@ def of_processes(parent: Path) -> list[str]:
 @contextmanager
 def kept(directory: Path) -> Generator[None]:
     """This process's own, as long as it lives: then nobody takes it for an orphan."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        with suppress(OSError):  # a file system without locks: nobody there can tell that it is abandoned
-            fcntl.flock(descriptor, fcntl.LOCK_SH)
+    with ExitStack() as held:
+        for path, flags in ((directory, _DIRECTORY), (directory / _LOCK, _FILE | os.O_CREAT)):
+            with suppress(OSError):  # a full disk, or without locks: others can tell by less that it is in use, or not
+                descriptor = os.open(path, flags, 0o600)
+                held.callback(os.close, descriptor)
+                fcntl.flock(descriptor, fcntl.LOCK_SH)
         yield
-    finally:
-        os.close(descriptor)
 
 
 def abandoned(directory: Path) -> bool:
     """Whether no process keeps it."""
+    return _free(directory, _DIRECTORY) and (not os.path.lexists(directory / _LOCK) or _free(directory / _LOCK, _FILE))
+
+
+def _free(path: Path, flags: int) -> bool:
     try:
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        descriptor = os.open(path, flags)
     except OSError:
         return False
     try:
@@ -59,8 +70,7 @@ def marked(directory: Path) -> Generator[None]:
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     with kept(directory):
         yield
-    with suppress(OSError):
-        directory.rmdir()
+    discard(directory)
 
 
 @contextmanager
@@ -74,12 +84,11 @@ def own_scratch(parent: Path) -> Generator[Path]:
     except OSError:
         yield parent
         return
-    with kept(making):  # under its name nobody sees it unlocked
-        path = making.rename(parent / name)
-        try:
-            yield path
-        finally:
-            shutil.rmtree(path, ignore_errors=True)
+    try:
+        with kept(making):  # under its name nobody sees it unlocked
+            yield making.rename(parent / name)
+    finally:
+        discard(parent / name)
 
 
 def remove_abandoned(parent: Path) -> None:
@@ -90,4 +99,4 @@ def remove_abandoned(parent: Path) -> None:
         with suppress(OSError):
             if path.name.startswith(".") and time.time() - path.stat().st_mtime < _MAKING_SECONDS:
                 continue
-            shutil.rmtree(path, ignore_errors=True)
+            discard(path)

@@ -19,6 +19,7 @@ from state import tracing
 from state.errors import InputError, SandboxUnavailable
 from state.records import QUEUE
 
+_FILES = 16_384
 _PR_SET_DUMPABLE = 4
 _BROKER_SECONDS = 2.0
 _LOOK_SECONDS = 5.0
@@ -223,6 +224,7 @@ async def workshop(house: House) -> AsyncGenerator[Workshop]:
     keep_environment_private()
     gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])
     gc.freeze()
+    files = more_files()
     liveness = house.kept.liveness()
 
     contained, marks = found.home / "containers", ExitStack()
@@ -235,7 +237,7 @@ async def workshop(house: House) -> AsyncGenerator[Workshop]:
 
     work = private_directory(found.home / "work")
     own = private_directory(work / liveness.boot)
-    host = HostSandbox(scratch=(scratch := private_directory(host_scratch(liveness.boot))))
+    host = HostSandbox(scratch=(scratch := private_directory(host_scratch(liveness.boot))), files=files)
     policy = Policy(found.sandbox, found.allow_host, found.docker_image, found.containers_only)
     sandboxes = Sandboxes(host, docker, policy)
     around = Surroundings(
@@ -309,6 +311,18 @@ def keep_environment_private() -> None:
 
     with contextlib.suppress(OSError, AttributeError):  # not Linux
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def more_files() -> int:
+    """As many connections and files may be open at a time as the system lets us, up to `_FILES`; how many it was
+    before, which is what other programs expect."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(hard, _FILES)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return soft
 
 
 def private_directory(path: Path) -> Path:

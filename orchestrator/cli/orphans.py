@@ -99,8 +99,7 @@ class Orphans:
         for boot in dead:
             if now - self._reaped.setdefault(boot, now) >= _EVERY_SECONDS:
                 del self._reaped[boot]
-                with contextlib.suppress(OSError):  # somebody else has done it
-                    (self._contained / boot).rmdir()
+                await asyncio.to_thread(discard, self._contained / boot)
 
     def _remove(self, boot: str) -> None:
         """The directory in our home last: it is what tells that there may be another."""

@@ -15,7 +15,7 @@ from mcp_servers.serving import Address, is_loopback, listening
 from mcp_servers.subscriptions import Subscriptions
 from orchestrator.asking import Reach
 from orchestrator.changes import Changes
-from orchestrator.cli.compose import House, private_directory, whoami, workshop
+from orchestrator.cli.compose import House, more_files, private_directory, whoami, workshop
 from orchestrator.cli.driving import Interruption, serve_queue
 from orchestrator.cli.server import TOKEN_FILE, tokens_of, write_secret
 from orchestrator.cli.voice_means import voice_means
@@ -45,8 +45,6 @@ if TYPE_CHECKING:
     from voice.sessions import Means
 
 _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104
-_FILES = 16_384
-"""Connections and files that may be open at a time, if the system lets us: often it is 1,024."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +58,7 @@ class Desk:
     async def serve(self) -> int:
         """Until told to stop."""
         house = self.house
-        _have_room_for_watchers()
+        more_files()
         interruption = Interruption()  # before anything is made that a signal would leave behind
         tokens = tokens_of(house)
         parts = self._parts(tokens)
@@ -165,12 +163,3 @@ def _orchestration(parts: Parts) -> Mounted:
     subscriptions = Subscriptions()
     server = orchestration(bodies, subscriptions, Policy(), RunTasks(parts.service, caller_of))
     return Mounted(server, subscriptions, PLAN_BODY_BYTES)
-
-
-def _have_room_for_watchers() -> None:
-    import resource
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _FILES if hard == resource.RLIM_INFINITY else min(hard, _FILES)
-    if soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

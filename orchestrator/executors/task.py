@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import hashlib
 import json
 import time
@@ -21,6 +20,7 @@ from orchestrator.executors.attempt_log import AttemptLog
 from orchestrator.executors.captured_output import CapturedOutput
 from orchestrator.executors.leftovers import with_leftovers
 from orchestrator.executors.workplace import Workplace
+from orchestrator.hindrance import hindrance
 from orchestrator.logs import KnownSecrets
 from orchestrator.plan.spec import TaskSpec
 from orchestrator.run_spec import PinnedRepository, RunSpec
@@ -103,10 +103,6 @@ class TaskExecutor:
             return Failure("timeout", _late(claim))
         except AtlasError as error:
             return as_result(error)
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            return Blockage("store", f"no space left on this worker's disk: {error.filename or self._around.work}")
 
     async def _run_spec(self, run: str) -> RunSpec:
         if run not in self._runs:
@@ -118,8 +114,8 @@ class TaskExecutor:
 
 
 def as_result(error: AtlasError) -> Result:
-    """What an expected error means for the TODO. Raises what means nothing for it."""
-    if isinstance(error, LeaseLost | StoreError):
+    """What an expected error means for the TODO. Raises what says nothing of it."""
+    if isinstance(error, LeaseLost | StoreError) or hindrance(error):
         raise error
     return Blockage(_block_reason(error), str(error))
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import stat
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from mcp_servers.storage import beneath
 from mcp_servers.storage.cache import Cache, CachedTree
 from mcp_servers.storage.cache_files import CachedObject
 from mcp_servers.storage.clearing import discard
@@ -81,7 +83,16 @@ class Workplace:
             if output.internal.startswith("/"):
                 self._mount_parent(output.internal, output.tree)
             elif not output.tree:
-                (self.directory / output.internal).parent.mkdir(parents=True, exist_ok=True)
+                self._make_parent(PurePosixPath(output.internal).parent)
+
+    def _make_parent(self, parent: PurePosixPath) -> None:
+        """Not through a symbolic link of a repository's: the command may put it right, or the output is refused."""
+        try:
+            with beneath.directory(self.directory, parent.parts, create=True):
+                pass
+        except OSError as error:
+            if error.errno not in (errno.ELOOP, errno.ENOTDIR):
+                raise
 
     def _mount_parent(self, internal: str, tree: bool) -> None:
         target = internal.rstrip("/") if tree else os.path.dirname(internal)  # noqa: PTH120  a path in the container

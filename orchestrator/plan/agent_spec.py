@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from orchestrator.plan.spec import VerifySpec
 from state.ports import Resources
+from state.stored import stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class AgentSpec:
         return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))
 
     @classmethod
+    @stored("this TODO")
     def from_json(cls, text: str) -> AgentSpec:
         """Read what `to_json` wrote."""
         tree: dict[str, Any] = json.loads(text)

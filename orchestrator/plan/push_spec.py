@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+from state.stored import stored
+
 
 @dataclass(frozen=True, slots=True)
 class PushSpec:
@@ -21,6 +23,7 @@ class PushSpec:
         return json.dumps(tree, ensure_ascii=False)
 
     @classmethod
+    @stored("this TODO")
     def from_json(cls, text: str) -> PushSpec:
         """Read what `to_json` wrote."""
         return cls(**json.loads(text))

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from state.ports import Resources
+from state.stored import stored
 
 SHELL = ("/bin/sh", "-c")
 When = Literal["success", "always"]
@@ -97,6 +98,7 @@ class TaskSpec:
         return _compact({name: value for name, value in told if name not in _DEFAULTS or value != _DEFAULTS[name]})
 
     @classmethod
+    @stored("this TODO")
     def from_json(cls, text: str) -> TaskSpec:
         """Read what `to_json` wrote."""
         tree: dict[str, Any] = json.loads(text)

@@ -235,6 +235,21 @@ async def test_a_tree(tmp_path: Path, cache: Cache) -> None:
             pass
 
 
+async def test_a_tree_is_readable_whatever_the_umask(tmp_path: Path, cache: Cache) -> None:
+    """Who reads it in a container is another user than a worker that is root."""
+    (tmp_path / "remote" / "a" / "b").mkdir(parents=True)
+    (tmp_path / "remote" / "a" / "b" / "x").touch()
+    (tmp_path / "work").mkdir()
+    before = os.umask(0o077)
+    try:
+        async with cache.lease_tree(url(tmp_path / "remote", directory=True)) as tree:
+            await place(tree, tmp_path / "work" / "data", within=tmp_path)
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "work").rglob("*")}
+    assert modes == {"data": 0o755, "a": 0o755, "b": 0o755, "x": 0o444}
+
+
 async def test_many_files_take_few_descriptors(tmp_path: Path, cache: Cache) -> None:
     (tmp_path / "remote").mkdir()
     for number in range(1500):

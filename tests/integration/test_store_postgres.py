@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import make_url
 from sqlmodel import select
 
+from state import postgres_writer
 from state.commands import (
     Cancel,
     Claim,
@@ -84,6 +85,44 @@ async def test_a_connection_that_broke_while_idle_is_replaced_unnoticed(opened: 
         _kill_connections(postgres_database)
     await store.apply([_run("last")])
     assert await _names(store) == {"r0", "r1", "r2", "last"}
+
+
+@pytest.mark.parametrize("asked", ["", "read-write"])
+async def test_who_was_led_to_what_may_only_be_read_goes_on_when_it_may_be_written_to(
+    opened: Open, postgres_database: str, asked: str
+) -> None:
+    """A failover that leads to the old primary for a while; or a provider's answer to a full disk."""
+    url = make_url(postgres_database)
+    store = opened(url.update_query_dict({"target_session_attrs": asked} if asked else {}).render_as_string(False))
+    await store.apply([_run("first")])
+    change = f'ALTER DATABASE "{url.database}" SET default_transaction_read_only = %s'
+    unhindered = url.update_query_dict({"options": "-cdefault_transaction_read_only=off"}).render_as_string(False)
+    statement(unhindered, change % "on")
+    _kill_connections(postgres_database)
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable, match="read-only"):
+            await store.apply([_run("second")])
+    assert await _names(store) == {"first"}
+    statement(unhindered, change % "off")
+    await store.apply([_run("second")])
+    assert await _names(store) == {"first", "second"}
+
+
+async def test_a_transaction_that_may_only_read_is_not_asked_again_on_the_same_connection(
+    opened: Open, postgres_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who once connected there would have stayed there."""
+    url, store = make_url(postgres_database), opened(postgres_database)
+    monkeypatch.setattr(postgres_writer, "_DEFAULTS", "")  # a server that does not tell when it is asked
+    unhindered = url.update_query_dict({"options": "-cdefault_transaction_read_only=off"}).render_as_string(False)
+    change = f'ALTER DATABASE "{url.database}" SET default_transaction_read_only = %s'
+    statement(unhindered, change % "on")
+    _kill_connections(postgres_database)
+    with pytest.raises(StoreUnavailable, match="read-only"):
+        await store.apply([_run("first")])
+    statement(unhindered, change % "off")
+    await store.apply([_run("first")])
+    assert await _names(store) == {"first"}
 
 
 async def test_connections_that_break_under_load_lose_nothing_and_repeat_nothing(

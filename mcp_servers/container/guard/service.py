@@ -49,7 +49,7 @@ class Guard:
 
     async def serve(self, listen: Path) -> None:
         """Until cancelled. What an earlier guard left is removed first: its lifelines went with it."""
-        self._settle_in((await learn(self.engine)).keeper)
+        self._settle_in((await learn(self.engine, writing=True)).keeper)
         await self._remove_left()
         server = await asyncio.start_unix_server(self._connected, sock=_socket(listen), limit=wire.LARGEST_HEAD)
         async with server:
