@@ -49,7 +49,8 @@ def hindrance(error: BaseException) -> Hindrance | None:
         case EngineAway():
             return Hindrance(str(error), error.blocks)
         case RemoteUnavailable():
-            return Hindrance(str(error), "store", host=False)
+            cause = error.__cause__  # a store on this host's own disk
+            return Hindrance(str(error), "store", host=isinstance(cause, OSError) and cause.errno in FULL | SHORT)
         case NewerDocument():
             return Hindrance(str(error), "input", host=False)
         case _:

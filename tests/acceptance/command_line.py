@@ -177,6 +177,11 @@ class Atlas:
             connection.row_factory = sqlite3.Row
             return [dict(row) for row in connection.execute(query, parameters)]
 
+    def change(self, statement: str, *parameters: object) -> None:
+        """Write to the database, past the program."""
+        with closing(sqlite3.connect(self.database, timeout=PATIENCE)) as connection, connection:
+            connection.execute(statement, parameters)
+
     def states(self) -> dict[str, str]:
         """Key to state of the newest run's TODOs; empty as long as there is none."""
         if not self.has_tables():

@@ -27,6 +27,19 @@ def small_disk(directory: Path, megabytes: int = 24) -> Generator[Path]:
         subprocess.run(["umount", "--lazy", str(directory)], check=True)
 
 
+@contextmanager
+def no_more_files(directory: Path) -> Generator[None]:
+    """As long as this lasts, a small disk has no room for another file or directory."""
+    found = os.statvfs(directory)
+
+    def allow(count: int) -> None:
+        subprocess.run(["mount", "-o", f"remount,nr_inodes={count}", str(directory)], check=True)
+
+    allow(found.f_files - found.f_ffree)
+    yield
+    allow(found.f_files)
+
+
 def fill(directory: Path) -> Path:
     """To the last byte, until this file is removed."""
     ballast = directory / "ballast"
