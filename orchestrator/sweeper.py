@@ -64,6 +64,8 @@ class Sweeper:
         self._boot = boot
         self._chores = chores
         self._troubled: set[Chore] = set()
+        self.in_time: Callable[[str, int], bool] = lambda _todo, _fence: False
+        """Whether a TODO (under this fence) is worked on in this process, and may be: whatever its deadline says."""
 
     async def run(self) -> None:
         """Sweep until cancelled."""
@@ -103,6 +105,8 @@ class Sweeper:
         found = await self._dispatch.store.read(sweeping.due)
         commands: list[Command] = []
         for todo in found.overdue:
+            if self.in_time(todo.todo, todo.fence):
+                continue
             wait = RetryPolicy.of(todo.document).wait(todo.attempt)
             commands.append(Fail(todo.todo, todo.fence, "timeout", "its owner did not end it in time", wait))
         commands += [Expire(question) for question in found.expired]

@@ -29,7 +29,7 @@ from state import frequent, tracing
 from state.commands import Claimed, ClaimedMany, ClaimNext, Complete, Fail, Refused, Release, WorkerEnded, WorkerStarted
 from state.errors import AtlasError, LeaseLost, StoreError
 from state.failpoints import failpoint
-from state.limits import POLL_SECONDS
+from state.limits import DEADLINE_GRACE_SECONDS, POLL_SECONDS
 from state.ports import Deferral, Executor, Failure, Result, Worked
 from state.records import ReleaseCause, TodoKind
 from state.room import Room
@@ -67,6 +67,7 @@ class _Running:
     task: asyncio.Task[None] | None = None
     stopped: list[Stopped] = field(default_factory=list[Stopped])
     phase: Literal["starting", "working", "settling", "settled", "given back"] = "starting"
+    since: float = field(default_factory=time.monotonic)
     cancelled: float = 0.0
     leaving: bool = False
     """It only waits for its settlement, which nothing can follow: its place and room are free."""
@@ -117,6 +118,12 @@ class Worker:
     def busy(self) -> int:
         """TODOs in progress here."""
         return len(self._running)
+
+    def in_time(self, todo: str, fence: int) -> bool:
+        """Whether this is in progress here, and no longer than it may be by a clock that stands still with us: that of
+        the database goes on while a laptop sleeps."""
+        found = self._running.get((todo, fence))
+        return found is not None and time.monotonic() - found.since < found.claim.timeout + DEADLINE_GRACE_SECONDS
 
     @property
     def rests(self) -> str | None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -154,11 +154,24 @@ def house_specs(names: Iterable[str]) -> tuple[ToolSpec, ...]:
 def read_arguments(name: str, arguments: Mapping[str, Any]) -> HouseTool:
     """The call's arguments; `BadArguments`."""
     try:
-        return HOUSE_TOOLS[name].model_validate(dict(arguments))
+        return HOUSE_TOOLS[name].model_validate(_storable(dict(arguments)))
     except ValidationError as error:
         problems = error.errors(include_url=False, include_input=False)
         words = "; ".join(f"{'.'.join(map(str, each['loc'])) or name}: {each['msg']}" for each in problems[:5])
         raise BadArguments(words) from None
+
+
+def _storable(value: object) -> object:
+    """Text without NUL, which no database takes."""
+    match value:
+        case str():
+            return value.replace("\0", "\N{SYMBOL FOR NULL}")
+        case Mapping():
+            return {key: _storable(each) for key, each in cast("Mapping[object, object]", value).items()}
+        case list():
+            return [_storable(each) for each in cast("list[object]", value)]
+        case _:
+            return value
 
 
 @cache

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 import psycopg
@@ -33,9 +34,7 @@ class PostgresStore:
     """
 
     def __init__(self, url: str, *, now: Callable[[], float] | None = None, ids: Callable[[], str] = new_id) -> None:
-        parsed = driver_url(url)
-        name = parsed.render_as_string(hide_password=True)
-        conninfo = parsed.set(drivername="postgresql").render_as_string(hide_password=False)
+        name, conninfo = _named(url)
         _prepare(url, conninfo, name)
         sender = new_id()
         self._signal, self._queued = CommitSignal(), CommitSignal()
@@ -69,17 +68,43 @@ class PostgresStore:
         self._readers.close()
 
 
-def _prepare(url: str, conninfo: str, name: str) -> None:
-    """The version rule."""
+def upgrade_postgres(url: str) -> str:
+    """Bring it to `HEAD`, unless it is newer or another program's; its name. `StoreError`."""
+    name, conninfo = _named(url)
+    with _told(name):
+        _revision(conninfo, name)
+        upgrade(url)
+    return name
+
+
+def _named(url: str) -> tuple[str, str]:
+    """What it is called without its password, and what libpq is told."""
+    parsed = driver_url(url)
+    conninfo = parsed.set(drivername="postgresql").render_as_string(hide_password=False)
+    return parsed.render_as_string(hide_password=True), conninfo
+
+
+@contextmanager
+def _told(name: str) -> Generator[None]:
     try:
-        with connect(conninfo) as connection:
-            tables = {row[0] for row in run_sql(connection, TABLES)}
-            found = run_sql(connection, READ_VERSION).fetchall() if VERSION_TABLE in tables else []
-        revision = check_version(found[0][0] if found else None, tables, name)
-        if revision is None:
-            upgrade(url)
+        yield
     except (psycopg.Error, SQLAlchemyError) as error:
         raise unavailable(name, error) from error
+
+
+def _revision(conninfo: str, name: str) -> str | None:
+    with connect(conninfo) as connection:
+        tables = {row[0] for row in run_sql(connection, TABLES)}
+        found = run_sql(connection, READ_VERSION).fetchall() if VERSION_TABLE in tables else []
+    return check_version(found[0][0] if found else None, tables, name)
+
+
+def _prepare(url: str, conninfo: str, name: str) -> None:
+    """The version rule."""
+    with _told(name):
+        revision = _revision(conninfo, name)
+        if revision is None:
+            upgrade(url)
     if revision not in (None, HEAD):
         raise StoreError(
             f"{name} is of an older Atlas (revision {revision}, this one needs {HEAD})",

@@ -47,6 +47,7 @@ _TAKE = f"""
 INSERT INTO lease (boot, lock, until, server)
 VALUES (%(boot)s, %(lock)s, extract(epoch from clock_timestamp()) + %(lease)s, {_SINCE})
 ON CONFLICT (boot) DO UPDATE SET lock = excluded.lock, until = excluded.until, server = excluded.server
+RETURNING pg_backend_pid()
 """  # noqa: S608 - our own text
 _TIDY = "DELETE FROM lease WHERE until < extract(epoch from clock_timestamp()) - %s"
 _LOOK = f"""
@@ -77,7 +78,7 @@ class PostgresLiveness:
         self._lease = lease
         self._boot = new_id()
         self._until = 0.0
-        self._lock = 0
+        self._lock = self._session = 0
         self._connection: Connection | None = None
         self.renew()
 
@@ -123,10 +124,19 @@ class PostgresLiveness:
             # Another one each time: the server may not know yet that the connection before is gone. It is taken before
             # the lease says so.
             self._lock = secrets.randbits(63)
-            run_sql(self._connection, "SELECT pg_advisory_lock(%s)", (self._lock,))
+            ((_, self._session),) = run_sql(
+                self._connection, "SELECT pg_advisory_lock(%s), pg_backend_pid()", (self._lock,)
+            )
             failpoint("liveness.locked")
             run_sql(self._connection, _TIDY, (_FORGOTTEN_SECONDS,))
-        run_sql(self._connection, _TAKE, {"boot": self._boot, "lock": self._lock, "lease": self._lease})
+        taken = {"boot": self._boot, "lock": self._lock, "lease": self._lease}
+        ((session,),) = run_sql(self._connection, _TAKE, taken)
+        if session != self._session:  # the lock may be gone any time, and others would take us for dead
+            self._hang_up()
+            raise StoreUnavailable(
+                f"{self._name}: something in between shares the server's sessions between transactions (PgBouncer?)",
+                "Name the server itself in ATLAS_DATABASE_URL, or a pooler in session mode.",
+            )
 
     def _hang_up(self) -> None:
         if self._connection:

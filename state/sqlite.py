@@ -47,13 +47,7 @@ class SqliteStore:
         def failure(error: BaseException) -> StoreError | None:
             return sqlite_failure(path, error, busy)
 
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._turnstile = Turnstile(path, busy)
-        except OSError as error:
-            raise StoreUnavailable(
-                f"cannot open {path}: {error.strerror}", "Check the path and its permissions."
-            ) from error
+        self._turnstile = _turnstile(path, busy)
         try:
             if not is_ready(path):
                 with self._turnstile:
@@ -95,6 +89,30 @@ class SqliteStore:
         hurrying.cancel()
         self._readers.close()
         self._turnstile.close()
+
+
+def upgrade_file(path: Path) -> None:
+    """Make it, or bring it to `HEAD`, unless it is newer or another program's. `StoreError`."""
+    turnstile = _turnstile(path, BUSY_SECONDS)
+    try:
+        with turnstile:
+            upgrade_sqlite(path)
+    except BaseException as error:
+        if words := sqlite_failure(path, error, BUSY_SECONDS):
+            raise words from error
+        raise
+    finally:
+        turnstile.close()
+
+
+def _turnstile(path: Path, busy: float) -> Turnstile:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return Turnstile(path, busy)
+    except OSError as error:
+        raise StoreUnavailable(
+            f"cannot open {path}: {error.strerror}", "Check the path and its permissions."
+        ) from error
 
 
 def _read_engine(path: Path) -> Engine:

@@ -129,12 +129,16 @@ class HostSandbox:
         if sys.platform != "linux" or not hasattr(os, "pidfd_open"):
             raise SandboxUnavailable("The host sandbox needs Linux 5.3 or newer.", "Use `sandbox: docker`.")
         if self._form is None:
-            self._form = "namespace" if await _answers(unshare(network=True)) else "tree"
+            answered = await _answers(unshare(network=True))
+            form: Form = "namespace" if answered else "tree"
+            if answered is None:  # a machine that is too busy may do it later
+                return form
+            self._form = form
         return self._form
 
     async def _require_isolation(self, form: Form) -> None:
         if self._network is None:
-            self._network = form == "namespace" and await _answers(unshare(network=False))
+            self._network = await _answers(unshare(network=False)) if form == "namespace" else False
         if not self._network:
             raise SandboxUnavailable(
                 "This host can't run a command without network: it allows no network namespaces to this user.",
@@ -152,7 +156,8 @@ def _limits(command: SandboxCommand, form: Form) -> list[str]:
     return limits
 
 
-async def _answers(prefix: list[str]) -> bool:
+async def _answers(prefix: list[str]) -> bool | None:
+    """None: not in time."""
     if shutil.which(prefix[0]) is None:
         return False
     process = await asyncio.create_subprocess_exec(
@@ -167,7 +172,7 @@ async def _answers(prefix: list[str]) -> bool:
         async with asyncio.timeout(PROBE_SECONDS):
             return await process.wait() == 0
     except TimeoutError:
-        return False
+        return None
     finally:
         if process.returncode is None:
             with suppress(ProcessLookupError):

@@ -20,7 +20,7 @@ from orchestrator.agents.models import Models
 from orchestrator.agents.proving import Prover
 from orchestrator.agents.situation import situation
 from orchestrator.agents.workspace import Workspace
-from orchestrator.plan.checks import ALONE, Around
+from orchestrator.plan.checks import ALONE, RESERVED, Around
 from orchestrator.plan.reading import canonical, canonical_hash, read_plan
 from orchestrator.replanning import Revision
 from roles.desk import Answered, Checked, Judged, Taken
@@ -30,7 +30,7 @@ from roles.role import Duty
 from roles.rulings import outcome_of
 from roles.toolbox import Toolbox
 from roles.untrusted import as_data
-from state.errors import DocumentError, LeaseLost, SandboxError
+from state.errors import InputError, LeaseLost, SandboxError
 from state.ports import Exit, Store, WriteOutput
 from state.records import Evidence
 from state.tables import Question
@@ -146,8 +146,10 @@ class HouseDesk:
             known = self.revision
             around = Around(known.needable, known.taken) if known else ALONE
             plan = read_plan(None, text.encode("utf-8", "replace"), around)
-        except DocumentError as error:
+        except InputError as error:
             return Judged(problems=str(error))
+        if ours := [todo.id for todo in plan.todos if RESERVED.fullmatch(todo.id)]:
+            return Judged(problems=f"{ours[0]} is a TODO of Atlas's own; take another id")
         said = plan.model_fields_set - {"atlas", "name", "goal", "todos", "concurrency"}
         if said or not plan.todos:
             return Judged(problems=f"leave out: {', '.join(sorted(said))}" if said else "it has no todos")

@@ -132,7 +132,9 @@ class Workshop:
             room=room_here(house.settings), alone=run is not None,
         )  # fmt: skip
         waking = house.waking(placement, meter.woken if meter else None)
-        return Worker(house.dispatch, waking, self.executors, claims, self.publisher.of_todo, meter)
+        worker = Worker(house.dispatch, waking, self.executors, claims, self.publisher.of_todo, meter)
+        self.sweeper.in_time = worker.in_time
+        return worker
 
     def heartbeat(self, worker: Worker) -> Heartbeat:
         """Starts beating."""

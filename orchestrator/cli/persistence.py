@@ -67,18 +67,18 @@ def database_path(url: str) -> Path:
 
 
 def upgrade_database(url: str) -> str:
-    """Bring the database to the newest revision; returns its name without a password. Blocks."""
-    from state.migrations import upgrade
-
+    """Bring the database to the newest revision; returns its name without a password. Blocks. `StoreTooNew` for one
+    that is newer, `StoreUnavailable` for one that is some other program's, or away."""
     if is_server(url):
-        from sqlalchemy import make_url
+        from state.postgres import upgrade_postgres
 
         with _decoded(url):
-            upgrade(url)
-        return make_url(url).render_as_string(hide_password=True)
+            return upgrade_postgres(url)
+    from state.sqlite import upgrade_file
+
     path = database_path(url)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    upgrade(f"{_FILE}{path}")
+    upgrade_file(path)
     return str(path)
 
 

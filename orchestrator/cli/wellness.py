@@ -80,7 +80,11 @@ async def endpoint(watched: Watched, house: House, worker: Worker, heartbeat: He
 
     health = Health(
         {"lease": lease_fresh(lambda: heartbeat.age)},
-        {"database": database_answers(lambda: measured.silent), "worker": not_draining(lambda: worker.draining)},
+        {
+            "database": database_answers(lambda: measured.silent),
+            "worker": not_draining(lambda: worker.draining),
+            "host": lambda: worker.rests,
+        },
         text,
     )
     try:

@@ -103,7 +103,7 @@ class _Frozen:
         """Its TODOs, if it was approved, or a person accepts it as it is."""
         known = outcome_of(self.desk.record.standing)
         if not known.get("approved"):
-            key = f"findings/{known['hash']}"
+            key = f"findings/{self.claim.epoch}/{self.claim.attempt}/{known['hash']}"
             answer = await self.desk.answered(key)
             if answer is None:
                 return Asked(key, _findings(known), [ACCEPT, REJECT])

@@ -119,6 +119,7 @@ class Teller:
     def __init__(self, store: Store, sink: Sink, boot: str, *, lease: float = LEASE_SECONDS) -> None:
         self._store = store
         self._sink = sink
+        self._lease = lease
         self._hold = SinkHold(store, sink.name, boot, lease)
 
     async def run(self) -> None:
@@ -142,7 +143,7 @@ class Teller:
             except SinkAway as error:
                 pause = min(error.after or wait, _LONGEST_WAIT)
                 log.warning("%s; trying again in %.0f s", error.message, pause)
-                await asyncio.sleep(pause)
+                await self._pause(pause)
                 wait = min(2 * wait, _LONGEST_WAIT)
             except StoreError as error:
                 log.warning("%s: %s", self._sink.name, error.message)
@@ -152,6 +153,15 @@ class Teller:
                 await asyncio.sleep(_LONGEST_WAIT)
             number = await self._changed(number)
             await asyncio.sleep(_GATHER_SECONDS)
+
+    async def _pause(self, seconds: float) -> None:
+        """Still the one that tells: another one would begin with the shortest pause, and so would we after it."""
+        clock = asyncio.get_running_loop().time
+        end = clock() + seconds
+        while (left := end - clock()) > 0:
+            await asyncio.sleep(min(left, self._lease / 3))
+            with suppress(ToldElsewhere, StoreError):  # the next round tells
+                await self._hold.keep()
 
     async def round(self) -> bool:
         """Tell what there is to tell now, or a part of it; whether there is more."""

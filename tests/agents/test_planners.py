@@ -86,6 +86,11 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "with a key of the house's": (submits(agent(id="report")), "report"),
     "with another key of the house's": (submits(agent(id="approve-plan")), "approve-plan"),
     "with the key of the planning itself": (submits(agent(id="plan")), "another id"),
+    "with a key of the house's for a command": (submits({"id": "report", "run": "true"}), "report"),
+    "with a review of a command": (
+        submits({"id": "a", "run": "true", "verify": [{"run": "true", "review": "metis"}]}),
+        "reviewed",
+    ),
     "that pushes": (submits({"id": "a", "push": "origin"}), "push"),
     "with another repository": (submits(agent(), repo="/etc"), "repo"),
     "with another branch": (submits(agent(), base="other"), "base"),

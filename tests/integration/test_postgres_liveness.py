@@ -91,3 +91,17 @@ async def test_nobody_renews_while_the_server_is_away(server: PostgresServer) ->
             one.renew()
     finally:
         one.close()
+
+
+async def test_a_pooler_that_shares_sessions_is_told_of(postgres_cleared: str) -> None:
+    """It answers, and the lock is on a session that may end any time: others would take us for dead, and we would go
+    on. Here the next statement is answered by another session."""
+    one, other = PostgresLiveness(postgres_cleared), PostgresLiveness(postgres_cleared)
+    mine, theirs = vars(one)["_connection"], vars(other)["_connection"]
+    vars(one)["_connection"] = theirs
+    with pytest.raises(StoreUnavailable, match="PgBouncer"):
+        one.renew()
+    mine.close()
+    other.close()
+    assert one.renew()
+    one.close()

@@ -99,6 +99,27 @@ async def test_all_that_happens_is_told_in_order(store: SqliteStore) -> None:
     assert all(seqs == list(range(1, last[run] + 1)) for run, seqs in listener.told.items())
 
 
+async def test_who_waits_for_a_sink_stays_the_one_who_tells(store: SqliteStore) -> None:
+    """Another worker would take it after the lease, and begin with the shortest pause: a dead endpoint was asked all
+    the time, by all of them in turn."""
+
+    @dataclass
+    class Dead(Listener):
+        tries: int = 0
+
+        async def tell(self, events: Sequence[EventView]) -> None:
+            self.tries += 1
+            raise SinkAway("dead", after=2.0)
+
+    first, second = Dead(), Dead()
+    await submit(store, "r")
+    async with telling(store, first, lease=0.3):
+        await until(lambda: first.tries == 1)
+        async with telling(store, second, boot="w2", lease=0.3):
+            await asyncio.sleep(1.2)  # four leases, and not all of the pause
+    assert (first.tries, second.tries) == (1, 0)
+
+
 async def test_who_comes_next_goes_on_where_it_stands(store: SqliteStore) -> None:
     first, second = Listener(), Listener()
     await submit(store, "r")
