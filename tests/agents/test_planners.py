@@ -88,7 +88,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "with the key of the planning itself": (submits(agent(id="plan")), "another id"),
     "with a key of the house's for a command": (submits({"id": "report", "run": "true"}), "report"),
     "with a review of a command": (
-        submits({"id": "a", "run": "true", "verify": [{"run": "true", "review": "metis"}]}),
+        submits({"id": "a", "run": "true", "verify": [{"run": "true"}, {"review": "metis"}]}),
         "reviewed",
     ),
     "that pushes": (submits({"id": "a", "push": "origin"}), "push"),
