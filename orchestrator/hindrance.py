@@ -67,9 +67,10 @@ def _full(where: str) -> Hindrance:
 
 async def put_off(dispatch: Dispatch, claim: Claimed, found: Hindrance, placement: str) -> Result:
     """It goes on later, where it stands and wherever that may be: 5 s from now, twice as long each time, and blocked at
-    the seventh time in a row. Whoever waits for a run of his own process is told at once of what does not pass."""
+    the seventh time in a row. Whoever waits for a run of his own process is told at once of what does not pass; but
+    what a role has done so far was paid for, and for a store it waits."""
     blockage = Blockage(found.reason, found.what)
-    if placement != QUEUE and not found.passing:
+    if placement != QUEUE and not found.passing and not (claim.kind != "task" and found.reason == "store"):
         return blockage
     times = 1 + await dispatch.store.read(lambda session: reading.times_put_off(session, claim.todo))
     if times > ERRORS:

@@ -22,6 +22,7 @@ _PART = 8
 _BRIEF_BYTES = 60_000
 _CALLS = 200
 _GIST = 120
+_WHERE = "# Where this conversation was\n\nIt became too long. Here is what matters of it; go on from there."
 
 
 def compacted(record: Record, duty: str, talk: int, seq: int, fresh: int, essentials: str) -> list[Said]:
@@ -30,8 +31,8 @@ def compacted(record: Record, duty: str, talk: int, seq: int, fresh: int, essent
     brief = "".join(block.text for block in record.messages(talk, 1)[0].blocks if isinstance(block, Text))
     checklist = Items.from_json(record.standing.checklist)
     parts = [
-        brief[:_BRIEF_BYTES],
-        "# Where this conversation was\n\nIt became too long. Here is what matters of it; go on from there.",
+        brief.partition(f"\n\n{_WHERE}")[0][:_BRIEF_BYTES],  # if it was shortened before, what was said then is old
+        _WHERE,
         f"The checklist:\n{checklist.shown()}" if checklist.items else "",
         essentials,
         as_data("calls made so far, oldest first", "\n".join(_calls(record, talk, seq)) or "none"),

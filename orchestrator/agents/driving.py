@@ -8,7 +8,7 @@ import json
 import time
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from mcp_servers.storage.threads import completed
 from orchestrator.agents.bounds import Bounds
@@ -22,7 +22,7 @@ from roles.acting import Actor
 from roles.checkpoints import LEASE, StoreSaver
 from roles.desk import Desk
 from roles.models.prices import PriceTable
-from roles.position import Position, after, begin
+from roles.position import Position, Step, after, begin
 from roles.record import Record
 from roles.role import DUTIES
 from roles.rulings import AWAY, Houseman, outcome_of
@@ -78,7 +78,7 @@ class Drive:
         if at is None:
             given = after(begin(duty, DUTIES[duty].role), {"talks": max(self.record.talks, default=0)})
         elif not state.next:
-            given = after(at, {"exit": "", "stop": {}})
+            given = after(after(begin(duty, DUTIES[duty].role), cast(Step, at)), {"exit": "", "stop": {}})
         graph: Any = self.graph
         try:
             with _untraced(), self.saver.joined((claim.todo, claim.fence), self.record.keep_checkpoint):

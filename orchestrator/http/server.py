@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import socket
+import sys
+import termios
 from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
 
 HEAD_SECONDS = 10.0
 """In which the head of a request must have arrived, once its first byte has, or the connection was made."""
+STALLED_SECONDS = 30.0
+"""For which nothing of what was sent has to be taken, for a connection to be cut off."""
 MESSAGE_BYTES = 128 << 10
 """Of a WebSocket; who sends more is cut off (1009)."""
 _END_SECONDS = 5
@@ -27,11 +32,13 @@ _IDLE_SECONDS = 20
 
 
 class PatientOnlySoLong(H11Protocol):
-    """A connection on which no request comes is closed; one can be cut off by whoever answers on it."""
+    """A connection on which no request comes is closed, and so is one on which nothing that is sent is taken; one can
+    be cut off by whoever answers on it."""
 
     def __init__(self, config: uvicorn.Config, server_state: Any, app_state: dict[str, Any], **more: Any) -> None:  # noqa: ANN401
         super().__init__(config, server_state, {**app_state, ABORT: self._abort}, **more)
         self._patience: asyncio.TimerHandle | None = None
+        self._stalled: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """As asyncio has it."""
@@ -49,7 +56,38 @@ class PatientOnlySoLong(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """As asyncio has it."""
         self._stop_waiting()
+        self._moves()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """As asyncio has it."""
+        super().pause_writing()
+        self._watch_what_is_left(0)
+
+    def resume_writing(self) -> None:
+        """As asyncio has it."""
+        self._moves()
+        super().resume_writing()
+
+    def _watch_what_is_left(self, before: int) -> None:
+        left = self._left()
+        if left == before:
+            self.transport.abort()
+        else:
+            self._stalled = self.loop.call_later(STALLED_SECONDS, self._watch_what_is_left, left)
+
+    def _left(self) -> int:
+        """Bytes that the other end has not taken: ours, and the system's, which takes long before it asks for more."""
+        here = self.transport.get_write_buffer_size()
+        with suppress(OSError):
+            asked = fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
+            here += int.from_bytes(asked, sys.byteorder)
+        return here
+
+    def _moves(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
 
     def _answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete  # pyright: ignore[reportUnnecessaryComparison]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import socket
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
@@ -13,12 +14,14 @@ from fastapi import FastAPI, Request
 from starlette.responses import Response
 
 from mcp_servers.serving import Address, listening
+from orchestrator.http import server
 from orchestrator.http.bounds import Bounds
 from orchestrator.http.problems import handle
 from orchestrator.http.server import serving
 from orchestrator.http.streams import EventStream, Streams, event
 
 SHORT, PATIENCE = 0.5, 30.0
+LARGE = 20_000_000
 
 
 class Endless:
@@ -50,7 +53,11 @@ async def served(source: Endless, streams: Streams) -> AsyncGenerator[int]:
     async def body(request: Request) -> Response:
         return Response(str(len(await request.body())))
 
-    _ = events, body
+    @app.get("/large")
+    async def large() -> Response:
+        return Response(bytes(LARGE))
+
+    _ = events, body, large
     with listening(Address(port=0)) as listener:
         async with serving(Bounds(app, frozenset(), seconds=SHORT), listener, streams.close):
             yield listener.getsockname()[1]
@@ -89,6 +96,32 @@ async def test_who_does_not_read_is_cut_off_and_is_given_no_more() -> None:
                 while await reader.read(65_536):
                     pass
         assert source.given == given
+        writer.close()
+
+
+@pytest.mark.parametrize("slowly", [True, False])
+async def test_who_does_not_take_an_answer_is_cut_off_and_who_is_slow_is_not(
+    monkeypatch: pytest.MonkeyPatch, slowly: bool
+) -> None:
+    """It took no token: a thousand of them held all of a server's connections."""
+    monkeypatch.setattr(server, "STALLED_SECONDS", SHORT)
+    async with served(Endless(), Streams()) as port:
+        reader, writer = await connected(port, "GET /large")
+        writer.write(b"Connection: close\r\n\r\n")
+        taken = len(await reader.read(4096))
+        if not slowly:
+            writer.transport.pause_reading()  # type: ignore[attr-defined]
+            await asyncio.sleep(4 * SHORT)
+            writer.transport.resume_reading()  # type: ignore[attr-defined]
+        with contextlib.suppress(ConnectionError):
+            async with asyncio.timeout(PATIENCE):
+                for count in itertools.count():
+                    if not (data := await reader.read(1 << 20)):
+                        break
+                    taken += len(data)
+                    if slowly and count < 40:
+                        await asyncio.sleep(SHORT / 10)
+        assert (taken > LARGE) is slowly
         writer.close()
 
 
