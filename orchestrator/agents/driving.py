@@ -89,6 +89,7 @@ class Drive:
                     pass
                 await self.record.flush()
         finally:  # a reply that was paid for is booked, whoever stopped us; the rest, if the TODO is still ours
+            self.record.later(standing=self.record.stands(seconds=enforcing.spent().seconds))
             with suppress(LeaseLost):
                 await completed(self.record.flush())
         final = await self.graph.aget_state(config)

@@ -21,6 +21,7 @@ from orchestrator.agents.proving import Prover
 from orchestrator.agents.situation import situation
 from orchestrator.agents.workspace import Workspace
 from orchestrator.plan.checks import ALONE, RESERVED, Around
+from orchestrator.plan.document import Todo
 from orchestrator.plan.reading import canonical, canonical_hash, read_plan
 from orchestrator.replanning import Revision
 from roles.desk import Answered, Checked, Judged, Taken
@@ -40,6 +41,15 @@ _BRIEFS = {
     "diagnose": briefs.diagnose_brief, "review": briefs.review_brief, "distil": briefs.distil_brief,
     "report": briefs.report_brief, "consult_oracle": briefs.known_brief, "consult_librarian": briefs.known_brief,
 }  # fmt: skip
+
+
+_LONGEST = 24 * 3600.0
+_RETRIES = 5
+"""Of a TODO that a model plans: of what it costs, no budget need be there to bound it."""
+
+
+def _retries(todo: Todo) -> int:
+    return todo.retries.max if todo.retries else 0
 
 
 @dataclass(slots=True)
@@ -159,6 +169,10 @@ class HouseDesk:
             return Judged(problems=f"{pushing[0]}: only a person's plan may push")
         if hiding := [todo.id for todo in plan.todos if todo.secrets or todo.inputs or todo.outputs]:
             return Judged(problems=f"{hiding[0]}: secrets, inputs and outputs are for people's plans")
+        if long := [todo.id for todo in plan.todos if (todo.timeout or 0) > _LONGEST or _retries(todo) > _RETRIES]:
+            return Judged(
+                problems=f"{long[0]}: a timeout over a day or more than {_RETRIES} retries are for people to give"
+            )
         if reaching := [todo.id for todo in plan.todos if todo.resources.network]:
             return Judged(
                 problems=f"{reaching[0]}: a network is for people's plans to give; leave out resources.network"

@@ -91,6 +91,8 @@ REFUSED: dict[str, tuple[Any, str]] = {
         submits({"id": "a", "run": "true", "verify": [{"run": "true"}, {"review": "metis"}]}),
         "reviewed",
     ),
+    "with a TODO for weeks": (submits(agent(timeout="20d")), "over a day"),
+    "with a TODO for ever": (submits({"id": "a", "run": "false", "retries": {"max": 20}}), "retries"),
     "that pushes": (submits({"id": "a", "push": "origin"}), "push"),
     "with another repository": (submits(agent(), repo="/etc"), "repo"),
     "with another branch": (submits(agent(), base="other"), "base"),

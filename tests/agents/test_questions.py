@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from state.errors import Conflict, InputError
 from tests.agents.cast import DONE, Answering, Heard, acts, call, runs, writes
-from tests.agents.world import PATIENCE, World, opened, todo
+from tests.agents.world import PATIENCE, SMALL, World, opened, todo
 from tests.services.model_wires import Wire
 
 WHICH = call("ask_person", question="Which answer is right?", choices=["right", "wrong"])
@@ -92,6 +93,22 @@ async def test_one_question_after_the_other(tmp_path: Path) -> None:
         *_, last = world.stage.by("hephaestus")
         answers = [result for turn in last.turns for result in turn.results]
         assert answers == ["me answers: yes", "me answers: no", "me answers: perhaps"]
+
+
+async def test_asking_in_between_gives_nobody_more_time(tmp_path: Path) -> None:
+    """The seconds of an attempt are those of all workers that had it, however often it paused."""
+    again = [runs("sleep 1.5"), call("ask_person", question="Sure?")]
+    bounds = replace(SMALL, caps=replace(SMALL.caps, seconds=5.0))
+    async with opened(tmp_path, cast={"hephaestus": acts(*[again] * 8)}, bounds=bounds) as world:
+        await world.play(todo())
+        for number in range(1, 7):
+            if not await _asked(world, number):
+                break
+            await world.answer("yes")
+        state, reason, detail = (await world.told())["fix"]
+        assert (state, reason) == ("failed", "cap"), detail
+        assert "seconds" in (detail or "")
+        assert len(await world.questions()) < 6
 
 
 async def test_an_answer_that_is_no_choice_is_refused_and_an_answer_stands(tmp_path: Path) -> None:
