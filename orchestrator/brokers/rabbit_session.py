@@ -1,4 +1,5 @@
-"""One connection to RabbitMQ and its channels, for as long as all of it lives.
+"""Two connections to RabbitMQ and their channels, for as long as all of it lives: while it has an alarm (memory, disk),
+a server reads nothing more from a connection that publishes, so that nothing would be acknowledged on it either.
 
 A session is never mended: when any part of it is lost, all of it is closed, and another is opened. (aio-pika's own
 robust connection mends part by part: a channel that can't be restored at the first try stays dead beside a connection
@@ -60,9 +61,10 @@ def reason(error: BaseException) -> str:
 
 @dataclass(slots=True)
 class Session:
-    """`publishing` confirms, and raises what could not be routed."""
+    """`publishing`, on `speaking`, confirms, and raises what could not be routed; all else is on `connection`."""
 
     connection: AbstractConnection
+    speaking: AbstractConnection
     admin: AbstractChannel
     publishing: AbstractChannel
     topology: Topology
@@ -72,6 +74,17 @@ class Session:
         """Return when the connection or one of its own channels has ended."""
         ends = [asyncio.ensure_future(each.closed()) for each in (self.admin, self.publishing)]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+
+    async def takes(self) -> bool:
+        """Whether it takes what is published: it has no alarm, as far as it has told us. It does after the first that
+        is published."""
+        transport = self.speaking.transport
+        if transport is None:
+            return True
+        ready = asyncio.ensure_future(transport.ready())
+        await asyncio.sleep(0)
+        ready.cancel()
+        return ready.done() and not ready.cancelled()
 
     def repair(self) -> None:
         """Declare again what somebody has deleted, in the background and not at once."""
@@ -86,21 +99,27 @@ class Session:
             log.debug("%s: %s", self.topology.prefix, reason(error))
 
     async def close(self) -> None:
-        """Return when all is closed, or after two seconds."""
+        """Return when all is closed, or after four seconds."""
         if self._repair:
             await ended(self._repair)
-        try:
-            await reached(self.connection.close(), _CLOSE_SECONDS)
-        except TROUBLE as error:
-            log.debug("%s: %s", self.topology.prefix, reason(error))
+        for each in (self.speaking, self.connection):
+            try:
+                await reached(each.close(), _CLOSE_SECONDS)
+            except TROUBLE as error:
+                log.debug("%s: %s", self.topology.prefix, reason(error))
 
 
 @asynccontextmanager
 async def opened(url: URL, topology: Topology) -> AsyncGenerator[Session]:
     """A session on which everything is declared. Errors: TROUBLE."""
     connection = await reached(aio_pika.connect(url))
+    try:
+        speaking = await reached(aio_pika.connect(url))
+    except BaseException:
+        await connection.close()
+        raise
     admin = connection.channel(publisher_confirms=False)
-    session = Session(connection, admin, connection.channel(on_return_raises=True), topology)
+    session = Session(connection, speaking, admin, speaking.channel(on_return_raises=True), topology)
     try:
         await reached(admin.initialize())
         await reached(topology.declare(admin))

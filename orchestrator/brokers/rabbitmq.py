@@ -36,6 +36,7 @@ _SENT_TURNS = 3
 
 _JSON = "application/json"
 _AWAY = "Is it running, and is ATLAS_BROKER_URL right? It is tried again all the time; TODOs are found by polling."
+_ALARM = "its alarm (memory, disk) stops all publishing"
 _DECLARED_OTHERWISE = "PRECONDITION_FAILED"
 _OTHERWISE = "Another version of Atlas made it. Delete the queue or exchange on the server: nothing is lost with it."
 
@@ -153,6 +154,8 @@ class Rabbit:
         session = self._session
         if session is None:
             raise self._unavailable(self._trouble)
+        if not await session.takes():  # all of it would arrive when the alarm is over, each time it was tried
+            raise self._unavailable(_ALARM)
         target = await session.publishing.get_exchange(exchange, ensure=False)
         calls = [target.publish(message, key) for key, message in messages]
         try:
@@ -160,7 +163,8 @@ class Rabbit:
             _after_turns(_SENT_TURNS, "broker.sent")
             results = await reached(confirming, CONFIRM_SECONDS)
         except TROUBLE as error:
-            raise self._unavailable(f"not confirmed: {reason(error)}") from error
+            why = reason(error) if await session.takes() else _ALARM
+            raise self._unavailable(f"not confirmed: {why}") from error
         for error in results:
             if isinstance(error, (*TROUBLE, asyncio.CancelledError)) and not isinstance(error, PublishError):
                 refused = "refused" if isinstance(error, DeliveryError) else "not confirmed"

@@ -9,6 +9,7 @@ from contextlib import suppress
 
 import pytest
 
+from orchestrator.brokers import rabbitmq
 from orchestrator.brokers.rabbit_broker import ENVELOPE, RabbitBroker
 from orchestrator.brokers.rabbitmq import Event, Rabbit
 from state.errors import BrokerUnavailable, SettingsError
@@ -64,6 +65,45 @@ async def test_rabbitmq_gives_a_subscriber_the_next_one_once_it_acknowledged(
         await real.publish([f"t{number}"])
     await until(lambda: len(slow.seen) + len(quick.seen) == 21)
     assert len(slow.seen) == 1
+
+
+@pytest.mark.rabbitmq
+async def test_rabbitmq_with_an_alarm_is_told_of_and_hears_acknowledgements(
+    real: RabbitBroker, rabbitmq_own: RabbitServer, rabbitmq_prefix: str, subscribe: Subscribe,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """It reads nothing more from a connection that has published: on the same one, nobody could have acknowledged."""
+    monkeypatch.setattr(rabbitmq, "CONFIRM_SECONDS", 1.0)
+    subscriber, told = subscribe(real, lazy=True), list[str]()
+    await real.publish(["before"])
+    await until(lambda: subscriber.seen)
+
+    async def unacknowledged(count: int) -> None:
+        """Once it says so: it looks every five seconds."""
+        columns = ("name", "messages_unacknowledged")
+        async with asyncio.timeout(60):
+            while True:
+                listed = await asyncio.to_thread(rabbitmq_own.control, "list_queues", "--formatter=json", *columns)
+                found = {row["name"]: row[columns[1]] for row in json.loads(listed)}
+                if found[f"{rabbitmq_prefix}.todos"] == count:
+                    return
+
+    await asyncio.to_thread(rabbitmq_own.control, "set_vm_memory_high_watermark", "absolute", "1")
+    try:
+        async with asyncio.timeout(60):
+            while len(told) < 2:
+                try:
+                    await real.publish(["meanwhile"])
+                except BrokerUnavailable as error:
+                    told.append(error.message)
+        assert "not confirmed: its alarm (memory, disk)" in told[0]
+        assert "did not take it: its alarm (memory, disk)" in told[1]
+        await unacknowledged(1)
+        await subscriber.wake_ups[0].acknowledge()
+        await unacknowledged(0)
+    finally:
+        await asyncio.to_thread(rabbitmq_own.control, "set_vm_memory_high_watermark", "0.4")
+    await published(real, ["later"])
 
 
 _FOREIGN = {
