@@ -34,7 +34,6 @@ READY_SECONDS = 5 * POLL_SECONDS
 """A worker that polls hears from its database within one poll and a commit, however busy it is."""
 _END_SECONDS = 1
 """What answers under way have, once the server is to end."""
-_CONNECTIONS = 100
 _LAST_PORT = 65_535
 
 Verdict = str | None
@@ -109,7 +108,7 @@ async def serving(health: Health, *, port: int, host: str = "127.0.0.1") -> Asyn
 
     with _listening(host, port) as listener:
         config = uvicorn.Config(
-            _app(health), http=PatientOnlySoLong, limit_concurrency=_CONNECTIONS, log_config=None,
+            _app(health), http=PatientOnlySoLong, log_config=None,
             log_level="warning", access_log=False, lifespan="off", ws="none",
             server_header=False, timeout_graceful_shutdown=_END_SECONDS,
         )  # fmt: skip

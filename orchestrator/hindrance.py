@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mcp_servers.git.program import GitError
@@ -13,7 +14,8 @@ from orchestrator.dispatch import Dispatch
 from orchestrator.enforcer import BACKOFF_LIMIT, BACKOFF_SECONDS, ERRORS
 from state import reading
 from state.commands import Claimed, Say
-from state.errors import FULL, SHORT, EngineAway, NewerDocument, RemoteUnavailable
+from state.errors import FULL, SHORT, EngineAway, NewerDocument, RemoteUnavailable, StoreError
+from state.limits import POLL_SECONDS
 from state.ports import Blockage, Deferral, Reporter, Result
 from state.records import QUEUE, BlockReason
 from state.stored import UPGRADE
@@ -72,13 +74,16 @@ async def put_off(dispatch: Dispatch, claim: Claimed, found: Hindrance, placemen
     blockage = Blockage(found.reason, found.what)
     if placement != QUEUE and not found.passing and not (claim.kind != "task" and found.reason == "store"):
         return blockage
-    times = 1 + await dispatch.store.read(lambda session: reading.times_put_off(session, claim.todo))
-    if times > ERRORS:
-        return blockage
-    after = min(BACKOFF_SECONDS * 2 ** (times - 1), BACKOFF_LIMIT)
-    told = json.dumps({"text": f"waits {after:g} s: {found.what}"[:_TOLD]}, ensure_ascii=False)
-    await dispatch.one(Say(claim.todo, claim.fence, "todo.progress", told))
-    return Deferral("waiting", after)
+    try:
+        times = 1 + await dispatch.store.read(lambda session: reading.times_hindered(session, claim.todo))
+        if times > ERRORS:
+            return blockage
+        after = min(BACKOFF_SECONDS * 2 ** (times - 1), BACKOFF_LIMIT)
+        told = json.dumps({"text": f"waits {after:g} s: {found.what}"[:_TOLD]}, ensure_ascii=False)
+        await dispatch.one(Say(claim.todo, claim.fence, "todo.progress", told))
+    except StoreError:  # whatever it was, the database is away as well
+        return Deferral("waiting", POLL_SECONDS)
+    return Deferral("hindered", after)
 
 
 class Rest:
@@ -105,9 +110,16 @@ class Rest:
         if self.why is not None and began >= self._until:
             self._times, self.why = 0, None
 
-    def slots(self, free: int) -> int:
-        """Of so many free ones, those to be used."""
-        return free if self.why is None else 0 if time.monotonic() < self._until else min(free, 1)
+    @property
+    def now(self) -> bool:
+        """Whether it takes nothing."""
+        return self.why is not None and time.monotonic() < self._until
+
+    def slots(self, free: int, began: Iterable[float]) -> int:
+        """Of so many free ones, those to be used, where what is in progress `began` then."""
+        if self.why is None:
+            return free
+        return 0 if self.now or any(each >= self._until for each in began) else min(free, 1)
 
 
 class _Unknown:

@@ -31,7 +31,7 @@ from state.errors import AtlasError, LeaseLost, StoreError
 from state.failpoints import failpoint
 from state.limits import DEADLINE_GRACE_SECONDS, POLL_SECONDS
 from state.ports import Deferral, Executor, Failure, Result, Worked
-from state.records import ReleaseCause, TodoKind
+from state.records import QUEUE, ReleaseCause, TodoKind
 from state.room import Room
 
 log = logging.getLogger(__name__)
@@ -126,9 +126,9 @@ class Worker:
         return found is not None and time.monotonic() - found.since < found.claim.timeout + DEADLINE_GRACE_SECONDS
 
     @property
-    def rests(self) -> str | None:
-        """Why it takes less than it could, or nothing."""
-        return self._rest.why
+    def rests(self) -> bool:
+        """Whether it takes nothing, as its host is in trouble."""
+        return self._rest.now
 
     @property
     def draining(self) -> bool:
@@ -172,7 +172,7 @@ class Worker:
 
     async def _claim(self) -> None:
         working = [running.claim for running in self._running.values() if not running.leaving]
-        free = self._rest.slots(self._claims.slots - len(working))
+        free = self._rest.slots(self._claims.slots - len(working), (each.since for each in self._running.values()))
         if free <= 0 or not self.leased():
             self._waking.no_room()
             return
@@ -299,7 +299,7 @@ class Worker:
             await self._release(claim, "lease_lost")
         except Exception as error:
             log.warning("%s: %s", claim.key, error, exc_info=not isinstance(error, AtlasError))
-            self._unsure = True  # if it is not settled, this worker owns it all the same
+            await self._unsettled(running, error)
         finally:
             self._gone(running)
 
@@ -332,13 +332,23 @@ class Worker:
         self._rest.over(began)
         return result
 
-    async def _hindered(self, claim: Claimed, found: Hindrance) -> Result:
-        if found.host:
-            self._rest.begin(found.what)
+    async def _unsettled(self, running: _Running, error: Exception) -> None:
+        """This worker owns it, and nobody works on it."""
+        claim = running.claim
+        if running.phase != "settling":
+            return
+        defect = Hindrance(f"its result could not be settled: {type(error).__name__}: {error}", "stuck")
         try:
-            return await put_off(self._dispatch, claim, found, self._claims.placement)
-        except StoreError:
-            return Deferral("waiting", POLL_SECONDS)
+            put = await put_off(self._dispatch, claim, defect, QUEUE)
+            await self._dispatch.persistently(settlement(claim, put, self._claims.boot))
+        except Exception:
+            log.exception("%s: could not be given back, either", claim.key)
+            self._unsure = True
+
+    async def _hindered(self, claim: Claimed, found: Hindrance) -> Result:
+        if found.host and (found.passing or self._claims.placement == QUEUE):
+            self._rest.begin(found.what)
+        return await put_off(self._dispatch, claim, found, self._claims.placement)
 
     async def _settle(self, claim: Claimed, result: Result) -> tuple[bool, Again | None]:
         """(whether the TODO has now ended with outputs, what to do when the run's head has moved)"""

@@ -116,9 +116,9 @@ class Actor:
         return ruling
 
     async def _stopped(
-        self, duty: Duty, place: tuple[int, int, int], call: ToolCall, trouble: SandboxError | LeaseLost
+        self, duty: Duty, place: tuple[int, int, int], call: ToolCall, trouble: SandboxError | LeaseLost | OSError
     ) -> Ruling:
-        if isinstance(trouble, LeaseLost | EngineAway):
+        if isinstance(trouble, LeaseLost | EngineAway | OSError):
             raise trouble  # whoever is next finds the intent, and an outcome that nobody knows
         return await self._said(place, call, replace(no_sandbox(trouble), events=[self._event(duty, call, "failed")]))
 

@@ -35,17 +35,19 @@ def compacted(record: Record, duty: str, talk: int, seq: int, fresh: int, essent
         _WHERE,
         f"The checklist:\n{checklist.shown()}" if checklist.items else "",
         essentials,
-        as_data("calls made so far, oldest first", "\n".join(_calls(record, talk, seq)) or "none"),
+        as_data("calls made so far, oldest first", "\n".join(_calls(record, duty, talk, seq)) or "none"),
         as_data("the end of the conversation", "\n\n".join(_end(record, talk, seq, room))),
     ]
     return [record.user(fresh, 1, duty, [Text("\n\n".join(part for part in parts if part))])]
 
 
-def _calls(record: Record, talk: int, seq: int) -> Iterator[str]:
+def _calls(record: Record, duty: str, talk: int, seq: int) -> Iterator[str]:
+    """Of this conversation, and of those that it goes on from."""
+    before = {each for each, turns in record.talks.items() if each < talk and turns and turns[0].speaker == duty}
     found = [
         f"{tool.name} {_gist(tool.arguments)}: {tool.state}"
         for (of, at, _), tool in sorted(record.tools.items())
-        if of == talk and at <= seq
+        if of in before or (of == talk and at <= seq)
     ]
     if len(found) > _CALLS:
         yield f"({len(found) - _CALLS} older ones are left out)"

@@ -64,7 +64,7 @@ class Desk(Protocol):
         """The tools of this duty."""
         ...
 
-    def trouble(self) -> SandboxError | LeaseLost | None:
+    def trouble(self) -> SandboxError | LeaseLost | OSError | None:
         """What kept a command that a tool was to run from being run: nothing that a role could do something about."""
         ...
 

@@ -302,10 +302,10 @@ class Blockage:
 
 @dataclass(slots=True)
 class Deferral:
-    """It goes on later, where it stands: `after` seconds from now; or, when the budget does not allow for a call of so
-    many `tokens` and `nano` (10⁻⁹ USD), once somebody has raised it."""
+    """It goes on later, where it stands: `after` seconds from now (``hindered``: this worker can't, for now); or, when
+    the budget does not allow for a call of so many `tokens` and `nano` (10⁻⁹ USD), once somebody has raised it."""
 
-    cause: Literal["waiting", "budget"]
+    cause: Literal["waiting", "hindered", "budget"]
     after: float = 0.0
     tokens: int = 0
     nano: int = 0

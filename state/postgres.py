@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session, create_engine
@@ -93,7 +94,7 @@ def _told(name: str) -> Generator[None]:
 
 
 def _revision(conninfo: str, name: str) -> str | None:
-    with connect(conninfo) as connection:
+    with connect(conninfo, target_session_attrs="any") as connection:
         tables = {row[0] for row in run_sql(connection, TABLES)}
         found = run_sql(connection, READ_VERSION).fetchall() if VERSION_TABLE in tables else []
     return check_version(found[0][0] if found else None, tables, name)
@@ -112,6 +113,11 @@ def _prepare(url: str, conninfo: str, name: str) -> None:
         )
 
 
+def _hosts(url: str) -> int:
+    conninfo = driver_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    return len(str(conninfo_to_dict(conninfo).get("host", "")).split(","))
+
+
 def _read_engine(url: str) -> Engine:
     """Read-only; a session's queries see one snapshot. Connections that a restart broke are replaced unnoticed."""
     return create_engine(
@@ -123,7 +129,8 @@ def _read_engine(url: str) -> Engine:
         connect_args={
             "application_name": "atlas",
             "options": "-c default_transaction_read_only=on",
-            "target_session_attrs": "primary",  # `read-write`, which a URL may say, these are not
+            # `read-write`, which a URL may say, these are not; of several servers, a standby lags behind
+            "target_session_attrs": "primary" if _hosts(url) > 1 else "any",
             **SIGNS_OF_LIFE,
         },
     )

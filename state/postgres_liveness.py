@@ -29,7 +29,7 @@ from state.limits import LEASE_SECONDS
 from state.migrations import driver_url
 from state.ports import Store, Verdict
 from state.postgres_sql import Connection, run_sql
-from state.postgres_writer import connect
+from state.postgres_writer import WRITABLE, connect
 from state.records import new_id
 
 _FORGOTTEN_SECONDS = 24 * 3600.0
@@ -120,7 +120,7 @@ class PostgresLiveness:
 
     def _renew(self) -> None:
         if self._connection is None or self._connection.closed:
-            self._connection = connect(self._conninfo)
+            self._connection = connect(self._conninfo, **WRITABLE)
             # Another one each time: the server may not know yet that the connection before is gone. It is taken before
             # the lease says so.
             self._lock = secrets.randbits(63)

@@ -45,8 +45,10 @@ SIGNS_OF_LIFE = {
     "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 10_000,
 }  # fmt: skip
 """A server that is gone without a word is noticed in about ten seconds; one that takes its time is not cut off."""
-_DEFAULTS = make_conninfo("connect_timeout=10 application_name=atlas target_session_attrs=read-write", **SIGNS_OF_LIFE)
+_DEFAULTS = make_conninfo("connect_timeout=10 application_name=atlas", **SIGNS_OF_LIFE)
+WRITABLE = {"target_session_attrs": "read-write"}
 """No standby, nor what has become one: of several hosts in a URL, it is the one that may be written to."""
+_PRIMARY = "Name the primary in ATLAS_DATABASE_URL; if it is the primary, see why it is read-only (a full disk?)."
 SETTINGS = {
     "lock_timeout": f"{BUSY_SECONDS:.0f}s",
     # a process that is stopped in the middle of a transaction must not stop all others
@@ -100,7 +102,8 @@ class PostgresWriter:
     # --- group_commit.Writer -----------------------------------------------------------------------------------------
 
     def open(self) -> None:
-        self._connected()
+        """Whatever answers: what can't be written to can be looked at. The first thing to be written finds out."""
+        self._connect({"target_session_attrs": "any"})
 
     def transact(self, commands: Sequence[Command]) -> list[Outcome]:
         lost = False
@@ -192,13 +195,17 @@ class PostgresWriter:
 
     def _connected(self) -> Wire:
         if self._wire is None or self._wire.connection.closed:
-            try:
-                connection = connect(self._conninfo)
-                for name, value in SETTINGS.items():
-                    run_sql(connection, "SELECT set_config(%s, %s, false)", (name, value))
-                self._wire = Wire(connection)
-            except psycopg.Error as error:
-                raise unavailable(self._name, error) from error
+            return self._connect(WRITABLE)
+        return self._wire
+
+    def _connect(self, wanted: dict[str, str]) -> Wire:
+        try:
+            connection = connect(self._conninfo, **wanted)
+            for name, value in SETTINGS.items():
+                run_sql(connection, "SELECT set_config(%s, %s, false)", (name, value))
+            self._wire = Wire(connection)
+        except psycopg.Error as error:
+            raise unavailable(self._name, error) from error
         return self._wire
 
     def _undo(self, wire: Wire, cause: BaseException) -> None:
@@ -241,10 +248,10 @@ class PostgresWriter:
             time.sleep(0.1)
 
 
-def connect(conninfo: str) -> Connection:
-    """A connection that begins no transactions of its own."""
+def connect(conninfo: str, **wanted: str) -> Connection:
+    """A connection that begins no transactions of its own. `wanted` counts more than what `conninfo` says."""
     return psycopg.connect(
-        make_conninfo(_DEFAULTS, **conninfo_to_dict(conninfo)),
+        make_conninfo(_DEFAULTS, **{**conninfo_to_dict(conninfo), **wanted}),
         autocommit=True,
         # At once, not at the fifth time: of those psycopg does not notice that an error in a pipeline left them
         # unprepared.
@@ -255,7 +262,10 @@ def connect(conninfo: str) -> Connection:
 def unavailable(name: str, error: BaseException) -> StoreUnavailable:
     """In Atlas's words."""
     said = " ".join(str(error).split())
-    return StoreUnavailable(f"{name}: {said}", "Check that the server runs, and ATLAS_DATABASE_URL.")
+    hint = "Check that the server runs, and ATLAS_DATABASE_URL."
+    if "read-only" in said or "hot standby" in said:
+        hint = _PRIMARY
+    return StoreUnavailable(f"{name}: {said}", hint)
 
 
 def postgres_failure(name: str, error: BaseException) -> StoreError | None:
@@ -273,7 +283,9 @@ def postgres_failure(name: str, error: BaseException) -> StoreError | None:
             return StoreFull(f"no room left for {name}", "Free space on its disk; nothing that was committed is lost.")
         case errors.ProgramLimitExceeded() | errors.DataError() | errors.IntegrityError():
             return None
-        case psycopg.OperationalError() | psycopg.InterfaceError() | errors.ReadOnlySqlTransaction():
+        case errors.ReadOnlySqlTransaction():
+            return _Lost(f"{name}: {cause}", _PRIMARY)
+        case psycopg.OperationalError() | psycopg.InterfaceError():
             return _Lost(f"{name}: {str(cause).strip()}", "Check that the server runs.")
         case psycopg.Error():
             return unavailable(name, cause)

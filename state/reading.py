@@ -272,9 +272,9 @@ def sink_since(session: Session, sink: str) -> float:
     return found.since if found else 0.0
 
 
-def times_put_off(session: Session, todo: str) -> int:
-    """How often in a row it was released as `waiting`, up to now."""
+def times_hindered(session: Session, todo: str) -> int:
+    """How often in a row it was released as `hindered`, up to now."""
     ended = select(Attempt.outcome, Attempt.reason).where(Attempt.todo_id == todo, col(Attempt.ended_at).is_not(None))
     last = session.exec(ended.order_by(col(Attempt.fence).desc()).limit(PAGE)).all()
-    waited = (outcome == "released" and reason == "waiting" for outcome, reason in last)
-    return sum(1 for _ in itertools.takewhile(bool, waited))
+    hindered = (outcome == "released" and reason == "hindered" for outcome, reason in last)
+    return sum(1 for _ in itertools.takewhile(bool, hindered))

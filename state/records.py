@@ -45,7 +45,7 @@ FailureReason = Literal[
 ]
 BlockReason = Literal["expired", "image", "sandbox", "secret", "input", "store", "unavailable", "stuck", "model"]
 Reason = FailureReason | BlockReason | Literal["replanned"]
-ReleaseCause = Literal["drain", "lease_lost", "died", "waiting", "budget"]
+ReleaseCause = Literal["drain", "lease_lost", "died", "waiting", "hindered", "budget"]
 Scope = Literal["read", "operate", "admin"]
 """What the bearer of a token may do; each includes the ones before it."""
 """Why a TODO left its owner without a verdict. Only ``died`` counts against it (``crash_count``)."""

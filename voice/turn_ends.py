@@ -33,6 +33,8 @@ _WAKE_WORD = r"(?:(?<![A-Za-z0-9_])atlas(?![A-Za-z0-9_])|阿特拉斯)"
 _BEGINS = re.compile(rf"\s*(?:\w+[\s,.!，。！]+|嘿|嗨|你好)?{_WAKE_WORD}", re.IGNORECASE)
 """The wake word, which who listened for it may have missed."""
 _CALL = re.compile(_WAKE_WORD, re.IGNORECASE)
+_LIKE_A_CALL = re.compile(r"\s*(?:at last|at least|at las|at loss|atlus|alas|outlast)\b[\s,.!]*", re.IGNORECASE)
+"""What engines with small models make of the wake word."""
 
 
 class Standing(Protocol):
@@ -68,10 +70,11 @@ class Told:
 
 def from_call(text: str, standing: Standing) -> str:
     """From the wake word on, where it was said: what came before was meant for somebody else. What is wanted may have
-    the same word in it, as the name of something."""
+    the same word in it, as the name of something. Without what sounds like it, if a command follows."""
     calls = list(_CALL.finditer(text))
     if not calls:
-        return text
+        rest = _LIKE_A_CALL.sub("", text, count=1) if _LIKE_A_CALL.match(text) else ""
+        return rest if rest and standing(rest) != "unknown" else text
     ends = [*(later.start() for later in calls[1:]), len(text)]
     spans = zip(calls, ends, strict=True)
     called = [text[call.start() :] for call, end in spans if any(map(str.isalnum, text[call.end() : end]))]

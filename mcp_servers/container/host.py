@@ -138,7 +138,10 @@ class HostSandbox:
 
     async def _require_isolation(self, form: Form) -> None:
         if self._network is None:
-            self._network = await _answers(unshare(network=False)) if form == "namespace" else False
+            if form == "namespace":
+                self._network = await _answers(unshare(network=False))
+            elif self._form == form:  # and not for now only
+                self._network = False
         if not self._network:
             raise SandboxUnavailable(
                 "This host can't run a command without network: it allows no network namespaces to this user.",

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from mcp_servers.container.mountpoints import Stopped, existing, make_mountpoint
 from mcp_servers.container.profile import WORK
-from state.errors import SandboxUnavailable
+from state.errors import FULL, SHORT, SandboxUnavailable
 from state.ports import SandboxCommand
 
 
@@ -31,6 +31,8 @@ def prepare(command: SandboxCommand, user: str, stop: threading.Event) -> None:
         try:
             give(directory, uid, gid, stop)
         except OSError as error:
+            if error.errno in SHORT | FULL:
+                raise
             raise SandboxUnavailable(
                 f"The user of containers, {user}, could not be made the owner of {error.filename}: {error.strerror}.",
                 "Run the worker as a user other than root, or as root with CAP_CHOWN on a file system that has owners.",

@@ -19,7 +19,7 @@ from mcp_servers.storage import beneath, listings, locations
 from mcp_servers.storage.copying import digest_content, version
 from mcp_servers.storage.listings import Entry
 from mcp_servers.storage.threads import Stop, in_thread, spread
-from state.errors import AtlasError, InputError
+from state.errors import FULL, SHORT, AtlasError, InputError
 from state.failpoints import failpoint
 from state.limits import REMOTE_OBJECT_BYTES
 from state.ports import ObjectStore
@@ -219,6 +219,8 @@ def _refusal(declared: Declared, what: str, hint: str = _REGULAR) -> OutputRefus
 
 
 def _refused(declared: Declared, error: OSError) -> OutputRefused:
+    if error.errno in SHORT | FULL:  # says nothing of the output
+        raise error
     hint = _REGULAR
     if isinstance(error, IsADirectoryError):
         hint = f"Declare {declared.internal}/ to take the whole directory."

@@ -31,7 +31,7 @@ from roles.role import Duty
 from roles.rulings import outcome_of
 from roles.toolbox import Toolbox
 from roles.untrusted import as_data
-from state.errors import InputError, LeaseLost, SandboxError
+from state.errors import FULL, SHORT, InputError, LeaseLost, SandboxError
 from state.ports import Exit, Store, WriteOutput
 from state.records import Evidence
 from state.tables import Question
@@ -72,7 +72,7 @@ class HouseDesk:
     revision: Revision | None = None
     repository: bool = True
     _boxes: dict[tuple[str, ...], Toolbox] = field(default_factory=dict[tuple[str, ...], Toolbox])
-    _trouble: SandboxError | LeaseLost | None = None
+    _trouble: SandboxError | LeaseLost | OSError | None = None
 
     async def brief(self, duty: str) -> str:
         """With the state of things now."""
@@ -126,7 +126,7 @@ class HouseDesk:
             self._boxes[duty.tools] = await self.closing.enter_async_context(Toolbox(servers, duty.tools))
         return self._boxes[duty.tools]
 
-    def trouble(self) -> SandboxError | LeaseLost | None:
+    def trouble(self) -> SandboxError | LeaseLost | OSError | None:
         """See `_command`."""
         return self._trouble
 
@@ -199,8 +199,9 @@ class HouseDesk:
         assert self.prover, "only work runs commands"  # noqa: S101
         try:
             return await self.prover.run(argv, self.directory, timeout, write)
-        except (SandboxError, LeaseLost) as error:
-            self._trouble = error
+        except (SandboxError, LeaseLost, OSError) as error:
+            if not isinstance(error, OSError) or error.errno in SHORT | FULL:
+                self._trouble = error
             raise
 
     async def _start_over(self, *, conflict: bool) -> None:

@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from mcp_servers.storage.clearing import discard
+from state.errors import SHORT
 from state.records import new_id
 
 _LOCK = ".lock"
@@ -38,9 +39,14 @@ def kept(directory: Path) -> Generator[None]:
     """This process's own, as long as it lives: then nobody takes it for an orphan."""
     with ExitStack() as held:
         for path, flags in ((directory, _DIRECTORY), (directory / _LOCK, _FILE | os.O_CREAT)):
-            with suppress(OSError):  # a full disk, or without locks: others can tell by less that it is in use, or not
+            try:
                 descriptor = os.open(path, flags, 0o600)
-                held.callback(os.close, descriptor)
+            except OSError as error:
+                if path == directory or error.errno in SHORT:
+                    raise
+                continue  # a full disk, say: who is elsewhere can't tell that it is in use
+            held.callback(os.close, descriptor)
+            with suppress(OSError):  # a file system without locks: nobody there can tell that it is abandoned
                 fcntl.flock(descriptor, fcntl.LOCK_SH)
         yield
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import functools
 import gc
 import os
 import socket
@@ -315,6 +316,7 @@ def keep_environment_private() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
+@functools.cache
 def more_files() -> int:
     """As many connections and files may be open at a time as the system lets us, up to `_FILES`; how many it was
     before, which is what other programs expect."""

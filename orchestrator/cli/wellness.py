@@ -83,7 +83,7 @@ async def endpoint(watched: Watched, house: House, worker: Worker, heartbeat: He
         {
             "database": database_answers(lambda: measured.silent),
             "worker": not_draining(lambda: worker.draining),
-            "host": lambda: worker.rests,
+            "host": lambda: "short of something; its log says of what" if worker.rests else None,
         },
         text,
     )

@@ -143,7 +143,7 @@ class Teller:
             except SinkAway as error:
                 pause = min(error.after or wait, _LONGEST_WAIT)
                 log.warning("%s; trying again in %.0f s", error.message, pause)
-                await self._pause(pause)
+                await self._pause(pause, another=error.after is None and wait >= _LONGEST_WAIT)
                 wait = min(2 * wait, _LONGEST_WAIT)
             except StoreError as error:
                 log.warning("%s: %s", self._sink.name, error.message)
@@ -154,13 +154,19 @@ class Teller:
             number = await self._changed(number)
             await asyncio.sleep(_GATHER_SECONDS)
 
-    async def _pause(self, seconds: float) -> None:
-        """Still the one that tells: another one would begin with the shortest pause, and so would we after it."""
+    async def _pause(self, seconds: float, *, another: bool) -> None:
+        """Still the one that tells, since another one would begin with the shortest pause; but in the end let `another`
+        one try: it may be this host that does not reach it."""
+        if another:
+            with suppress(ToldElsewhere, AtlasError):
+                await self._hold.release()
+            await asyncio.sleep(seconds)
+            return
         clock = asyncio.get_running_loop().time
         end = clock() + seconds
         while (left := end - clock()) > 0:
             await asyncio.sleep(min(left, self._lease / 3))
-            with suppress(ToldElsewhere, StoreError):  # the next round tells
+            with suppress(ToldElsewhere, AtlasError):  # the next round tells
                 await self._hold.keep()
 
     async def round(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from alembic import context
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 
 import state.access_tables  # pyright: ignore[reportUnusedImport]  its tables join the same metadata
 import state.agent_tables  # noqa: F401  # pyright: ignore[reportUnusedImport]  its tables join the same metadata
@@ -26,7 +26,9 @@ def _begin(connection: Connection) -> None:
 
 
 def _engine() -> Engine:
-    engine = create_engine(context.config.get_main_option("sqlalchemy.url") or "")
+    url = make_url(context.config.get_main_option("sqlalchemy.url") or "")
+    wanted = {"target_session_attrs": "read-write"} if url.get_backend_name() == "postgresql" else {}
+    engine = create_engine(url, connect_args=wanted)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _driver_begins_nothing)
         event.listen(engine, "begin", _begin)

@@ -27,7 +27,7 @@ def disk(tmp_path: Path) -> Generator[Path]:
 def put_off(atlas: Atlas) -> list[str]:
     """Keys of TODOs, as often as they were."""
     rows = atlas.sql(
-        "SELECT key FROM attempt JOIN todo ON id = todo_id WHERE outcome = 'released' AND attempt.reason = 'waiting'"
+        "SELECT key FROM attempt JOIN todo ON id = todo_id WHERE outcome = 'released' AND attempt.reason = 'hindered'"
     )
     return [row["key"] for row in rows]
 

@@ -109,14 +109,14 @@ async def test_who_waits_for_a_sink_stays_the_one_who_tells(store: SqliteStore) 
 
         async def tell(self, events: Sequence[EventView]) -> None:
             self.tries += 1
-            raise SinkAway("dead", after=2.0)
+            raise SinkAway("dead", after=30.0)
 
     first, second = Dead(), Dead()
     await submit(store, "r")
-    async with telling(store, first, lease=0.3):
+    async with telling(store, first, lease=4.0):
         await until(lambda: first.tries == 1)
-        async with telling(store, second, boot="w2", lease=0.3):
-            await asyncio.sleep(1.2)  # four leases, and not all of the pause
+        async with telling(store, second, boot="w2", lease=4.0):
+            await asyncio.sleep(6.0)  # more than a lease, and not all of the pause
     assert (first.tries, second.tries) == (1, 0)
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 import psycopg
 import pytest
-from sqlalchemy import make_url
+from sqlalchemy import URL, make_url
 from sqlmodel import select
 
 from state import postgres_writer
@@ -29,6 +29,7 @@ from state.commands import (
 )
 from state.errors import StoreError, StoreUnavailable
 from state.postgres import PostgresStore
+from state.postgres_liveness import PostgresLiveness
 from state.postgres_wire import Wire
 from state.postgres_writer import PostgresWriter
 from state.records import QUEUE, new_id
@@ -74,6 +75,11 @@ def _kill_connections(url: str) -> None:
     )
 
 
+def _read_only(url: URL, how: str) -> None:
+    unhindered = url.update_query_dict({"options": "-cdefault_transaction_read_only=off"}).render_as_string(False)
+    statement(unhindered, f'ALTER DATABASE "{url.database}" SET default_transaction_read_only = {how}')
+
+
 # --- connections that break ------------------------------------------------------------------------------------------
 
 
@@ -87,42 +93,29 @@ async def test_a_connection_that_broke_while_idle_is_replaced_unnoticed(opened: 
     assert await _names(store) == {"r0", "r1", "r2", "last"}
 
 
-@pytest.mark.parametrize("asked", ["", "read-write"])
+@pytest.mark.parametrize("asked", ["", "read-write", "of a server that does not tell"])
 async def test_who_was_led_to_what_may_only_be_read_goes_on_when_it_may_be_written_to(
-    opened: Open, postgres_database: str, asked: str
+    opened: Open, postgres_database: str, asked: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A failover that leads to the old primary for a while; or a provider's answer to a full disk."""
     url = make_url(postgres_database)
+    if asked.startswith("of a server"):
+        asked = ""
+        monkeypatch.setattr(postgres_writer, "WRITABLE", {})
     store = opened(url.update_query_dict({"target_session_attrs": asked} if asked else {}).render_as_string(False))
     await store.apply([_run("first")])
-    change = f'ALTER DATABASE "{url.database}" SET default_transaction_read_only = %s'
-    unhindered = url.update_query_dict({"options": "-cdefault_transaction_read_only=off"}).render_as_string(False)
-    statement(unhindered, change % "on")
+    _read_only(url, "on")
     _kill_connections(postgres_database)
-    for _ in range(2):
-        with pytest.raises(StoreUnavailable, match="read-only"):
-            await store.apply([_run("second")])
-    assert await _names(store) == {"first"}
-    statement(unhindered, change % "off")
+    for each in (store, store, opened(postgres_database)):
+        with pytest.raises(StoreUnavailable, match="read-only") as raised:
+            await each.apply([_run("second")])
+        assert "Name the primary" in raised.value.hint
+        assert await _names(each) == {"first"}, "who comes now can look, too"
+    with pytest.raises(StoreUnavailable, match="read-only"):
+        PostgresLiveness(postgres_database)
+    _read_only(url, "off")
     await store.apply([_run("second")])
     assert await _names(store) == {"first", "second"}
-
-
-async def test_a_transaction_that_may_only_read_is_not_asked_again_on_the_same_connection(
-    opened: Open, postgres_database: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Who once connected there would have stayed there."""
-    url, store = make_url(postgres_database), opened(postgres_database)
-    monkeypatch.setattr(postgres_writer, "_DEFAULTS", "")  # a server that does not tell when it is asked
-    unhindered = url.update_query_dict({"options": "-cdefault_transaction_read_only=off"}).render_as_string(False)
-    change = f'ALTER DATABASE "{url.database}" SET default_transaction_read_only = %s'
-    statement(unhindered, change % "on")
-    _kill_connections(postgres_database)
-    with pytest.raises(StoreUnavailable, match="read-only"):
-        await store.apply([_run("first")])
-    statement(unhindered, change % "off")
-    await store.apply([_run("first")])
-    assert await _names(store) == {"first"}
 
 
 async def test_connections_that_break_under_load_lose_nothing_and_repeat_nothing(

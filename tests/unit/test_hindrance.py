@@ -131,21 +131,23 @@ def test_a_worker_rests_longer_each_time_and_then_tries_with_one(monkeypatch: py
     now = [100.0]
     monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
     rest = Rest()
-    assert (rest.slots(9), rest.why) == (9, None)
+    assert (rest.slots(9, [99.0]), rest.now) == (9, False)
     waits: list[float] = []
     for _ in range(6):
         began = now[0]
         rest.begin("full")
         rest.begin("full")  # what ends at the same time
-        while rest.slots(9) == 0:
+        while rest.now:
+            assert rest.slots(9, []) == 0
             now[0] += 0.5
         waits.append(now[0] - began)
-        assert (rest.slots(9), rest.slots(0), rest.why) == (1, 0, "full")
+        assert (rest.slots(9, [began]), rest.slots(0, []), rest.why) == (1, 0, "full")
+        assert rest.slots(9, [began, now[0]]) == 0, "one is tried"
     assert waits == [1, 2, 4, 8, 16, 16]
     rest.over(now[0] - 30)  # it began before
-    assert rest.slots(9) == 1
+    assert rest.slots(9, []) == 1
     rest.over(now[0])
-    assert (rest.slots(9), rest.why) == (9, None)
+    assert (rest.slots(9, []), rest.why) == (9, None)
     rest.begin("full")
     now[0] += 1
-    assert rest.slots(9) == 1
+    assert rest.slots(9, []) == 1

@@ -33,7 +33,9 @@ def test_a_goal_is_heard_planned_carried_out_and_told_of(tmp_path: Path) -> None
         f'repository = "{example / "repository"}"\n'
     )
     spoken, answer = tmp_path / "spoken.wav", tmp_path / "answer.wav"
-    spoken.write_bytes(wav(script(1.0, *["atlas, fix the failing tests", 8.0, "atlas, yes", 8.0] * 2)))
+    # A small model hears one or the other, which one is up to the processor: "at least yes" is not yes.
+    said = ["atlas, fix the failing tests", 8.0, "hey atlas, yes", 6.0, "atlas, yes please", 6.0] * 2
+    spoken.write_bytes(wav(script(1.0, *said)))
     environ = os.environ | {"ATLAS_HOME": str(tmp_path / "home"), "ATLAS_CONFIG": str(tmp_path / "atlas.toml")}
     ended = subprocess.run(
         [ATLAS, "voice", "--in", str(spoken), "--out", str(answer), "--linger", "120", "--json"],
@@ -41,12 +43,12 @@ def test_a_goal_is_heard_planned_carried_out_and_told_of(tmp_path: Path) -> None
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     happened = [json.loads(line) for line in ended.stdout.splitlines()]
-    said = [each["text"] for each in happened if each["event"] == "saying"]
+    told = [each["text"] for each in happened if each["event"] == "saying"]
     intents = [each for each in happened if each["event"] == "intent"]
     goals = [each["goal"] for each in intents if each["intent"] == "StartGoal"]
     assert any("failing test" in goal for goal in goals), intents  # a small model: "fix my failing test"
-    assert any("failing test" in each and "tarted" in each for each in said), said
-    assert any("done" in each for each in said), said
+    assert any("failing test" in each and "tarted" in each for each in told), told
+    assert any("done" in each for each in told), told
     report = subprocess.run(
         [ATLAS, "runs", "--json"], env=environ, capture_output=True, text=True, timeout=60, check=True
     )

@@ -23,6 +23,10 @@ COMMANDS = PhraseCommands(runs=["atlas"], plans=["atlas"])
         ("well, Atlas, fix the tests of atlas", "Atlas, fix the tests of atlas"),
         ("他说阿特拉斯，停止", "阿特拉斯，停止"),
         ("那个Atlas停止", "Atlas停止"),
+        ("At least yes.", "yes."),
+        ("At last, stop everything", "stop everything"),
+        ("At least it is something that I can live with", "At least it is something that I can live with"),
+        ("At least", "At least"),
     ],
 )
 def test_from_the_wake_word_on(text: str, meant: str) -> None:
