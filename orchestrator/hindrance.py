@@ -23,6 +23,8 @@ from state.stored import UPGRADE
 log = logging.getLogger(__name__)
 
 _LONGEST_REST = 16.0
+_PASSING, _PASSING_SECONDS = 60, 2.0
+"""How often in a row, and after how long, what passes by itself is tried again: with each try some get through."""
 _TOLD = 300
 """Characters of the reason that watchers are told."""
 
@@ -69,16 +71,16 @@ def _full(where: str) -> Hindrance:
 
 async def put_off(dispatch: Dispatch, claim: Claimed, found: Hindrance, placement: str) -> Result:
     """It goes on later, where it stands and wherever that may be: 5 s from now, twice as long each time, and blocked at
-    the seventh time in a row. Whoever waits for a run of his own process is told at once of what does not pass; but
-    what a role has done so far was paid for, and for a store it waits."""
+    the seventh time in a row; 2 s for what passes by itself. Whoever waits for a run of his own process is told at once
+    of what does not pass; but what a role has done so far was paid for, and for a store it waits."""
     blockage = Blockage(found.reason, found.what)
     if placement != QUEUE and not found.passing and not (claim.kind != "task" and found.reason == "store"):
         return blockage
     try:
         times = 1 + await dispatch.store.read(lambda session: reading.times_hindered(session, claim.todo))
-        if times > ERRORS:
+        if times > (_PASSING if found.passing else ERRORS):
             return blockage
-        after = min(BACKOFF_SECONDS * 2 ** (times - 1), BACKOFF_LIMIT)
+        after = _PASSING_SECONDS if found.passing else min(BACKOFF_SECONDS * 2 ** (times - 1), BACKOFF_LIMIT)
         told = json.dumps({"text": f"waits {after:g} s: {found.what}"[:_TOLD]}, ensure_ascii=False)
         await dispatch.one(Say(claim.todo, claim.fence, "todo.progress", told))
     except StoreError:  # whatever it was, the database is away as well

@@ -124,7 +124,10 @@ async def test_who_waits_for_his_own_run_is_told_at_once_of_what_does_not_pass(
     ways, _ = dispatch
     place = local_placement("w")
     claim = await submitted(ways, place, kind)
-    assert isinstance(await put_off(ways, claim, found, place), Deferral if waits else Blockage)
+    result = await put_off(ways, claim, found, place)
+    assert isinstance(result, Deferral if waits else Blockage)
+    if isinstance(result, Deferral):
+        assert result.after == (2.0 if found.passing else 5.0)
 
 
 def test_a_worker_rests_longer_each_time_and_then_tries_with_one(monkeypatch: pytest.MonkeyPatch) -> None:
