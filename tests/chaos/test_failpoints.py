@@ -19,7 +19,7 @@ _ALL = [
     for label in LABELS
     for hit in (1, 3)
     if not label.startswith(
-        ("sweeper.", "agent.", "leftovers.", "intake.", "broker.", "relay.", "waking.", "liveness.")
+        ("sweeper.", "agent.", "snapshot.", "leftovers.", "intake.", "broker.", "relay.", "waking.", "liveness.")
     )
     and (hit == 1 or not label.startswith("submit."))
 ]
