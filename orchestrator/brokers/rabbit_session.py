@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -116,7 +116,8 @@ async def opened(url: URL, topology: Topology) -> AsyncGenerator[Session]:
     try:
         speaking = await reached(aio_pika.connect(url))
     except BaseException:
-        await connection.close()
+        with suppress(*TROUBLE):
+            await reached(connection.close(), _CLOSE_SECONDS)
         raise
     admin = connection.channel(publisher_confirms=False)
     session = Session(connection, speaking, admin, speaking.channel(on_return_raises=True), topology)
